@@ -1,0 +1,22 @@
+//! The pure protocol of netchan: formats and state machines.
+//!
+//! Nothing here reads a clock, opens a file, speaks to a socket, starts a thread or waits. Time, randomness,
+//! bytes and answers of the disk come from the caller; what is to be done goes back to it.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`types`] | offsets, timestamps, epochs, identities, names, positions |
+//! | [`limits`] | every number a peer or a disk can run into |
+//! | [`record`], [`batch`] | what is stored and sent |
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod crc;
+pub mod limits;
+pub mod record;
+pub mod types;
+
+pub use record::{AsRecord, NewRecord, Record, RecordRef};
+pub use types::{
+    ChannelName, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
+};

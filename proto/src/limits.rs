@@ -1,0 +1,60 @@
+//! Every number that a peer or a disk can run into, in one place (spec/12-limits.md).
+
+use std::time::Duration;
+
+/// Bytes of a channel's name.
+pub const MAX_NAME: usize = 255;
+/// Bytes of a record's payload: 16 MiB.
+pub const MAX_PAYLOAD: usize = 16 << 20;
+/// Bytes of a record's key: 64 KiB.
+pub const MAX_KEY: usize = 64 << 10;
+/// Bytes of a record's encoded headers, all together: 64 KiB.
+pub const MAX_HEADERS: usize = 64 << 10;
+/// Bytes of a batch's body: one record of the largest kind and the prefixes of the body.
+pub const MAX_BODY: usize = MAX_PAYLOAD + MAX_KEY + MAX_HEADERS + 64;
+/// Bytes of a stored batch: header, body, padding.
+pub const MAX_BATCH: usize = crate::batch::HEADER_LEN + MAX_BODY + 8;
+/// Bytes at which a sender closes a batch, header counted: a batch of small records fits one DATA frame.
+pub const BATCH_TARGET: usize = 64 << 10;
+/// Records in one batch.
+pub const MAX_BATCH_RECORDS: usize = 1 << 16;
+
+/// Bytes of log that one DATA or PUBLISH frame carries.
+pub const MAX_DATA: usize = 64 << 10;
+/// Bytes of a frame's payload, whatever its type.
+pub const MAX_FRAME: usize = MAX_DATA + 256;
+/// Bytes of a frame's payload before the handshake is done.
+pub const MAX_HANDSHAKE_FRAME: usize = 4 << 10;
+/// Streams open at once on one connection.
+pub const MAX_STREAMS: usize = 256;
+/// Bytes of text in an ERROR frame.
+pub const MAX_ERROR_TEXT: usize = 512;
+/// Names in one LIST_REPLY.
+pub const MAX_LIST: usize = 128;
+/// Bytes of a producer's note.
+pub const MAX_NOTE: usize = 256;
+/// Bytes of a token.
+pub const MAX_TOKEN: usize = 1024;
+/// Small frames waiting to be written before a connection stops reading more requests.
+pub const MAX_OUTBOUND_FRAMES: usize = 1024;
+/// Bytes waiting to be written before a connection takes no more data.
+pub const MAX_OUTBOUND_BYTES: usize = 256 << 10;
+/// Control frames (all but DATA, PUBLISH and CREDIT) that a peer may send per second, after a burst of four times as many.
+pub const MAX_CONTROL_RATE: u32 = 500;
+
+/// From the connection's first byte to the end of the handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after which a PING is sent.
+pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// Silence after a PING at which a receiver or publisher gives up a connection to its node.
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Silence after a PING at which a node gives up a connection: longer, because a receiver whose program is
+/// busy with a record answers nothing, and is not to be taken for dead.
+pub const SERVED_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Credit that a receiver gives at first, and keeps topping up as records are consumed: 1 MiB.
+pub const CREDIT_WINDOW: u64 = 1 << 20;
+/// First wait before dialling again.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// Longest wait before dialling again.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
