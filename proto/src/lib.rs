@@ -8,15 +8,23 @@
 //! | [`types`] | offsets, timestamps, epochs, identities, names, positions |
 //! | [`limits`] | every number a peer or a disk can run into |
 //! | [`record`], [`batch`] | what is stored and sent |
+//! | [`wire`] | frames as bytes and as values |
+//! | [`auth`], [`error_code`] | the token's proof; what went wrong |
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod batch;
 pub mod crc;
+pub mod error_code;
 pub mod limits;
 pub mod record;
 pub mod types;
+pub mod wire;
 
+pub use auth::{Side, Token};
+pub use error_code::ErrorCode;
 pub use record::{AsRecord, NewRecord, Record, RecordRef};
 pub use types::{
     ChannelName, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
 };
+pub use wire::{LogInfo, Roles, Start};
