@@ -1,0 +1,183 @@
+//! The file system of the machine, below one directory.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Disk, DiskFile, DiskLock, Open, Space};
+
+/// Buffers that one pwritev takes (IOV_MAX of Linux and the BSDs).
+const MAX_PARTS: usize = 1024;
+
+/// A directory of the real file system.
+#[derive(Clone, Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+}
+
+impl RealDisk {
+    /// The data directory `root`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn new(root: impl Into<PathBuf>) -> io::Result<RealDisk> {
+        let root = root.into();
+        fs::create_dir_all(&root)?;
+        Ok(RealDisk { root: root.canonicalize()? })
+    }
+
+    /// The data directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Disk for RealDisk {
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        match fs::create_dir(self.root.join(path)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.root.join(path))? {
+            // A name that is not UTF-8 is none of ours.
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(how != Open::Read).create_new(how == Open::CreateNew);
+        Ok(Arc::new(RealFile(options.open(self.root.join(path))?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.root.join(from), self.root.join(to))
+    }
+
+    fn remove_file(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.root.join(path))
+    }
+
+    fn remove_dir(&self, path: &str) -> io::Result<()> {
+        fs::remove_dir(self.root.join(path))
+    }
+
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        File::open(self.root.join(path))?.sync_all()
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
+    }
+
+    fn try_lock(&self, path: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.root.join(path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(RealLock { _file: file }))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// Closing the file gives the lock back. The file itself is never removed: a removed lock file locks nothing.
+#[derive(Debug)]
+struct RealLock {
+    _file: File,
+}
+
+impl DiskLock for RealLock {}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn read_at(&self, into: &mut Vec<u8>, at: u64) -> io::Result<usize> {
+        loop {
+            match rustix::io::pread(&self.0, rustix::buffer::spare_capacity(into), at) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => return other.map_err(io::Error::from),
+            }
+        }
+    }
+
+    fn write_all_at(&self, mut parts: &[IoSlice<'_>], mut at: u64) -> io::Result<()> {
+        // Bytes of the first part that an earlier, shorter write took.
+        let mut taken = 0;
+        while let Some((first, rest)) = parts.split_first() {
+            let written = if taken == 0 {
+                let slice = &parts[..parts.len().min(MAX_PARTS)];
+                rustix::io::pwritev(&self.0, slice, at)
+            } else {
+                rustix::io::pwrite(&self.0, &first[taken..], at)
+            };
+            let mut written = match written {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(0) if first.len() > taken => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+            };
+            at += written as u64;
+            if taken > 0 {
+                taken += written;
+                if taken == first.len() {
+                    parts = rest;
+                    taken = 0;
+                }
+                continue;
+            }
+            while let Some((first, rest)) = parts.split_first() {
+                if written < first.len() {
+                    taken = written;
+                    break;
+                }
+                written -= first.len();
+                parts = rest;
+                if written == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        // Without KEEP_SIZE: a sync of data in place writes no new length.
+        let had = self.len()?;
+        if had >= len {
+            return Ok(());
+        }
+        Ok(rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), had, len - had)?)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.len()? < len { self.0.set_len(len) } else { Ok(()) }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}

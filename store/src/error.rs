@@ -1,0 +1,166 @@
+//! Every way in which the store can refuse or fail. Each says what happened, to what, and whether to try again.
+
+use std::io;
+use std::sync::Arc;
+
+use netchan_proto::record::RecordTooLarge;
+use netchan_proto::{ChannelName, LogId, Offset};
+
+/// Why a store, or a log in it, could not be opened, made or deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process (or another `Store` in this one) holds the data directory. Nothing was changed; try again
+    /// when it has closed.
+    #[error("the data directory {path} is in use by another store; nothing was changed")]
+    Locked {
+        /// The lock file.
+        path: String,
+    },
+    /// The disk failed. What was changed on it before is completed or undone by the next open.
+    #[error("{action} {path} failed: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory, within the data directory.
+        path: String,
+        /// What the disk said.
+        source: Arc<io::Error>,
+    },
+    /// A file is not what it should be. Nothing was changed; it does not help to try again.
+    #[error("{path} is damaged: {what}; nothing was changed")]
+    Damaged {
+        /// The file, within the data directory.
+        path: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The channel is being deleted. Try again.
+    #[error("the channel {name} is being deleted; try again")]
+    Deleting {
+        /// The channel.
+        name: ChannelName,
+    },
+    /// The store is closed. Nothing was changed.
+    #[error("the store is closed; nothing was changed")]
+    Closed,
+    /// No channel has this name. Nothing was changed.
+    #[error("there is no channel {name}; nothing was changed")]
+    NoChannel {
+        /// The name asked for.
+        name: ChannelName,
+    },
+}
+
+/// Why a log took no record. Nothing of the record (or of the batch) was queued.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// As much is queued as may be. Try again once [`Log::poll_capacity`](crate::Log::poll_capacity) is ready.
+    #[error("the channel's queue is full: nothing was queued; try again when the disk has caught up")]
+    Full,
+    /// The channel is sealed: it takes no more records.
+    #[error("the channel is sealed at offset {at}: nothing was queued")]
+    Sealed {
+        /// The offset right after its last record.
+        at: Offset,
+    },
+    /// The channel was deleted.
+    #[error("the channel was deleted: nothing was queued")]
+    Deleted,
+    /// The store is closed.
+    #[error("the store is closed: nothing was queued")]
+    Closed,
+    /// A write or sync failed earlier. The log takes nothing until it is opened anew.
+    #[error("the channel failed earlier ({why}): nothing was queued; open it again")]
+    Poisoned {
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// The volume is nearly full. Try again when space was freed.
+    #[error(
+        "less than {min_free_percent} % of the volume is free: nothing was queued; free space and try again"
+    )]
+    NoSpace {
+        /// The share that must stay free.
+        min_free_percent: u8,
+    },
+    /// The record is over a limit.
+    #[error(transparent)]
+    RecordTooLarge(#[from] RecordTooLarge),
+    /// A published batch is not one (a seal, a filtered batch, or records that contradict its header).
+    #[error("the published batch cannot be stored: {why}; nothing was queued")]
+    NotPublishable {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// Why a log could not be read, synced or sealed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// Records of this range are damaged on disk. They are never served; reading can go on at `to`.
+    #[error("offsets {from} to {to} of {log} are damaged on disk ({path}); read on at {to}")]
+    Damaged {
+        /// The log.
+        log: LogId,
+        /// The segment that holds them.
+        path: String,
+        /// The first damaged offset.
+        from: Offset,
+        /// The first offset after the damage.
+        to: Offset,
+    },
+    /// Records of this range were trimmed. Reading can go on at `to`.
+    #[error("offsets {from} to {to} were trimmed; read on at {to}")]
+    Trimmed {
+        /// The offset asked for.
+        from: Offset,
+        /// The first offset that is still there.
+        to: Offset,
+    },
+    /// The offset lies past the end.
+    #[error("offset {asked} is beyond the channel's end, {end}")]
+    BeyondEnd {
+        /// The offset asked for.
+        asked: Offset,
+        /// The visible end.
+        end: Offset,
+    },
+    /// A position of another log, for instance of a channel of the same name that was deleted.
+    #[error("the position belongs to log {theirs}, and this is log {ours}")]
+    OtherLog {
+        /// The log of the position.
+        theirs: LogId,
+        /// The log that was asked.
+        ours: LogId,
+    },
+    /// The channel is sealed, and nothing more will come.
+    #[error("the channel is sealed at offset {at}")]
+    Sealed {
+        /// The offset right after its last record.
+        at: Offset,
+    },
+    /// The channel was deleted.
+    #[error("the channel was deleted")]
+    Deleted,
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A write or sync failed. What was not durable by then may or may not be on disk; opening the log again
+    /// finds out.
+    #[error("the channel failed ({why}); what was not durable may be lost; open it again")]
+    Poisoned {
+        /// What failed.
+        why: Arc<str>,
+    },
+    /// Reading the disk failed. The log is as it was; trying again may help.
+    #[error("reading {path} failed: {source}")]
+    Io {
+        /// The file, within the data directory.
+        path: String,
+        /// What the disk said.
+        source: Arc<io::Error>,
+    },
+}

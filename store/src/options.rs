@@ -1,0 +1,103 @@
+//! What a store and a log can be told.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netchan_proto::Durability;
+
+use crate::clock::{Clock, SystemClock};
+
+/// Who writes and syncs what was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Commit {
+    /// A pool of this many threads. One log is in at most one of them at a time; several overlap the syncs of
+    /// several logs.
+    Threads(NonZeroUsize),
+    /// Nobody: [`Store::run_commits`](crate::Store::run_commits) does, in its caller's thread. For simulation.
+    Manual,
+}
+
+/// What a store is told when it opens.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Who commits. Default: 4 threads.
+    pub commit: Commit,
+    /// Appends are refused while less than this share of the volume is free, in percent. Default 5; 0 turns it off.
+    pub min_free_percent: u8,
+    /// Bytes that a log holds for the disk before appends answer `Full`. Default 8 MiB.
+    pub max_queued: usize,
+    /// Bytes of each log's newest batches that stay in memory for readers. Default 4 MiB.
+    pub tail_cache: usize,
+    /// The clock. Default: the machine's.
+    pub clock: Arc<dyn Clock>,
+    /// Where the identities of the node and of new logs come from; `None` (the default) takes the operating
+    /// system's randomness, a seed makes them the same in every run. For simulation.
+    pub seed: Option<u64>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            commit: Commit::Threads(NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN)),
+            min_free_percent: 5,
+            max_queued: 8 << 20,
+            tail_cache: 4 << 20,
+            clock: Arc::new(SystemClock),
+            seed: None,
+        }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("commit", &self.commit)
+            .field("min_free_percent", &self.min_free_percent)
+            .field("max_queued", &self.max_queued)
+            .field("tail_cache", &self.tail_cache)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What may be trimmed: whole closed segments, oldest first, never the active one. Off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Records older than this may go.
+    pub max_age: Option<Duration>,
+    /// The oldest segments go while the log's files take more than this many bytes.
+    pub max_bytes: Option<u64>,
+}
+
+/// The smallest segment: 8 KiB.
+pub const MIN_SEGMENT_BYTES: u64 = 8 << 10;
+/// The largest segment: 1 GiB, so that a place in it fits the index.
+pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+
+/// How one log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// When an append is acknowledged, and what readers see.
+    pub durability: Durability,
+    /// In [`Durability::Interval`]: how long written records may wait for their sync. Default 1 s.
+    pub interval: Duration,
+    /// The size at which a segment is closed, between [`MIN_SEGMENT_BYTES`] and [`MAX_SEGMENT_BYTES`] (other
+    /// values are moved there). Default 256 MiB. A batch larger than a segment gets one of its own.
+    pub segment_bytes: u64,
+    /// What may be trimmed. Default: nothing.
+    pub retention: Retention,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions {
+            durability: Durability::Sync,
+            interval: Duration::from_secs(1),
+            segment_bytes: 256 << 20,
+            retention: Retention::default(),
+        }
+    }
+}
