@@ -7,17 +7,24 @@
 //! |---|---|
 //! | [`types`] | offsets, timestamps, epochs, identities, names, positions |
 //! | [`limits`] | every number a peer or a disk can run into |
-//! | [`record`], [`batch`] | what is stored and sent |
+//! | [`record`], [`batch`], [`inflow`] | what is stored and sent |
 //! | [`wire`] | frames as bytes and as values |
 //! | [`auth`], [`error_code`] | the token's proof; what went wrong |
+//! | [`conn`] | one connection, for both roles |
+//! | [`subscription`], [`backoff`] | what outlives connections |
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod auth;
+pub mod backoff;
 pub mod batch;
+pub mod conn;
 pub mod crc;
 pub mod error_code;
+pub mod inflow;
 pub mod limits;
 pub mod record;
+pub mod subscription;
 pub mod types;
 pub mod wire;
 

@@ -1,0 +1,687 @@
+//! One connection: framing, handshake, streams, credit, liveness, for both roles.
+//!
+//! Whoever owns the byte stream drives it in place:
+//!
+//! 1. read bytes into [`read_buf`](Connection::read_buf) while [`wants_read`](Connection::wants_read), and say so
+//!    with [`received`](Connection::received);
+//! 2. take [events](Connection::poll_event) until there are none; each parses one frame, so what is not asked for
+//!    stays in the read buffer and, beyond it, in the peer;
+//! 3. write [`outbound`](Connection::outbound), a [`bytes::Buf`];
+//! 4. at the [`deadline`](Connection::deadline) call [`handle_timeout`](Connection::handle_timeout).
+//!
+//! Every call is legal at any time. It knows no log, no disk and no user: [`crate::subscription`] is the receiver's
+//! neighbour, the node crate the sender's.
+
+mod event;
+mod handshake;
+mod outbound;
+mod requests;
+mod streams;
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+pub use self::event::{ConnectionError, Event, Full, Peer};
+use self::handshake::Phase;
+pub use self::outbound::Outbound;
+use self::streams::{Inbound, Outflow, Refused, Stream, Streams};
+pub use crate::auth::Side;
+use crate::auth::Token;
+use crate::error_code::ErrorCode;
+use crate::limits::{
+    HANDSHAKE_TIMEOUT, MAX_CONTROL_RATE, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES,
+    PING_INTERVAL,
+};
+use crate::types::{ChannelName, Instant, NodeId};
+use crate::wire::{
+    DecodeError, Done, End, ErrorFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Gap, GoAway, List,
+    ListReply, LogInfo, Message, Open, Opened, PREFACE, Progress, PublishAck, PublishNote, PublishOpen,
+    PublishOpened, Roles, Seek, Seeked, StreamId, Truncated, data_prefix,
+};
+
+/// The least and the most that one read asks of the socket.
+const READ_SIZES: (usize, usize) = (4 << 10, 256 << 10);
+
+/// What a connection needs to know from the start.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// Who called.
+    pub side: Side,
+    /// Who we are.
+    pub node: NodeId,
+    /// What we are there for.
+    pub roles: Roles,
+    /// Sixteen random bytes, new for each connection.
+    pub nonce: [u8; 16],
+    /// The token that the peer must hold (as listener) or that we show when asked (as dialler).
+    pub token: Option<Token>,
+    /// The transport has proved who is across, so no token is asked for.
+    pub trusted: bool,
+    /// Silence after a PING at which the connection is given up.
+    pub peer_timeout: Duration,
+}
+
+/// Which deadline comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deadline {
+    /// The handshake has to be done by then.
+    Handshake,
+    /// A sign of life is asked for then.
+    Ping,
+    /// The peer is given up then.
+    Silence,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Connection {
+    config: ConnectionConfig,
+    phase: Phase,
+    peer: Option<Peer>,
+    input: BytesMut,
+    read_size: usize,
+    ended: bool,
+    out: Outbound,
+    scratch: Vec<u8>,
+    streams: Streams,
+    started: Instant,
+    last_received: Instant,
+    pinged: Option<Instant>,
+    allowance: Allowance,
+}
+
+impl Connection {
+    /// A connection over a byte stream that has just come up. The first bytes to write are there at once.
+    pub fn new(config: ConnectionConfig, now: Instant) -> Connection {
+        let mut connection = Connection {
+            streams: Streams::new(config.side),
+            phase: Phase::Over,
+            peer: None,
+            input: BytesMut::new(),
+            read_size: READ_SIZES.0,
+            ended: false,
+            out: Outbound::default(),
+            scratch: Vec::new(),
+            started: now,
+            last_received: now,
+            pinged: None,
+            allowance: Allowance::full(now),
+            config,
+        };
+        connection.out.gather(&PREFACE);
+        connection.start_handshake();
+        connection
+    }
+
+    // ---- bytes in ----
+
+    /// Where to read the socket's bytes to: there is room for at least a few KiB, more once the peer sends much.
+    pub fn read_buf(&mut self) -> &mut BytesMut {
+        if self.input.capacity() - self.input.len() < self.read_size / 2 {
+            self.input.reserve(self.read_size);
+        }
+        &mut self.input
+    }
+
+    /// Whether bytes are welcome: not while a whole frame waits to be asked for, nor while the peer doesn't
+    /// read what it made us say.
+    pub fn wants_read(&self) -> bool {
+        !self.ended
+            && !self.is_over()
+            && self.input.len() < FRAME_HEADER_LEN + MAX_FRAME
+            && !self.is_clogged()
+    }
+
+    /// `count` bytes were read into [`read_buf`](Self::read_buf).
+    pub fn received(&mut self, count: usize, now: Instant) {
+        if count > 0 {
+            self.last_received = now;
+            self.pinged = None;
+            if count >= self.read_size / 2 {
+                self.read_size = (self.read_size * 2).min(READ_SIZES.1);
+            }
+        }
+    }
+
+    /// The byte stream ended. Frames that came whole are still told.
+    pub fn end_of_stream(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next event; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// [`ConnectionError`], once; after it the connection is over. Write what [`outbound`](Self::outbound) holds,
+    /// then close.
+    pub fn poll_event(&mut self, now: Instant) -> Result<Option<Event>, ConnectionError> {
+        while !self.is_over() && !self.is_clogged() {
+            let Some((header, payload)) = self.next_frame()? else {
+                return if self.ended { Err(self.close(ConnectionError::Closed)) } else { Ok(None) };
+            };
+            let event = if self.phase == Phase::Ready {
+                self.on_frame(header, payload, now)?
+            } else {
+                self.on_handshake(header, payload)?
+            };
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    // ---- bytes out ----
+
+    /// What to write. Advance it by what was written.
+    pub fn outbound(&mut self) -> &mut Outbound {
+        &mut self.out
+    }
+
+    /// Whether there is something to write.
+    pub fn has_outbound(&self) -> bool {
+        self.out.has_remaining()
+    }
+
+    // ---- time ----
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, and what for.
+    pub fn deadline(&self) -> Option<(Instant, Deadline)> {
+        match (self.phase, self.pinged) {
+            (Phase::Over, _) => None,
+            (Phase::Ready, Some(sent)) => Some((sent.plus(self.config.peer_timeout), Deadline::Silence)),
+            (Phase::Ready, None) => Some((self.last_received.plus(PING_INTERVAL), Deadline::Ping)),
+            _ => Some((self.started.plus(HANDSHAKE_TIMEOUT), Deadline::Handshake)),
+        }
+    }
+
+    /// It is `now`. Read what the socket holds before calling this: it may be a sign of life.
+    ///
+    /// # Errors
+    /// [`ConnectionError`] if the peer was silent too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ConnectionError> {
+        match self.deadline() {
+            Some((at, what)) if at <= now => match what {
+                Deadline::Ping => {
+                    self.pinged = Some(now);
+                    self.send(StreamId::CONNECTION, &Message::Ping(now.0));
+                    Ok(())
+                }
+                Deadline::Silence => Err(self.fail(ErrorCode::TIMEOUT, "nothing was heard after a PING")),
+                Deadline::Handshake => Err(self.fail(ErrorCode::TIMEOUT, "the handshake took too long")),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    // ---- state ----
+
+    /// Whether streams may be opened.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// Whether it failed or was closed. There may be something to write still.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Who is across, after the handshake.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// Ends the connection with an error for the peer.
+    pub fn close_with(&mut self, code: ErrorCode, text: &str) -> ConnectionError {
+        self.fail(code, text)
+    }
+
+    /// Tells the peer that this side will stop in `drain`.
+    pub fn go_away(&mut self, drain: Duration) {
+        self.send(StreamId::CONNECTION, &Message::GoAway(GoAway { code: ErrorCode::GOING_AWAY, drain }));
+    }
+
+    // ---- the receiver's commands ----
+
+    /// Asks to read a channel.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn open(&mut self, open: &Open) -> Result<StreamId, Full> {
+        let flow = Inbound { granted: open.credit, ..Inbound::default() };
+        let stream = Stream::Reading { flow, opened: false, closing: false, seeks: 0 };
+        let id = self.streams.open(stream).ok_or(Full)?;
+        self.send(id, &Message::Open(open.clone()));
+        Ok(id)
+    }
+
+    /// Asks to read on from elsewhere.
+    pub fn seek(&mut self, id: StreamId, seek: &Seek) {
+        if let Some(Stream::Reading { seeks, .. }) = self.streams.get_mut(id) {
+            *seeks += 1;
+            self.send(id, &Message::Seek(*seek));
+        }
+    }
+
+    /// Allows `total` bytes in all on a stream that we read or that is published to us.
+    pub fn grant(&mut self, id: StreamId, total: u64) {
+        if let Some(Stream::Reading { flow, .. } | Stream::Accepting { flow, .. }) = self.streams.get_mut(id)
+            && total > flow.granted
+        {
+            flow.granted = total;
+            self.send(id, &Message::Credit(total));
+        }
+    }
+
+    /// Enough of a stream that we read. Nothing of it is told any more but its END.
+    pub fn close_stream(&mut self, id: StreamId) {
+        if let Some(Stream::Reading { closing, .. }) = self.streams.get_mut(id)
+            && !std::mem::replace(closing, true)
+        {
+            self.send(id, &Message::Close(ErrorCode::NONE));
+        }
+    }
+
+    // ---- the commands of the side with the logs ----
+
+    /// Reading begins.
+    pub fn opened(&mut self, id: StreamId, opened: &Opened) {
+        if let Some(Stream::Serving { opened: is_open, .. }) = self.streams.get_mut(id) {
+            *is_open = true;
+            self.send(id, &Message::Opened(*opened));
+        }
+    }
+
+    /// The channel does not exist yet.
+    pub fn waiting(&mut self, id: StreamId) {
+        self.send_on(id, &Message::Waiting);
+    }
+
+    /// Reading goes on elsewhere.
+    pub fn seeked(&mut self, id: StreamId, seeked: &Seeked) {
+        if let Some(Stream::Serving { flow, .. }) = self.streams.get_mut(id) {
+            flow.at = 0;
+            self.send(id, &Message::Seeked(*seeked));
+        }
+    }
+
+    /// Bytes that may be given to [`data`](Self::data) or [`publish`](Self::publish) now: what credit and the room
+    /// in the output allow.
+    pub fn room(&self, id: StreamId) -> usize {
+        match self.streams.get(id) {
+            Some(Stream::Serving { flow, opened: true } | Stream::Publishing { flow, opened: true, .. }) => {
+                let space = MAX_OUTBOUND_BYTES.saturating_sub(self.out.remaining());
+                space.min(usize::try_from(flow.credit()).unwrap_or(usize::MAX))
+            }
+            _ => 0,
+        }
+    }
+
+    /// Sends a range of the run of batches, at most [`room`](Self::room).
+    pub fn data(&mut self, id: StreamId, range: Bytes) {
+        if let Some(Stream::Serving { flow, opened: true }) = self.streams.get_mut(id) {
+            send_ranges(&mut self.out, FrameType::DATA, id, flow, range);
+        }
+    }
+
+    /// How far this side is.
+    pub fn progress(&mut self, id: StreamId, progress: &Progress) {
+        self.send_on(id, &Message::Progress(*progress));
+    }
+
+    /// Records are gone.
+    pub fn gap(&mut self, id: StreamId, gap: &Gap) {
+        self.send_on(id, &Message::Gap(*gap));
+    }
+
+    /// The log was rolled back behind the receiver.
+    pub fn truncated(&mut self, id: StreamId, truncated: &Truncated) {
+        self.send_on(id, &Message::Truncated(*truncated));
+    }
+
+    /// Ends a stream that the peer reads or publishes on.
+    pub fn end(&mut self, id: StreamId, end: End) {
+        self.send_on(id, &Message::End(end));
+        self.streams.remove(id);
+    }
+
+    /// Ends a stream of the peer's, or answers its request, with an error.
+    pub fn stream_error(&mut self, id: StreamId, error: ErrorFrame) {
+        if self.streams.get(id).is_some() {
+            self.send(id, &Message::Error(error));
+            self.streams.remove(id);
+        }
+    }
+
+    /// Publishing begins.
+    pub fn publish_opened(&mut self, id: StreamId, publish_opened: &PublishOpened) {
+        if let Some(Stream::Accepting { flow, opened, .. }) = self.streams.get_mut(id) {
+            *opened = true;
+            flow.granted = publish_opened.credit;
+            self.send(id, &Message::PublishOpened(publish_opened.clone()));
+        }
+    }
+
+    /// Records are written, or durable.
+    pub fn publish_ack(&mut self, id: StreamId, ack: &PublishAck) {
+        self.send_on(id, &Message::PublishAck(*ack));
+    }
+
+    // ---- the publisher's commands ----
+
+    /// Asks to publish to a channel.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn publish_open(&mut self, open: &PublishOpen) -> Result<StreamId, Full> {
+        let stream = Stream::Publishing { flow: Outflow::default(), opened: false, closing: false };
+        let id = self.streams.open(stream).ok_or(Full)?;
+        self.send(id, &Message::PublishOpen(open.clone()));
+        Ok(id)
+    }
+
+    /// Sends a range of the run of published batches, at most [`room`](Self::room).
+    pub fn publish(&mut self, id: StreamId, range: Bytes) {
+        if let Some(Stream::Publishing { flow, opened: true, closing: false }) = self.streams.get_mut(id) {
+            send_ranges(&mut self.out, FrameType::PUBLISH, id, flow, range);
+        }
+    }
+
+    /// Sends a note to keep beside the sequence, ahead of what is published after it.
+    pub fn publish_note(&mut self, id: StreamId, note: &PublishNote) {
+        self.send_on(id, &Message::PublishNote(note.clone()));
+    }
+
+    /// Nothing more will be published; END follows the last acknowledgement.
+    pub fn publish_close(&mut self, id: StreamId) {
+        if let Some(Stream::Publishing { closing, .. }) = self.streams.get_mut(id)
+            && !std::mem::replace(closing, true)
+        {
+            self.send(id, &Message::PublishClose);
+        }
+    }
+
+    // ---- questions of either side, and their answers ----
+
+    /// Asks about one channel.
+    ///
+    /// # Errors
+    /// [`Full`], as for each of these.
+    pub fn stat(&mut self, name: &ChannelName) -> Result<StreamId, Full> {
+        self.ask(FrameType::STAT_REPLY, &Message::Stat(name.clone()))
+    }
+
+    /// Asks for names.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn list(&mut self, list: &List) -> Result<StreamId, Full> {
+        self.ask(FrameType::LIST_REPLY, &Message::List(list.clone()))
+    }
+
+    /// Asks to seal a channel.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn seal(&mut self, name: &ChannelName) -> Result<StreamId, Full> {
+        self.ask(FrameType::DONE, &Message::Seal(name.clone()))
+    }
+
+    /// Asks to delete a channel.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn delete(&mut self, name: &ChannelName) -> Result<StreamId, Full> {
+        self.ask(FrameType::DONE, &Message::Delete(name.clone()))
+    }
+
+    /// Answers STAT.
+    pub fn stat_reply(&mut self, id: StreamId, info: &LogInfo) {
+        self.answer(id, &Message::StatReply(info.clone()));
+    }
+
+    /// Answers LIST.
+    pub fn list_reply(&mut self, id: StreamId, reply: &ListReply) {
+        self.answer(id, &Message::ListReply(reply.clone()));
+    }
+
+    /// Answers SEAL and DELETE.
+    pub fn done(&mut self, id: StreamId, done: &Done) {
+        self.answer(id, &Message::Done(*done));
+    }
+
+    fn ask(&mut self, reply: FrameType, request: &Message) -> Result<StreamId, Full> {
+        let id = self.streams.open(Stream::Asking { reply }).ok_or(Full)?;
+        self.send(id, request);
+        Ok(id)
+    }
+
+    fn answer(&mut self, id: StreamId, reply: &Message) {
+        self.send_on(id, reply);
+        self.streams.remove(id);
+    }
+
+    // ---- frames ----
+
+    fn on_frame(
+        &mut self,
+        header: FrameHeader,
+        payload: Bytes,
+        now: Instant,
+    ) -> Result<Option<Event>, ConnectionError> {
+        let id = header.stream;
+        let message = match Message::decode(&header, payload) {
+            Ok(message) => message,
+            Err(error) if error.ends_stream_only() => return self.refuse(id, error),
+            Err(error) => return Err(self.refuse_frame(&header, error)),
+        };
+        if costs_allowance(&message) && !self.allowance.take(now) {
+            return Err(self.fail(ErrorCode::CALM, "too many control frames in too short a time"));
+        }
+        match message {
+            Message::Ping(token) => self.send(id, &Message::Pong(token)),
+            Message::Pong(_) | Message::Ignorable { .. } => {}
+            Message::GoAway(go_away) => return Ok(Some(Event::GoAway(go_away))),
+            Message::Error(error) if id == StreamId::CONNECTION => {
+                return Err(self.close(ConnectionError::Theirs { code: error.code, text: error.text }));
+            }
+            Message::Hello(_) | Message::Welcome(_) | Message::Reject(_) | Message::Auth(_) => {
+                return Err(self.fail(ErrorCode::PROTOCOL, "a handshake frame after the handshake"));
+            }
+            message => return self.on_stream_frame(id, message),
+        }
+        Ok(None)
+    }
+
+    fn on_stream_frame(&mut self, id: StreamId, message: Message) -> Result<Option<Event>, ConnectionError> {
+        let opened = match &message {
+            Message::Open(open) => {
+                let flow = Outflow { limit: open.credit, ..Outflow::default() };
+                Some(Stream::Serving { flow, opened: false })
+            }
+            Message::PublishOpen(_) => {
+                Some(Stream::Accepting { flow: Inbound::default(), opened: false, closing: false })
+            }
+            Message::Stat(_) | Message::List(_) | Message::Seal(_) | Message::Delete(_) => {
+                Some(Stream::Asked)
+            }
+            _ => None,
+        };
+        if let Some(stream) = opened {
+            return match self.streams.accept(id, stream) {
+                Ok(()) => Ok(requests::opening_event(id, message)),
+                Err(refused) => self.refuse_stream(id, refused).map(|()| None),
+            };
+        }
+        if self.streams.is_past(id) {
+            return Ok(None); // it was under way when the stream ended
+        }
+        let kind = message.kind();
+        let Some(stream) = self.streams.get_mut(id) else {
+            return Err(self.fail(ErrorCode::PROTOCOL, &format!("{kind} on stream {id}, which is not open")));
+        };
+        match stream.on_message(id, message) {
+            Ok(Outcome { event, over }) => {
+                if over {
+                    self.streams.remove(id);
+                }
+                Ok(event)
+            }
+            Err(requests::Fault { code, text }) => {
+                Err(self.fail(code, &format!("{kind} on stream {id}: {text}")))
+            }
+        }
+    }
+
+    /// Cuts the next whole frame off the input.
+    fn next_frame(&mut self) -> Result<Option<(FrameHeader, Bytes)>, ConnectionError> {
+        if let Phase::Preface { hello } = self.phase
+            && !self.take_preface(hello)?
+        {
+            return Ok(None);
+        }
+        let Some(bytes) = self.input.first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
+        let limit = if self.phase == Phase::Ready { MAX_FRAME } else { MAX_HANDSHAKE_FRAME };
+        let header = match FrameHeader::decode(bytes).and_then(|header| header.within(limit)) {
+            Ok(header) => header,
+            Err(error) => return Err(self.fail(error.code(), &error.to_string())),
+        };
+        let whole = FRAME_HEADER_LEN + header.len as usize;
+        if self.input.len() < whole {
+            self.read_size =
+                self.read_size.max((whole - self.input.len()).next_power_of_two().min(READ_SIZES.1));
+            return Ok(None);
+        }
+        let mut frame = self.input.split_to(whole);
+        frame.advance(FRAME_HEADER_LEN);
+        Ok(Some((header, frame.freeze())))
+    }
+
+    fn decode(&mut self, header: &FrameHeader, payload: Bytes) -> Result<Message, ConnectionError> {
+        Message::decode(header, payload).map_err(|error| self.refuse_frame(header, error))
+    }
+
+    fn refuse_frame(&mut self, header: &FrameHeader, error: DecodeError) -> ConnectionError {
+        self.fail(error.code(), &format!("{}: {error}", header.kind))
+    }
+
+    /// A stream that cannot be opened as asked; the connection goes on.
+    fn refuse(&mut self, id: StreamId, error: DecodeError) -> Result<Option<Event>, ConnectionError> {
+        match self.streams.accept(id, Stream::Asked) {
+            Ok(()) => self.stream_error(id, ErrorFrame::new(error.code(), error.to_string())),
+            Err(refused) => self.refuse_stream(id, refused)?,
+        }
+        Ok(None)
+    }
+
+    fn refuse_stream(&mut self, id: StreamId, refused: Refused) -> Result<(), ConnectionError> {
+        match refused {
+            Refused::TooMany => {
+                let text = "as many streams are open as may be";
+                self.send(id, &Message::Error(ErrorFrame::new(ErrorCode::TOO_MANY_STREAMS, text)));
+                Ok(())
+            }
+            Refused::Number => {
+                let text = "a stream number that is not free, or not the peer's to give";
+                Err(self.fail(ErrorCode::PROTOCOL, text))
+            }
+        }
+    }
+
+    fn send(&mut self, id: StreamId, message: &Message) {
+        self.scratch.clear();
+        message.encode(id, &mut self.scratch);
+        self.out.gather(&self.scratch);
+    }
+
+    /// Sends on a stream that is still there; one that is over needs nothing.
+    fn send_on(&mut self, id: StreamId, message: &Message) {
+        if self.streams.get(id).is_some() {
+            self.send(id, message);
+        }
+    }
+
+    /// The peer is at fault, or given up: tells it, and is over.
+    fn fail(&mut self, code: ErrorCode, text: &str) -> ConnectionError {
+        if !self.is_over() {
+            self.send(StreamId::CONNECTION, &Message::Error(ErrorFrame::new(code, text)));
+        }
+        self.close(ConnectionError::Ours { code, text: text.to_owned() })
+    }
+
+    fn close(&mut self, error: ConnectionError) -> ConnectionError {
+        self.phase = Phase::Over;
+        self.input = BytesMut::new();
+        error
+    }
+
+    /// The peer makes us say things and doesn't read them.
+    fn is_clogged(&self) -> bool {
+        self.out.remaining() > MAX_OUTBOUND_BYTES + MAX_DATA
+    }
+}
+
+fn send_ranges(out: &mut Outbound, kind: FrameType, id: StreamId, flow: &mut Outflow, mut range: Bytes) {
+    while !range.is_empty() {
+        let part = range.split_to(range.len().min(MAX_DATA));
+        out.gather(&data_prefix(kind, id, flow.at, part.len()));
+        flow.at += part.len() as u64;
+        flow.sent += part.len() as u64;
+        out.pass(part);
+    }
+}
+
+/// What a frame led to.
+#[derive(Debug, Default)]
+struct Outcome {
+    event: Option<Event>,
+    over: bool,
+}
+
+/// Frames that make the receiving side work, other than by data: those have a rate.
+fn costs_allowance(message: &Message) -> bool {
+    matches!(
+        message.kind(),
+        FrameType::PING
+            | FrameType::OPEN
+            | FrameType::SEEK
+            | FrameType::CLOSE
+            | FrameType::PUBLISH_OPEN
+            | FrameType::PUBLISH_NOTE
+            | FrameType::PUBLISH_CLOSE
+            | FrameType::STAT
+            | FrameType::LIST
+            | FrameType::SEAL
+            | FrameType::DELETE
+    ) || message.kind().is_ignorable()
+}
+
+/// Control frames that the peer may still send: refilled by time, full after four seconds.
+#[derive(Debug)]
+struct Allowance {
+    nanos: u64,
+    at: Instant,
+}
+
+impl Allowance {
+    const FULL: u64 = 4_000_000_000;
+    const COST: u64 = 1_000_000_000 / MAX_CONTROL_RATE as u64;
+
+    fn full(now: Instant) -> Allowance {
+        Allowance { nanos: Self::FULL, at: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let gained = now.0.saturating_sub(self.at.0);
+        self.at = self.at.max(now);
+        self.nanos = self.nanos.saturating_add(gained).min(Self::FULL);
+        match self.nanos.checked_sub(Self::COST) {
+            Some(left) => {
+                self.nanos = left;
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! What a receiver wants of a channel, over as many connections as it takes.
+//!
+//! Owns the position, the credit and the order of what is delivered: records dense, or a gap that says so, or
+//! a truncation told once, or the seal. It knows no connection: the owner passes frames in and sends out what
+//! it is asked to (the request of a new stream, credit). Neighbours: [`crate::inflow`] makes batches of
+//! ranges, [`crate::conn`] frames them.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::batch::{Batch, BatchError, BatchKind};
+use crate::inflow::Inflow;
+use crate::types::{ChannelName, Epoch, LogId, Offset, Position, Timestamp};
+use crate::wire::{End, Gap, GapReason, Open, Opened, Start, Truncated};
+
+/// What a receiver gets, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// Records; those before `from` were not asked for and are to be skipped.
+    Batch {
+        /// The batch, both CRCs checked.
+        batch: Batch,
+        /// The first record of it that was asked for.
+        from: Offset,
+    },
+    /// Records that were asked for and are gone.
+    Gap {
+        /// The first one missing.
+        from: Offset,
+        /// The first one after the gap.
+        to: Offset,
+        /// Why they are gone.
+        why: GapReason,
+    },
+    /// The log was rolled back behind this receiver: what it read from `end` on, in `epoch`, is void.
+    Truncated {
+        /// The epoch that ended early.
+        epoch: Epoch,
+        /// Where it ended: reading goes on here.
+        end: Offset,
+    },
+    /// The channel is complete and all of it was delivered.
+    Sealed {
+        /// How many records the channel has had.
+        end: Offset,
+    },
+}
+
+/// What a sender did that no honest sender does. The stream is of no use after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// A batch is damaged, or not of this log.
+    #[error("a batch in the stream is damaged: {0}")]
+    Batch(#[from] BatchError),
+    /// Offsets do not continue where they should.
+    #[error("the stream continues at offset {found}, not at {expected}")]
+    OutOfOrder {
+        /// The offset that should come.
+        expected: Offset,
+        /// The offset that came.
+        found: Offset,
+    },
+    /// Epochs or times go back.
+    #[error("epoch or time goes back at offset {at}")]
+    GoesBack {
+        /// Where it was seen.
+        at: Offset,
+    },
+    /// The sender answered with another log than the position is in.
+    #[error("the stream is of another log than the position")]
+    OtherLog,
+    /// More bytes than credit allowed.
+    #[error("{received} bytes came where {granted} were allowed")]
+    CreditExceeded {
+        /// Bytes allowed in all.
+        granted: u64,
+        /// Bytes received in all.
+        received: u64,
+    },
+    /// A frame that has no meaning in this state.
+    #[error("{0} makes no sense here")]
+    Unexpected(&'static str),
+}
+
+#[derive(Debug)]
+enum Item {
+    Opened(Opened),
+    Range(Bytes),
+    Gap(Gap),
+    Truncated(Truncated),
+    End(End),
+}
+
+/// A receiver's side of one channel.
+#[derive(Debug)]
+pub struct Subscription {
+    name: ChannelName,
+    start: Start,
+    wait: bool,
+    window: u64,
+    /// The next record to deliver; known from the first OPENED on.
+    position: Option<Position>,
+    /// The offset right after the last batch delivered in this stream: the next batch begins there.
+    continues: bool,
+    last_time: Timestamp,
+    inflow: Option<Inflow>,
+    queue: VecDeque<Item>,
+    /// Byte totals of the current stream.
+    granted: u64,
+    received: u64,
+    consumed: u64,
+    /// While set, a SEEK is under way and what comes before its SEEKED belongs to the old place.
+    seeking: Option<u32>,
+    seeks: u32,
+    /// What the sender last said of the channel's end.
+    tail: Offset,
+    stream_is_open: bool,
+    over: bool,
+}
+
+impl Subscription {
+    /// A subscription to `name` from `start`, with `window` bytes of credit in flight. `wait`: for a channel
+    /// that doesn't exist yet.
+    pub fn new(name: ChannelName, start: Start, window: u64, wait: bool) -> Subscription {
+        Subscription {
+            name,
+            start,
+            wait,
+            window,
+            position: None,
+            continues: false,
+            last_time: Timestamp::MIN,
+            inflow: None,
+            queue: VecDeque::new(),
+            granted: 0,
+            received: 0,
+            consumed: 0,
+            seeking: None,
+            seeks: 0,
+            tail: Offset::ZERO,
+            stream_is_open: false,
+            over: false,
+        }
+    }
+
+    /// The channel's name.
+    pub fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// What to open on a new connection: the first time where the user wanted, later where delivery stopped.
+    /// What an earlier stream left undelivered is forgotten; it comes again.
+    pub fn request(&mut self) -> Open {
+        self.inflow = None;
+        self.queue.clear();
+        self.continues = false;
+        self.seeking = None;
+        self.stream_is_open = true;
+        (self.granted, self.received, self.consumed) = (self.window, 0, 0);
+        let start = self.position.map_or_else(|| self.start, Start::Resume);
+        Open { start, wait: self.wait, credit: self.window, name: self.name.clone() }
+    }
+
+    /// The next record to be delivered, once the sender has said where that is.
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// The channel's visible end, as the sender last told it.
+    pub fn tail(&self) -> Offset {
+        self.tail
+    }
+
+    /// Whether the seal was delivered.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Starts again at another place. Returns the SEEK's id if a stream is open; else the next request says it.
+    pub fn seek(&mut self, start: Start) -> Option<u32> {
+        self.start = start;
+        self.over = false;
+        self.position = None;
+        self.forget_undelivered();
+        if !self.stream_is_open {
+            return None;
+        }
+        self.seeks = self.seeks.wrapping_add(1);
+        self.seeking = Some(self.seeks);
+        self.seeking
+    }
+
+    /// The stream or its connection is gone. What came whole before is still delivered.
+    pub fn on_lost(&mut self) {
+        self.stream_is_open = false;
+        self.seeking = None;
+    }
+
+    /// OPENED came.
+    pub fn on_opened(&mut self, opened: Opened) {
+        self.queue.push_back(Item::Opened(opened));
+    }
+
+    /// SEEKED came. An answer to a seek that another one followed is passed over.
+    pub fn on_seeked(&mut self, seek_id: u32, opened: Opened) {
+        if self.seeking == Some(seek_id) {
+            self.seeking = None;
+            self.forget_undelivered();
+            self.queue.push_back(Item::Opened(opened));
+        }
+    }
+
+    /// DATA came.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::CreditExceeded`].
+    pub fn on_data(&mut self, range: Bytes) -> Result<(), SubscriptionError> {
+        self.received = self.received.saturating_add(range.len() as u64);
+        if self.received > self.granted {
+            let (granted, received) = (self.granted, self.received);
+            return Err(SubscriptionError::CreditExceeded { granted, received });
+        }
+        if self.seeking.is_some() {
+            self.consumed += range.len() as u64;
+        } else {
+            self.queue.push_back(Item::Range(range));
+        }
+        Ok(())
+    }
+
+    /// PROGRESS came: how far the channel reaches.
+    pub fn on_progress(&mut self, tail: Offset) {
+        self.tail = tail;
+    }
+
+    /// GAP came.
+    pub fn on_gap(&mut self, gap: Gap) {
+        self.push_unless_seeking(Item::Gap(gap));
+    }
+
+    /// TRUNCATED came.
+    pub fn on_truncated(&mut self, truncated: Truncated) {
+        self.push_unless_seeking(Item::Truncated(truncated));
+    }
+
+    /// END came.
+    pub fn on_end(&mut self, end: End) {
+        self.push_unless_seeking(Item::End(end));
+    }
+
+    /// The next thing to deliver; `None` until more comes.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`]: the sender, or the way from it, is at fault. The stream is to be given up; a new
+    /// one continues at the position.
+    pub fn next_delivery(&mut self) -> Result<Option<Delivery>, SubscriptionError> {
+        loop {
+            if let Some(batch) = self.inflow.as_mut().map(Inflow::next_batch).transpose()?.flatten() {
+                return self.deliver_batch(batch).map(Some);
+            }
+            let Some(item) = self.queue.pop_front() else { return Ok(None) };
+            match item {
+                Item::Range(range) => match &mut self.inflow {
+                    Some(inflow) => inflow.push(range),
+                    None => return Err(SubscriptionError::Unexpected("DATA before OPENED")),
+                },
+                Item::Opened(opened) => self.begin(&opened)?,
+                Item::Gap(gap) => return self.deliver_gap(gap).map(Some),
+                Item::Truncated(truncated) => return self.deliver_truncated(truncated).map(Some),
+                Item::End(end) => {
+                    if let Some(delivery) = self.deliver_end(end)? {
+                        return Ok(Some(delivery));
+                    }
+                }
+            }
+        }
+    }
+
+    /// `bytes` of delivered batches are done with.
+    pub fn consumed(&mut self, bytes: usize) {
+        // A seek counted what was delivered before it as consumed already.
+        self.consumed = self.consumed.saturating_add(bytes as u64).min(self.received);
+    }
+
+    /// The new credit total, if it is worth a CREDIT frame: a quarter of the window came free, or the batch in
+    /// the making needs it.
+    #[must_use = "the total is to be sent in a CREDIT frame"]
+    pub fn credit_due(&mut self) -> Option<u64> {
+        let partial = self.inflow.as_ref().map_or(0, Inflow::partial_len) as u64;
+        let total = self.consumed.saturating_add(self.window.max(partial));
+        let exhausted = self.granted == self.received && total > self.granted;
+        if total.saturating_sub(self.granted) >= self.window / 4 || exhausted {
+            self.granted = self.granted.max(total);
+            return Some(self.granted);
+        }
+        None
+    }
+
+    fn push_unless_seeking(&mut self, item: Item) {
+        if self.seeking.is_none() {
+            self.queue.push_back(item);
+        }
+    }
+
+    /// Everything received so far counts as consumed; no batch of it will be delivered.
+    fn forget_undelivered(&mut self) {
+        self.queue.clear();
+        self.inflow = None;
+        self.consumed = self.received;
+    }
+
+    fn begin(&mut self, opened: &Opened) -> Result<(), SubscriptionError> {
+        if self.position.is_some_and(|position| position.log != opened.log) {
+            return Err(SubscriptionError::OtherLog);
+        }
+        if let Some(position) = self.position
+            && position.offset != opened.start
+        {
+            return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: opened.start });
+        }
+        if self.position.is_none() {
+            self.position = Some(Position { log: opened.log, epoch: opened.epoch, offset: opened.start });
+            self.last_time = Timestamp::MIN;
+        }
+        self.tail = opened.next;
+        self.continues = false;
+        self.inflow = Some(Inflow::new(opened.log.0));
+        Ok(())
+    }
+
+    fn expected(&mut self) -> Result<&mut Position, SubscriptionError> {
+        self.position.as_mut().ok_or(SubscriptionError::Unexpected("a frame before OPENED"))
+    }
+
+    fn deliver_batch(&mut self, batch: Batch) -> Result<Delivery, SubscriptionError> {
+        let (continues, last_time) = (self.continues, self.last_time);
+        let position = self.expected()?;
+        let header = batch.header();
+        let from = position.offset;
+        let fits = if continues { header.base_offset == from } else { header.base_offset <= from };
+        if !fits || header.next_offset() <= from || header.kind != BatchKind::Data {
+            return Err(SubscriptionError::OutOfOrder { expected: from, found: header.base_offset });
+        }
+        if header.epoch < position.epoch || (continues && header.base_time <= last_time) {
+            return Err(SubscriptionError::GoesBack { at: header.base_offset });
+        }
+        position.offset = header.next_offset();
+        position.epoch = header.epoch;
+        self.continues = true;
+        self.last_time = header.last_time();
+        self.tail = self.tail.max(header.next_offset());
+        Ok(Delivery::Batch { batch, from })
+    }
+
+    fn deliver_gap(&mut self, gap: Gap) -> Result<Delivery, SubscriptionError> {
+        self.check_between_batches("GAP within a batch")?;
+        let position = self.expected()?;
+        if gap.from != position.offset || gap.to <= gap.from {
+            return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: gap.from });
+        }
+        position.offset = gap.to;
+        self.continues = false;
+        Ok(Delivery::Gap { from: gap.from, to: gap.to, why: gap.why })
+    }
+
+    fn deliver_truncated(&mut self, truncated: Truncated) -> Result<Delivery, SubscriptionError> {
+        self.check_between_batches("TRUNCATED within a batch")?;
+        let position = self.expected()?;
+        if truncated.end >= position.offset {
+            return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: truncated.end });
+        }
+        position.offset = truncated.end;
+        self.continues = false;
+        self.last_time = Timestamp::MIN;
+        Ok(Delivery::Truncated { epoch: truncated.epoch, end: truncated.end })
+    }
+
+    fn deliver_end(&mut self, end: End) -> Result<Option<Delivery>, SubscriptionError> {
+        self.check_between_batches("END within a batch")?;
+        let position = self.expected()?;
+        match end {
+            End::Sealed { final_offset } if final_offset == position.offset => {
+                self.over = true;
+                Ok(Some(Delivery::Sealed { end: final_offset }))
+            }
+            End::Sealed { final_offset } => {
+                Err(SubscriptionError::OutOfOrder { expected: position.offset, found: final_offset })
+            }
+            End::Closed => Ok(None),
+        }
+    }
+
+    fn check_between_batches(&self, what: &'static str) -> Result<(), SubscriptionError> {
+        match &self.inflow {
+            Some(inflow) if inflow.is_between_batches() => Ok(()),
+            _ => Err(SubscriptionError::Unexpected(what)),
+        }
+    }
+
+    /// The log this subscription reads, once known.
+    pub fn log(&self) -> Option<LogId> {
+        self.position.map(|position| position.log)
+    }
+}
