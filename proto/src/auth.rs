@@ -39,7 +39,7 @@ impl Side {
 }
 
 /// A secret that both sides hold: 1 to 1024 bytes. Never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Token(Box<[u8]>);
 
 impl Token {
@@ -97,4 +97,42 @@ pub fn proof(token: &Token, side: Side, hello: &Hash, welcome: &Hash) -> Hash {
 pub struct InvalidToken {
     /// The length given, in bytes.
     pub len: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: Hash = [1; 32];
+    const WELCOME: Hash = [2; 32];
+
+    /// NC-HSK-018, NC-HSK-019
+    #[test]
+    fn only_the_holder_of_the_token_gives_a_proof_that_holds() {
+        let token = Token::new("secret").unwrap();
+        let given = proof(&token, Side::Dialler, &HELLO, &WELCOME);
+        assert!(token.verify(Side::Dialler, &HELLO, &WELCOME, &given));
+        assert!(!Token::new("Secret").unwrap().verify(Side::Dialler, &HELLO, &WELCOME, &given));
+        for bit in 0..256 {
+            let mut wrong = given;
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            assert!(!token.verify(Side::Dialler, &HELLO, &WELCOME, &wrong), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_proof_serves_one_side_and_one_handshake_only() {
+        let token = Token::new([0xff; 1024]).unwrap();
+        let given = proof(&token, Side::Dialler, &HELLO, &WELCOME);
+        assert!(!token.verify(Side::Listener, &HELLO, &WELCOME, &given));
+        assert!(!token.verify(Side::Dialler, &WELCOME, &HELLO, &given));
+        assert!(!token.verify(Side::Dialler, &HELLO, &[3; 32], &given));
+    }
+
+    #[test]
+    fn a_token_has_its_limits_and_is_never_printed() {
+        assert_eq!(Token::new("").unwrap_err(), InvalidToken { len: 0 });
+        assert_eq!(Token::new([0; 1025]).unwrap_err(), InvalidToken { len: 1025 });
+        assert_eq!(format!("{:?}", Token::new("secret").unwrap()), "Token(..)");
+    }
 }

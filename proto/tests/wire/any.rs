@@ -1,0 +1,325 @@
+//! Any message there can be, for property tests; and one of each kind, for tests that go byte by byte.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use netchan_proto::auth::Side;
+use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
+use netchan_proto::wire::*;
+use netchan_proto::{
+    ChannelName, Durability, Epoch, ErrorCode, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
+};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![any::<u64>(), 0..3u64, Just(u64::MAX), Just(u64::MAX - 1), Just(1 << 63)]
+}
+
+fn offset() -> impl Strategy<Value = Offset> {
+    number().prop_map(Offset)
+}
+
+fn maybe_offset() -> impl Strategy<Value = Option<Offset>> {
+    prop::option::of((0..u64::MAX).prop_map(Offset))
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    number().prop_map(|nanos| Timestamp(nanos.cast_signed()))
+}
+
+fn epoch() -> impl Strategy<Value = Epoch> {
+    any::<u32>().prop_map(Epoch)
+}
+
+fn log() -> impl Strategy<Value = LogId> {
+    any::<[u8; 16]>().prop_map(LogId)
+}
+
+fn code() -> impl Strategy<Value = ErrorCode> {
+    any::<u16>().prop_map(ErrorCode)
+}
+
+fn millis() -> impl Strategy<Value = Duration> {
+    any::<u32>().prop_map(|millis| Duration::from_millis(millis.into()))
+}
+
+pub(crate) fn name() -> impl Strategy<Value = ChannelName> {
+    prop_oneof![
+        "[a-zé_-]{1,20}(/[a-z0-9]{1,9}){0,3}".prop_map(|name| ChannelName::new(&name).unwrap()),
+        Just(ChannelName::new(&"n".repeat(255)).unwrap()),
+    ]
+}
+
+fn durability() -> impl Strategy<Value = Durability> {
+    prop_oneof![Just(Durability::Sync), Just(Durability::Interval), Just(Durability::Os)]
+}
+
+fn note() -> impl Strategy<Value = Note> {
+    prop::collection::vec(any::<u8>(), 0..=MAX_NOTE).prop_map(|note| Note::new(note).unwrap())
+}
+
+fn start() -> impl Strategy<Value = Start> {
+    prop_oneof![
+        Just(Start::Earliest),
+        Just(Start::Latest),
+        offset().prop_map(Start::Offset),
+        time().prop_map(Start::Time),
+        number().prop_map(|nanos| Start::Ago(Duration::from_nanos(nanos))),
+        number().prop_map(Start::Last),
+        (log(), epoch(), offset()).prop_map(|(log, epoch, offset)| Start::Resume(Position {
+            log,
+            epoch,
+            offset
+        })),
+    ]
+}
+
+fn opened() -> impl Strategy<Value = Opened> {
+    (log(), epoch(), durability(), any::<bool>(), [offset(), offset(), offset()], time()).prop_map(
+        |(log, epoch, durability, sealed, [first, next, start], clock)| Opened {
+            log,
+            epoch,
+            durability,
+            sealed,
+            first,
+            next,
+            start,
+            clock,
+        },
+    )
+}
+
+fn range() -> impl Strategy<Value = Range> {
+    (number(), prop::collection::vec(any::<u8>(), 1..300))
+        .prop_map(|(at, bytes)| Range { at, bytes: bytes.into() })
+}
+
+fn info() -> impl Strategy<Value = LogInfo> {
+    (
+        (name(), log(), epoch(), durability(), any::<bool>()),
+        [offset(), offset(), offset()],
+        [time(), time(), time()],
+        [number(), number()],
+    )
+        .prop_map(
+            |(
+                (name, id, epoch, durability, sealed),
+                [first, next, durable],
+                [first_time, last_time, created],
+                [bytes, segments],
+            )| LogInfo {
+                name,
+                id,
+                epoch,
+                durability,
+                sealed,
+                first,
+                next,
+                durable,
+                first_time,
+                last_time,
+                created,
+                bytes,
+                segments,
+            },
+        )
+}
+
+fn handshake() -> BoxedStrategy<Message> {
+    let versions = |least| prop::collection::vec(any::<u16>(), least..=MAX_VERSIONS);
+    let hash = any::<[u8; 32]>;
+    let side = prop_oneof![Just(Side::Dialler), Just(Side::Listener)];
+    let auth = prop_oneof![Just(AuthMethod::None), Just(AuthMethod::Token)];
+    prop_oneof![
+        (versions(1), any::<u16>(), any::<[u8; 16]>(), any::<[u8; 16]>()).prop_map(
+            |(versions, roles, node, nonce)| Message::Hello(Hello {
+                versions,
+                roles: Roles(roles),
+                node: NodeId(node),
+                nonce
+            })
+        ),
+        (any::<u16>(), any::<u16>(), any::<[u8; 16]>(), any::<[u8; 16]>(), auth, hash()).prop_map(
+            |(version, roles, node, nonce, auth, hello)| Message::Welcome(Welcome {
+                version,
+                roles: Roles(roles),
+                node: NodeId(node),
+                nonce,
+                auth,
+                hello
+            })
+        ),
+        (code(), versions(0), millis()).prop_map(|(code, versions, retry_after)| Message::Reject(Reject {
+            code,
+            versions,
+            retry_after
+        })),
+        (side, hash()).prop_map(|(side, proof)| Message::Auth(Auth { side, proof })),
+    ]
+    .boxed()
+}
+
+fn control() -> BoxedStrategy<Message> {
+    let text = prop_oneof!["[a-zé ]{0,40}", Just("x".repeat(MAX_ERROR_TEXT))];
+    prop_oneof![
+        number().prop_map(Message::Ping),
+        number().prop_map(Message::Pong),
+        (code(), millis()).prop_map(|(code, drain)| Message::GoAway(GoAway { code, drain })),
+        (code(), any::<bool>(), maybe_offset(), text)
+            .prop_map(|(code, retryable, at, text)| Message::Error(ErrorFrame { code, retryable, at, text })),
+        any::<[u8; 16]>().prop_map(|bytes| Message::grease(&bytes)),
+    ]
+    .boxed()
+}
+
+fn reading() -> BoxedStrategy<Message> {
+    let why = prop_oneof![Just(GapReason::Retention), Just(GapReason::Damaged)];
+    prop_oneof![
+        (name(), start(), any::<bool>(), number())
+            .prop_map(|(name, start, wait, credit)| Message::Open(Open { name, start, wait, credit })),
+        opened().prop_map(Message::Opened),
+        number().prop_map(Message::Credit),
+        (any::<u32>(), start()).prop_map(|(seek_id, start)| Message::Seek(Seek { seek_id, start })),
+        (any::<u32>(), opened()).prop_map(|(seek_id, opened)| Message::Seeked(Seeked { seek_id, opened })),
+        range().prop_map(Message::Data),
+        (offset(), offset(), time()).prop_map(|(scanned, next, clock)| Message::Progress(Progress {
+            scanned,
+            next,
+            clock
+        })),
+        (0..1000u64, 1..1000u64, why).prop_map(|(from, len, why)| Message::Gap(Gap {
+            from: Offset(from),
+            to: Offset(from + len),
+            why
+        })),
+        (epoch(), epoch(), offset()).prop_map(|(epoch, log_epoch, end)| Message::Truncated(Truncated {
+            epoch,
+            log_epoch,
+            end
+        })),
+        (0..u64::MAX).prop_map(|end| Message::End(End::Sealed { final_offset: Offset(end) })),
+        Just(Message::End(End::Closed)),
+        code().prop_map(Message::Close),
+        Just(Message::Waiting),
+    ]
+    .boxed()
+}
+
+fn publishing() -> BoxedStrategy<Message> {
+    let level = prop_oneof![Just(AckLevel::Written), Just(AckLevel::Durable)];
+    prop_oneof![
+        (name(), any::<bool>(), prop::option::of(durability()), any::<[u8; 16]>()).prop_map(
+            |(name, create, durability, producer)| Message::PublishOpen(PublishOpen {
+                name,
+                create,
+                durability,
+                producer: ProducerId(producer)
+            })
+        ),
+        (log(), epoch(), durability(), number(), number(), note()).prop_map(
+            |(log, epoch, durability, next_sequence, credit, note)| Message::PublishOpened(PublishOpened {
+                log,
+                epoch,
+                durability,
+                next_sequence,
+                credit,
+                note
+            })
+        ),
+        range().prop_map(Message::Publish),
+        (level, epoch(), 0..1u64 << 60, 1..1u64 << 60, maybe_offset()).prop_map(
+            |(level, epoch, first_sequence, count, first_offset)| Message::PublishAck(PublishAck {
+                level,
+                epoch,
+                first_sequence,
+                count,
+                first_offset
+            })
+        ),
+        (number(), note())
+            .prop_map(|(next_sequence, note)| Message::PublishNote(PublishNote { next_sequence, note })),
+        Just(Message::PublishClose),
+    ]
+    .boxed()
+}
+
+fn request() -> BoxedStrategy<Message> {
+    let list = (prop::option::of(name()), "[a-z/]{0,30}")
+        .prop_map(|(after, prefix)| List { after, prefix: NamePrefix::new(&prefix).unwrap() });
+    let reply = (any::<bool>(), prop::collection::vec(info(), 0..8)).prop_map(|(more, mut logs)| {
+        logs.sort_by(|a, b| a.name.cmp(&b.name));
+        logs.dedup_by(|a, b| a.name == b.name);
+        ListReply { more: more && !logs.is_empty(), logs }
+    });
+    prop_oneof![
+        name().prop_map(Message::Stat),
+        info().prop_map(Message::StatReply),
+        list.prop_map(Message::List),
+        reply.prop_map(Message::ListReply),
+        name().prop_map(Message::Seal),
+        name().prop_map(Message::Delete),
+        maybe_offset().prop_map(|final_offset| Message::Done(Done { final_offset })),
+    ]
+    .boxed()
+}
+
+pub(crate) fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![handshake(), control(), reading(), publishing(), request()]
+}
+
+/// One message of every type, with a value in every field that can have one.
+pub(crate) fn one_of_each() -> Vec<Message> {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut found = Vec::<Message>::new();
+    while found.len() < FrameType::ALL.len() + 1 {
+        let message = message().new_tree(&mut runner).unwrap().current();
+        let ignorable = |message: &Message| matches!(message, Message::Ignorable { .. });
+        let known =
+            |other: &Message| other.kind() == message.kind() || (ignorable(other) && ignorable(&message));
+        if !found.iter().any(known) {
+            found.push(message);
+        }
+    }
+    found
+}
+
+/// A stream that `kind` may travel on.
+pub(crate) fn stream_for(kind: FrameType) -> StreamId {
+    match kind.scope() {
+        Scope::Connection => StreamId::CONNECTION,
+        _ => StreamId(7),
+    }
+}
+
+/// The frame of `message` as it goes over the wire, and its payload.
+pub(crate) fn frame(message: &Message) -> (FrameHeader, Bytes) {
+    let mut out = Vec::new();
+    message.encode(stream_for(message.kind()), &mut out);
+    if let Message::Data(range) | Message::Publish(range) = message {
+        out.extend_from_slice(&range.bytes);
+    }
+    let header = FrameHeader::decode(out.first_chunk().unwrap()).unwrap();
+    assert_eq!(header.len as usize, out.len() - FRAME_HEADER_LEN);
+    (header, Bytes::from(out).slice(FRAME_HEADER_LEN..))
+}
+
+/// Reads `payload` as a frame of type `kind`.
+pub(crate) fn read(kind: FrameType, payload: impl Into<Bytes>) -> Result<Message, DecodeError> {
+    let payload = payload.into();
+    let header = FrameHeader { len: payload.len().try_into().unwrap(), kind, stream: stream_for(kind) };
+    Message::decode(&header, payload)
+}
+
+/// Whether frames of this type end in parameters.
+pub(crate) fn has_params(kind: FrameType) -> bool {
+    [
+        FrameType::HELLO,
+        FrameType::WELCOME,
+        FrameType::OPEN,
+        FrameType::OPENED,
+        FrameType::SEEKED,
+        FrameType::PUBLISH_OPEN,
+    ]
+    .contains(&kind)
+}

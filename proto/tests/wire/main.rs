@@ -1,0 +1,280 @@
+//! What is written is read, what is read is written the same, and nothing else is read at all.
+
+mod any;
+mod header;
+mod limits;
+
+use any::{frame, has_params, message, one_of_each, read};
+use bytes::Bytes;
+use netchan_proto::ErrorCode;
+use netchan_proto::wire::*;
+use proptest::prelude::*;
+
+/// The payload without its parameters: where they begin is where the fields end, which the shortest payload that is
+/// still read tells.
+fn without_params(message: &Message) -> Bytes {
+    let (header, payload) = frame(message);
+    let mut shortest = payload.clone();
+    for len in (0..payload.len()).rev() {
+        if read(header.kind, payload.slice(..len)).as_ref() == Ok(message) {
+            shortest = payload.slice(..len);
+        }
+    }
+    shortest
+}
+
+/// NC-TYP-002, NC-FRM-012
+#[test]
+fn there_is_a_message_for_every_type() {
+    let mut kinds: Vec<_> =
+        one_of_each().iter().map(Message::kind).filter(|kind| !kind.is_ignorable()).collect();
+    kinds.sort();
+    assert_eq!(kinds, FrameType::ALL);
+}
+
+/// NC-FRM-014
+#[test]
+fn every_truncation_is_refused() {
+    for message in one_of_each() {
+        let kind = message.kind();
+        let payload = if has_params(kind) { without_params(&message) } else { frame(&message).1 };
+        if kind.is_ignorable() || matches!(kind, FrameType::DATA | FrameType::PUBLISH) {
+            continue; // a range of any length is a range
+        }
+        for len in 0..payload.len() {
+            let error = read(kind, payload.slice(..len)).expect_err("cut short");
+            assert_eq!(error.code(), ErrorCode::MALFORMED, "{kind} cut to {len}: {error}");
+        }
+    }
+    for kind in [FrameType::DATA, FrameType::PUBLISH] {
+        for len in 0..=8 {
+            assert_eq!(
+                read(kind, vec![0; len]),
+                Err(DecodeError::Short { kind }),
+                "a range has at least a byte"
+            );
+        }
+    }
+}
+
+/// NC-FRM-015, NC-EXT-006
+#[test]
+fn every_extension_is_refused_or_a_parameter() {
+    for message in one_of_each() {
+        let kind = message.kind();
+        if kind.is_ignorable() || matches!(kind, FrameType::DATA | FrameType::PUBLISH) {
+            continue;
+        }
+        let payload = if has_params(kind) { without_params(&message) } else { frame(&message).1 };
+        for byte in [0, 1, 0x80, 0xff] {
+            let longer = [&payload[..], &[byte]].concat();
+            assert_eq!(read(kind, longer).map_err(DecodeError::code), Err(ErrorCode::MALFORMED), "{kind}");
+        }
+        let with_param = |id: u16| [&payload[..], &id.to_le_bytes(), &[2, 0, 0xee, 0xee]].concat();
+        if has_params(kind) {
+            assert_eq!(read(kind, with_param(0x7fff)), Ok(message), "{kind}: unknown, skipped");
+            let critical = read(kind, with_param(0x8001)).unwrap_err();
+            assert_eq!(critical, DecodeError::UnknownParam { kind, id: 0x8001 });
+            assert_eq!(critical.code(), ErrorCode::UNKNOWN_CRITICAL);
+            assert_eq!(critical.ends_stream_only(), kind.scope() == Scope::Stream);
+        } else {
+            assert!(read(kind, with_param(1)).is_err(), "{kind} has no parameters");
+        }
+    }
+}
+
+/// NC-FRM-016, NC-FRM-017
+#[test]
+fn frames_stay_on_their_streams() {
+    for message in one_of_each() {
+        let (header, payload) = frame(&message);
+        for stream in [0, 1, 2, u32::MAX] {
+            let header = FrameHeader { stream: StreamId(stream), ..header };
+            let right = match header.kind.scope() {
+                Scope::Connection => stream == 0,
+                Scope::Stream => stream != 0,
+                Scope::Any => true,
+            };
+            match Message::decode(&header, payload.clone()) {
+                Ok(read) => assert!(right && read == message),
+                Err(error) => assert!(!right && error.code() == ErrorCode::PROTOCOL, "{error}"),
+            }
+        }
+    }
+}
+
+/// NC-FRM-013, NC-EXT-001, NC-EXT-002
+#[test]
+fn unknown_types_are_ignorable_or_fatal() {
+    for number in 0..=u8::MAX {
+        let kind = FrameType(number);
+        let answer = read(kind, vec![1, 2, 3]);
+        if kind.is_ignorable() {
+            assert_eq!(answer, Ok(Message::Ignorable { kind, payload: Bytes::from_static(&[1, 2, 3]) }));
+        } else if kind.name().is_none() {
+            let error = answer.unwrap_err();
+            assert_eq!((error.code(), error.ends_stream_only()), (ErrorCode::UNKNOWN_CRITICAL, false));
+        }
+    }
+}
+
+/// NC-TYP-004: of fields that are enumerations, every number but the named ones is refused.
+#[test]
+fn reserved_bytes_and_unknown_numbers_are_refused() {
+    let zeros_or_enum: &[(FrameType, usize, &[u8])] = &[
+        (FrameType::WELCOME, 36, &[0, 1]),
+        (FrameType::AUTH, 0, &[1]),
+        (FrameType::AUTH, 1, &[1, 2]),
+        (FrameType::ERROR, 2, &[0, 1]),
+        (FrameType::ERROR, 3, &[0]),
+        (FrameType::OPEN, 0, &[0, 1, 2, 3, 4, 5, 6]),
+        (FrameType::OPEN, 1, &[0, 1]),
+        (FrameType::OPEN, 2, &[0]),
+        (FrameType::OPEN, 3, &[0]),
+        (FrameType::OPENED, 20, &[0, 1, 2]),
+        (FrameType::OPENED, 21, &[0, 1]),
+        (FrameType::OPENED, 22, &[0]),
+        (FrameType::OPENED, 23, &[0]),
+        (FrameType::SEEK, 4, &[0, 1, 2, 3, 4, 5, 6]),
+        (FrameType::SEEK, 5, &[0]),
+        (FrameType::SEEK, 6, &[0]),
+        (FrameType::SEEK, 7, &[0]),
+        (FrameType::SEEKED, 4, &[0]),
+        (FrameType::SEEKED, 7, &[0]),
+        (FrameType::GAP, 16, &[1, 2]),
+        (FrameType::GAP, 17, &[0]),
+        (FrameType::GAP, 19, &[0]),
+        (FrameType::END, 0, &[1, 2]),
+        (FrameType::END, 1, &[0]),
+        (FrameType::END, 7, &[0]),
+        (FrameType::PUBLISH_OPEN, 0, &[0, 1]),
+        (FrameType::PUBLISH_OPEN, 1, &[0, 1, 2, 255]),
+        (FrameType::PUBLISH_OPEN, 2, &[0]),
+        (FrameType::PUBLISH_OPEN, 3, &[0]),
+        (FrameType::PUBLISH_OPENED, 20, &[0, 1, 2]),
+        (FrameType::PUBLISH_OPENED, 21, &[0]),
+        (FrameType::PUBLISH_OPENED, 23, &[0]),
+        (FrameType::PUBLISH_ACK, 0, &[1, 2]),
+        (FrameType::PUBLISH_ACK, 1, &[0]),
+        (FrameType::PUBLISH_ACK, 3, &[0]),
+        (FrameType::LIST_REPLY, 0, &[0, 1]),
+    ];
+    let samples = one_of_each();
+    for &(kind, at, allowed) in zeros_or_enum {
+        let sample = samples.iter().find(|message| message.kind() == kind).unwrap();
+        let payload = frame(sample).1;
+        for byte in 0..=u8::MAX {
+            let mut changed = payload.to_vec();
+            changed[at] = byte;
+            let read = read(kind, changed);
+            if !allowed.contains(&byte) {
+                assert!(read.is_err(), "{kind}: {byte} at {at} was read as {read:?}");
+            }
+        }
+    }
+}
+
+/// NC-POS-002
+#[test]
+fn a_start_has_only_the_fields_of_its_kind() {
+    for kind in 0..=6u8 {
+        let start = |value: u64, log: u8, epoch: u32| {
+            let mut payload = vec![9, 0, 0, 0, kind, 0, 0, 0];
+            payload.extend_from_slice(&value.to_le_bytes());
+            payload.extend_from_slice(&[log; 16]);
+            payload.extend_from_slice(&epoch.to_le_bytes());
+            read(FrameType::SEEK, payload).is_ok()
+        };
+        assert!(start(0, 0, 0));
+        assert_eq!(start(5, 0, 0), kind > 1);
+        assert_eq!(start(0, 1, 0), kind == 6);
+        assert_eq!(start(0, 0, 1), kind == 6);
+    }
+}
+
+/// NC-STR-021
+#[test]
+fn a_filter_ends_its_stream_only() {
+    let sample = one_of_each().into_iter().find(|message| message.kind() == FrameType::OPEN).unwrap();
+    let mut payload = without_params(&sample).to_vec();
+    let at = payload.len() - 2;
+    payload[at] = 3;
+    payload.extend_from_slice(b"key");
+    let error = read(FrameType::OPEN, payload).unwrap_err();
+    assert_eq!((error.code(), error.ends_stream_only()), (ErrorCode::FILTER, true));
+}
+
+/// NC-ERR-004
+#[test]
+fn an_error_text_is_cut_between_characters() {
+    let text = "é".repeat(400);
+    let message = Message::Error(ErrorFrame::new(ErrorCode::IO, format!("x{text}")));
+    let (header, payload) = frame(&message);
+    match Message::decode(&header, payload).unwrap() {
+        Message::Error(error) => assert_eq!(error.text, format!("x{}", "é".repeat(255))),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// NC-STR-030
+#[test]
+fn a_list_is_in_the_order_of_names_and_never_promises_more_of_nothing() {
+    let info = |name: &str| {
+        let sample = one_of_each().into_iter().find(|message| message.kind() == FrameType::STAT_REPLY);
+        match sample {
+            Some(Message::StatReply(info)) => LogInfo { name: name.parse().unwrap(), ..info },
+            _ => unreachable!("asked for STAT_REPLY"),
+        }
+    };
+    let reply = |more, names: &[&str]| {
+        let logs = names.iter().map(|name| info(name)).collect();
+        let (header, payload) = frame(&Message::ListReply(ListReply { more, logs }));
+        Message::decode(&header, payload).is_ok()
+    };
+    assert!(reply(true, &["a", "ab", "b"]) && reply(false, &[]));
+    assert!(!reply(false, &["b", "a"]) && !reply(false, &["a", "a"]) && !reply(true, &[]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_is_written_is_read(message in message()) {
+        let (header, payload) = frame(&message);
+        prop_assert_eq!(Message::decode(&header, payload), Ok(message));
+    }
+
+    /// NC-TYP-003
+    #[test]
+    fn what_is_read_is_written_the_same(message in message(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let (header, payload) = frame(&message);
+        let mut changed = payload.to_vec();
+        if !changed.is_empty() {
+            let at = at.index(changed.len());
+            changed[at] = byte;
+        }
+        if let Ok(read) = read(header.kind, changed.clone()) {
+            let again = if has_params(header.kind) { without_params(&read) } else { frame(&read).1 };
+            if has_params(header.kind) {
+                prop_assert_eq!(&again[..], &changed[..again.len()]);
+            } else {
+                prop_assert_eq!(&again[..], &changed[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn rubbish_never_panics(kind in any::<u8>(), stream in 0u32..3, payload in prop::collection::vec(any::<u8>(), 0..600)) {
+        let header = FrameHeader { len: payload.len().try_into().unwrap(), kind: FrameType(kind), stream: StreamId(stream) };
+        let _ = Message::decode(&header, payload.into());
+    }
+
+    #[test]
+    fn a_length_that_is_not_the_payloads_is_refused(message in message(), wrong in any::<u32>()) {
+        let (header, payload) = frame(&message);
+        if wrong != header.len {
+            let header = FrameHeader { len: wrong, ..header };
+            prop_assert!(Message::decode(&header, payload).is_err());
+        }
+    }
+}
