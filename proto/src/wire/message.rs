@@ -347,12 +347,14 @@ impl DecodeError {
         }
     }
 
-    /// Whether only the frame's stream ends, because the frame is well formed and merely asks for what this
+    /// Whether only the stream that the frame would have opened is refused, because it merely asks for what this
     /// version has not. The stream's number counts as used then.
     #[must_use]
     pub fn ends_stream_only(self) -> bool {
         match self {
-            DecodeError::UnknownParam { kind, .. } => kind.scope() == Scope::Stream,
+            DecodeError::UnknownParam { kind, .. } => {
+                matches!(kind, FrameType::OPEN | FrameType::PUBLISH_OPEN)
+            }
             DecodeError::Filter => true,
             _ => false,
         }

@@ -78,7 +78,8 @@ fn every_extension_is_refused_or_a_parameter() {
             let critical = read(kind, with_param(0x8001)).unwrap_err();
             assert_eq!(critical, DecodeError::UnknownParam { kind, id: 0x8001 });
             assert_eq!(critical.code(), ErrorCode::UNKNOWN_CRITICAL);
-            assert_eq!(critical.ends_stream_only(), kind.scope() == Scope::Stream);
+            let opens = [FrameType::OPEN, FrameType::PUBLISH_OPEN].contains(&kind);
+            assert_eq!(critical.ends_stream_only(), opens);
         } else {
             assert!(read(kind, with_param(1)).is_err(), "{kind} has no parameters");
         }
