@@ -61,7 +61,7 @@ impl Connection {
         if self.input[..seen] != PREFACE[..seen] {
             let what = match &self.input[..seen] {
                 [0x16, 0x03, ..] => "this is TLS, and a netchan port without it",
-                bytes if bytes.iter().all(u8::is_ascii_graphic) => {
+                bytes if bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => {
                     "this is text, perhaps HTTP; a netchan port does not speak it"
                 }
                 _ => "these are not the first bytes of a netchan connection",

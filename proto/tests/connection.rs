@@ -1,0 +1,688 @@
+//! What one connection promises, through its public door, in virtual time.
+
+mod pair;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use netchan_proto::conn::{Connection, ConnectionError, Deadline, Event, Side};
+use netchan_proto::limits::{
+    HANDSHAKE_TIMEOUT, MAX_CONTROL_RATE, MAX_DATA, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MAX_STREAMS,
+    PEER_TIMEOUT, PING_INTERVAL,
+};
+use netchan_proto::wire::{
+    AckLevel, Auth, Done, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, GoAway, Hello, List,
+    ListReply, LogInfo, Message, NamePrefix, Note, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
+    PublishOpen, PublishOpened, Range, Reject, Roles, Seek, Seeked, Start, StreamId, Truncated, Welcome,
+};
+use netchan_proto::{
+    ChannelName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, ProducerId, Timestamp,
+};
+use pair::{Pair, config, connection, drain, feed, frame};
+
+fn name() -> ChannelName {
+    ChannelName::new("my_log").unwrap()
+}
+
+fn open(credit: u64) -> Open {
+    Open { name: name(), start: Start::Earliest, wait: false, credit }
+}
+
+fn opened() -> Opened {
+    Opened {
+        log: LogId([9; 16]),
+        epoch: Epoch(0),
+        durability: Durability::Sync,
+        sealed: false,
+        first: Offset(0),
+        next: Offset(5),
+        start: Offset(0),
+        clock: Timestamp(1),
+    }
+}
+
+fn publish_open() -> PublishOpen {
+    PublishOpen { name: name(), create: true, durability: None, producer: ProducerId([5; 16]) }
+}
+
+fn publish_opened(credit: u64) -> PublishOpened {
+    PublishOpened {
+        log: LogId([9; 16]),
+        epoch: Epoch(1),
+        durability: Durability::Sync,
+        next_sequence: 0,
+        credit,
+        note: Note::default(),
+    }
+}
+
+fn info() -> LogInfo {
+    LogInfo {
+        name: name(),
+        id: LogId([9; 16]),
+        epoch: Epoch(1),
+        durability: Durability::Sync,
+        sealed: false,
+        first: Offset(0),
+        next: Offset(1),
+        durable: Offset(1),
+        first_time: Timestamp(1),
+        last_time: Timestamp(1),
+        created: Timestamp(0),
+        bytes: 1,
+        segments: 1,
+    }
+}
+
+fn code(error: &Option<ConnectionError>) -> Option<ErrorCode> {
+    error.as_ref().and_then(ConnectionError::code)
+}
+
+// ---- handshake ----
+
+/// NC-HSK-001, NC-HSK-002: preface, HELLO, WELCOME, whoever has which role.
+#[test]
+fn both_sides_come_to_know_each_other_however_the_bytes_are_cut() {
+    for cut in [1, 2, 7, 64, usize::MAX] {
+        let mut pair = Pair::new(config(Side::Dialler, None), config(Side::Listener, None));
+        pair.cut = cut;
+        let seen = pair.run();
+        assert!(
+            matches!(&seen.dialler[..], [Event::Ready(peer)] if peer.node == NodeId([2; 16])),
+            "{seen:?}"
+        );
+        assert!(
+            matches!(&seen.listener[..], [Event::Ready(peer)] if peer.node == NodeId([1; 16])),
+            "{seen:?}"
+        );
+    }
+}
+
+#[test]
+fn who_holds_the_token_gets_in_and_learns_that_the_listener_holds_it_too() {
+    let mut pair = Pair::new(config(Side::Dialler, Some("s3cret")), config(Side::Listener, Some("s3cret")));
+    let seen = pair.run();
+    assert!(
+        matches!(seen.dialler[..], [Event::Ready(_)]) && matches!(seen.listener[..], [Event::Ready(_)]),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_wrong_token_is_refused_and_tells_nothing() {
+    let mut pair = Pair::new(config(Side::Dialler, Some("guess")), config(Side::Listener, Some("s3cret")));
+    let seen = pair.run();
+    assert_eq!(code(&seen.listener_error), Some(ErrorCode::AUTH_FAILED));
+    assert!(matches!(seen.dialler_error, Some(ConnectionError::Theirs { code: ErrorCode::AUTH_FAILED, .. })));
+    assert!(seen.dialler.is_empty() && seen.listener.is_empty());
+}
+
+#[test]
+fn without_a_token_the_dialler_gives_up_by_itself() {
+    let mut pair = Pair::new(config(Side::Dialler, None), config(Side::Listener, Some("s3cret")));
+    let seen = pair.run();
+    assert_eq!(code(&seen.dialler_error), Some(ErrorCode::AUTH_REQUIRED));
+    assert!(seen.listener.is_empty());
+}
+
+#[test]
+fn a_listener_that_does_not_hold_the_token_is_not_believed() {
+    // The impostor answers WELCOME with auth asked, and then plays the dialler's own proof back.
+    let mut dialler = Connection::new(config(Side::Dialler, Some("s3cret")), Instant(0));
+    let mut impostor = Connection::new(config(Side::Listener, Some("other")), Instant(0));
+    let hello = drain(&mut dialler);
+    feed(&mut impostor, &hello, Instant(0)).unwrap();
+    let welcome = drain(&mut impostor);
+    feed(&mut dialler, &welcome, Instant(0)).unwrap();
+    let auth = drain(&mut dialler);
+    let error = feed(&mut dialler, &auth, Instant(0)).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::AUTH_FAILED));
+}
+
+#[test]
+fn nothing_of_the_node_stands_in_a_welcome_that_asks_for_a_token() {
+    let mut listener = Connection::new(config(Side::Listener, Some("s3cret")), Instant(0));
+    let hello = drain(&mut connection(Side::Dialler));
+    feed(&mut listener, &hello, Instant(0)).unwrap();
+    let said = drain(&mut listener);
+    assert!(!said.windows(16).any(|window| window == [2; 16]), "the node's id is told");
+}
+
+#[test]
+fn a_trusted_transport_needs_no_token() {
+    let mut listener = config(Side::Listener, Some("s3cret"));
+    listener.trusted = true;
+    let seen = Pair::new(config(Side::Dialler, None), listener).run();
+    assert!(matches!(seen.dialler[..], [Event::Ready(_)]));
+}
+
+#[test]
+fn other_protocols_are_told_what_this_is() {
+    let others: [(&[u8], &str); 3] = [
+        (b"GET / HTTP/1.1\r\n\r\n", "HTTP"),
+        (&[0x16, 0x03, 0x01, 0x02, 0x00], "TLS"),
+        (&[0; 20], "not the first bytes"),
+    ];
+    for (bytes, word) in others {
+        let mut listener = connection(Side::Listener);
+        let error = feed(&mut listener, bytes, Instant(0)).unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::PREFACE));
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
+fn a_peer_of_no_common_version_is_told_which_there_are() {
+    let mut listener = connection(Side::Listener);
+    let hello = Hello { versions: vec![7, 9], roles: Roles::RECEIVES, node: NodeId::NONE, nonce: [0; 16] };
+    let error = feed(&mut listener, &[&PREFACE[..], &frame(0, &Message::Hello(hello))].concat(), Instant(0));
+    assert_eq!(error.unwrap_err().code(), Some(ErrorCode::VERSION));
+    let mut dialler = connection(Side::Dialler);
+    let error = feed(&mut dialler, &drain(&mut listener), Instant(0)).unwrap_err();
+    assert!(
+        matches!(&error, ConnectionError::Theirs { code: ErrorCode::VERSION, text } if text.contains("[1]")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_large_frame_before_the_handshake_is_refused_by_its_header() {
+    let mut listener = connection(Side::Listener);
+    let len = u32::try_from(MAX_HANDSHAKE_FRAME + 1).unwrap();
+    let header = FrameHeader { len, kind: FrameType::HELLO, stream: StreamId(0) }.encode();
+    let error = feed(&mut listener, &[&PREFACE[..], &header].concat(), Instant(0)).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::FRAME_TOO_LARGE));
+}
+
+#[test]
+fn a_handshake_that_takes_too_long_is_given_up() {
+    let mut listener = connection(Side::Listener);
+    let (at, what) = listener.deadline().unwrap();
+    assert_eq!((at, what), (Instant(0).plus(HANDSHAKE_TIMEOUT), Deadline::Handshake));
+    feed(&mut listener, &PREFACE, Instant(5)).unwrap();
+    assert_eq!(listener.deadline().unwrap().0, at, "bytes do not prolong it");
+    assert_eq!(listener.handle_timeout(at).unwrap_err().code(), Some(ErrorCode::TIMEOUT));
+    assert!(listener.is_over() && listener.deadline().is_none());
+}
+
+// ---- the table of spec/03-frames.md: every frame in every state ----
+
+/// One of each frame, as it would come on `stream`.
+fn every_frame() -> Vec<Message> {
+    let range = Range { at: 0, bytes: Bytes::from_static(b"x") };
+    vec![
+        Message::Hello(Hello { versions: vec![1], roles: Roles(0), node: NodeId::NONE, nonce: [0; 16] }),
+        Message::Welcome(Welcome {
+            version: 1,
+            roles: Roles(0),
+            node: NodeId::NONE,
+            nonce: [0; 16],
+            auth: netchan_proto::wire::AuthMethod::None,
+            hello: [0; 32],
+        }),
+        Message::Reject(Reject { code: ErrorCode::VERSION, versions: vec![1], retry_after: Duration::ZERO }),
+        Message::Auth(Auth { side: Side::Dialler, proof: [0; 32] }),
+        Message::Ping(1),
+        Message::Pong(1),
+        Message::GoAway(GoAway { code: ErrorCode::GOING_AWAY, drain: Duration::ZERO }),
+        Message::Error(ErrorFrame::new(ErrorCode::INTERNAL, "x")),
+        Message::Open(open(10)),
+        Message::Opened(opened()),
+        Message::Credit(100),
+        Message::Seek(Seek { seek_id: 1, start: Start::Earliest }),
+        Message::Seeked(Seeked { seek_id: 1, opened: opened() }),
+        Message::Data(range.clone()),
+        Message::Progress(Progress { scanned: Offset(0), next: Offset(0), clock: Timestamp(0) }),
+        Message::Gap(Gap { from: Offset(0), to: Offset(1), why: GapReason::Retention }),
+        Message::Truncated(Truncated { epoch: Epoch(1), log_epoch: Epoch(2), end: Offset(0) }),
+        Message::End(End::Sealed { final_offset: Offset(0) }),
+        Message::Close(ErrorCode::NONE),
+        Message::Waiting,
+        Message::PublishOpen(publish_open()),
+        Message::PublishOpened(publish_opened(10)),
+        Message::Publish(range),
+        Message::PublishAck(PublishAck {
+            level: AckLevel::Durable,
+            epoch: Epoch(1),
+            first_sequence: 0,
+            count: 1,
+            first_offset: None,
+        }),
+        Message::PublishNote(PublishNote { next_sequence: 0, note: Note::default() }),
+        Message::PublishClose,
+        Message::Stat(name()),
+        Message::StatReply(info()),
+        Message::List(List { after: None, prefix: NamePrefix::new("").unwrap() }),
+        Message::ListReply(ListReply { more: false, logs: vec![info()] }),
+        Message::Seal(name()),
+        Message::Delete(name()),
+        Message::Done(Done { final_offset: None }),
+    ]
+}
+
+/// A state: how a fresh pair comes to it, which of its two sides is looked at, and what may come on the stream.
+struct State {
+    what: &'static str,
+    reach: fn() -> (Connection, u32),
+    allowed: &'static [FrameType],
+}
+
+fn dialler_after(ask: fn(&mut Connection) -> StreamId, answer: &[Message]) -> (Connection, u32) {
+    let mut pair = Pair::ready();
+    let id = ask(&mut pair.dialler);
+    drain(&mut pair.dialler);
+    for message in answer {
+        feed(&mut pair.dialler, &frame(id.0, message), Instant(0)).unwrap();
+    }
+    (pair.dialler, id.0)
+}
+
+fn listener_after(asked: &Message, answer: fn(&mut Connection)) -> (Connection, u32) {
+    let mut pair = Pair::ready();
+    feed(&mut pair.listener, &frame(1, asked), Instant(0)).unwrap();
+    answer(&mut pair.listener);
+    (pair.listener, 1)
+}
+
+fn states() -> Vec<State> {
+    use FrameType as T;
+    vec![
+        State {
+            what: "reading, opening",
+            reach: || dialler_after(|c| c.open(&open(10)).unwrap(), &[]),
+            allowed: &[T::OPENED, T::WAITING, T::ERROR],
+        },
+        State {
+            what: "reading",
+            reach: || dialler_after(|c| c.open(&open(10)).unwrap(), &[Message::Opened(opened())]),
+            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::END, T::ERROR],
+        },
+        State {
+            what: "reading, seeking",
+            reach: || {
+                let (mut dialler, id) =
+                    dialler_after(|c| c.open(&open(10)).unwrap(), &[Message::Opened(opened())]);
+                dialler.seek(StreamId(id), &Seek { seek_id: 1, start: Start::Earliest });
+                (dialler, id)
+            },
+            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::END, T::ERROR, T::SEEKED],
+        },
+        State {
+            what: "publishing, opening",
+            reach: || dialler_after(|c| c.publish_open(&publish_open()).unwrap(), &[]),
+            allowed: &[T::PUBLISH_OPENED, T::ERROR],
+        },
+        State {
+            what: "publishing",
+            reach: || {
+                let opened = Message::PublishOpened(publish_opened(10));
+                dialler_after(|c| c.publish_open(&publish_open()).unwrap(), &[opened])
+            },
+            allowed: &[T::CREDIT, T::PUBLISH_ACK, T::ERROR],
+        },
+        State {
+            what: "publishing, closing",
+            reach: || {
+                let opened = Message::PublishOpened(publish_opened(10));
+                let (mut dialler, id) =
+                    dialler_after(|c| c.publish_open(&publish_open()).unwrap(), &[opened]);
+                dialler.publish_close(StreamId(id));
+                (dialler, id)
+            },
+            allowed: &[T::CREDIT, T::PUBLISH_ACK, T::ERROR, T::END],
+        },
+        State {
+            what: "asking STAT",
+            reach: || dialler_after(|c| c.stat(&name()).unwrap(), &[]),
+            allowed: &[T::STAT_REPLY, T::ERROR],
+        },
+        State {
+            what: "asking LIST",
+            reach: || {
+                let list = |c: &mut Connection| {
+                    c.list(&List { after: None, prefix: NamePrefix::new("").unwrap() }).unwrap()
+                };
+                dialler_after(list, &[])
+            },
+            allowed: &[T::LIST_REPLY, T::ERROR],
+        },
+        State {
+            what: "asking SEAL",
+            reach: || dialler_after(|c| c.seal(&name()).unwrap(), &[]),
+            allowed: &[T::DONE, T::ERROR],
+        },
+        State {
+            what: "serving, opening",
+            reach: || listener_after(&Message::Open(open(10)), |_| ()),
+            allowed: &[T::CREDIT, T::CLOSE],
+        },
+        State {
+            what: "serving",
+            reach: || listener_after(&Message::Open(open(10)), |c| c.opened(StreamId(1), &opened())),
+            allowed: &[T::CREDIT, T::SEEK, T::CLOSE],
+        },
+        State {
+            what: "accepting, opening",
+            reach: || listener_after(&Message::PublishOpen(publish_open()), |_| ()),
+            allowed: &[],
+        },
+        State {
+            what: "accepting",
+            reach: || {
+                listener_after(&Message::PublishOpen(publish_open()), |c| {
+                    c.publish_opened(StreamId(1), &publish_opened(10));
+                })
+            },
+            allowed: &[T::PUBLISH, T::PUBLISH_NOTE, T::PUBLISH_CLOSE],
+        },
+        State { what: "asked", reach: || listener_after(&Message::Stat(name()), |_| ()), allowed: &[] },
+        State {
+            what: "a stream that is over",
+            reach: || {
+                listener_after(&Message::Open(open(10)), |c| {
+                    c.opened(StreamId(1), &opened());
+                    c.end(StreamId(1), End::Closed);
+                })
+            },
+            // What was under way when it ended means nothing; but a number is used once.
+            allowed: &[
+                T::CREDIT,
+                T::SEEK,
+                T::CLOSE,
+                T::PUBLISH,
+                T::PUBLISH_NOTE,
+                T::PUBLISH_CLOSE,
+                T::OPENED,
+                T::SEEKED,
+                T::DATA,
+                T::PROGRESS,
+                T::GAP,
+                T::TRUNCATED,
+                T::END,
+                T::WAITING,
+                T::PUBLISH_OPENED,
+                T::PUBLISH_ACK,
+                T::STAT_REPLY,
+                T::LIST_REPLY,
+                T::DONE,
+                T::ERROR,
+            ],
+        },
+        State {
+            what: "a stream that never was",
+            reach: || (Pair::ready().listener, 1),
+            allowed: &[T::OPEN, T::PUBLISH_OPEN, T::STAT, T::LIST, T::SEAL, T::DELETE],
+        },
+    ]
+}
+
+/// NC-FRM: the table, cell by cell.
+#[test]
+fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
+    let mut cells = 0;
+    for state in states() {
+        for message in every_frame() {
+            let (mut connection, id) = (state.reach)();
+            drain(&mut connection);
+            let on_connection = matches!(
+                message.kind(),
+                FrameType::HELLO
+                    | FrameType::WELCOME
+                    | FrameType::REJECT
+                    | FrameType::AUTH
+                    | FrameType::PING
+                    | FrameType::PONG
+                    | FrameType::GOAWAY
+            );
+            if on_connection {
+                continue;
+            }
+            let result = feed(&mut connection, &frame(id, &message), Instant(0));
+            let allowed = state.allowed.contains(&message.kind());
+            let what = format!("{} in '{}'", message.kind(), state.what);
+            match result {
+                Ok(_) => assert!(allowed, "{what} was taken"),
+                Err(error) => {
+                    assert!(!allowed, "{what} was refused: {error}");
+                    assert!(matches!(error.code(), Some(ErrorCode::PROTOCOL)), "{what}: {error}");
+                    assert!(!drain(&mut connection).is_empty(), "{what}: the peer is told");
+                }
+            }
+            cells += 1;
+        }
+    }
+    assert_eq!(cells, 16 * 26, "states x frames looked at");
+}
+
+#[test]
+fn the_connections_own_frames_are_taken_only_in_their_state() {
+    for message in every_frame() {
+        let kind = message.kind();
+        let mut ready = Pair::ready().listener;
+        let allowed = [FrameType::PING, FrameType::PONG, FrameType::GOAWAY].contains(&kind);
+        let taken = feed(&mut ready, &frame(0, &message), Instant(0)).is_ok();
+        assert_eq!(taken, allowed, "{kind} on stream 0");
+
+        let mut fresh = connection(Side::Listener);
+        let stream = u32::from(kind.scope() == netchan_proto::wire::Scope::Stream);
+        let taken = feed(&mut fresh, &[&PREFACE[..], &frame(stream, &message)].concat(), Instant(0)).is_ok();
+        assert_eq!(taken, kind == FrameType::HELLO, "{kind} as the first frame");
+    }
+}
+
+#[test]
+fn unknown_frames_are_ignored_if_their_top_bit_is_set_and_fatal_if_not() {
+    let mut listener = Pair::ready().listener;
+    for kind in FrameType::GREASE {
+        let header = FrameHeader { len: 3, kind, stream: StreamId(77) }.encode();
+        assert_eq!(feed(&mut listener, &[&header[..], b"abc"].concat(), Instant(0)), Ok(vec![]));
+    }
+    let header = FrameHeader { len: 0, kind: FrameType(0x7E), stream: StreamId(0) }.encode();
+    assert_eq!(
+        feed(&mut listener, &header, Instant(0)).unwrap_err().code(),
+        Some(ErrorCode::UNKNOWN_CRITICAL)
+    );
+}
+
+// ---- flow ----
+
+#[test]
+fn data_flows_only_as_far_as_credit_and_the_output_allow() {
+    let mut pair = Pair::ready();
+    let id = pair.dialler.open(&open(100)).unwrap();
+    pair.run();
+    assert_eq!(pair.listener.room(id), 0, "not before OPENED");
+    pair.listener.opened(id, &opened());
+    assert_eq!(pair.listener.room(id), 100);
+    pair.listener.data(id, Bytes::from(vec![1; 100]));
+    assert_eq!(pair.listener.room(id), 0);
+    pair.run();
+    pair.dialler.grant(id, 50); // a smaller total has no effect
+    pair.dialler.grant(id, 130);
+    let seen = pair.run();
+    assert_eq!(seen.listener, [Event::Credit(id)]);
+    assert_eq!(pair.listener.room(id), 30);
+    pair.dialler.grant(id, u64::MAX);
+    pair.run();
+    assert_eq!(pair.listener.room(id), MAX_OUTBOUND_BYTES);
+}
+
+#[test]
+fn one_byte_more_than_the_credit_ends_the_connection() {
+    for (bytes, taken) in [(100, true), (101, false)] {
+        let (mut dialler, id) = dialler_after(|c| c.open(&open(100)).unwrap(), &[Message::Opened(opened())]);
+        let range = Range { at: 0, bytes: Bytes::from(vec![0; bytes]) };
+        let result = feed(&mut dialler, &frame(id, &Message::Data(range)), Instant(0));
+        assert_eq!(result.is_ok(), taken, "{bytes}");
+        assert!(taken || result.unwrap_err().code() == Some(ErrorCode::FLOW));
+    }
+}
+
+#[test]
+fn a_range_out_of_place_ends_the_connection() {
+    let (mut dialler, id) = dialler_after(|c| c.open(&open(100)).unwrap(), &[Message::Opened(opened())]);
+    let range = Range { at: 1, bytes: Bytes::from_static(b"x") };
+    let error = feed(&mut dialler, &frame(id, &Message::Data(range)), Instant(0)).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::FLOW));
+}
+
+#[test]
+fn a_long_range_is_cut_into_frames_and_comes_whole() {
+    let mut pair = Pair::ready();
+    pair.cut = 1000;
+    let id = pair.dialler.open(&open(1 << 30)).unwrap();
+    pair.run();
+    pair.listener.opened(id, &opened());
+    let sent: Vec<u8> = (0..3 * MAX_DATA + 17).map(|i| (i % 251) as u8).collect();
+    pair.listener.data(id, sent.clone().into());
+    let got: Vec<u8> = pair
+        .run()
+        .dialler
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Data(_, range) => Some(range.to_vec()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert!(got == sent);
+}
+
+#[test]
+fn after_close_nothing_of_the_stream_is_told_but_its_end() {
+    let mut pair = Pair::ready();
+    let id = pair.dialler.open(&open(100)).unwrap();
+    pair.run();
+    pair.listener.opened(id, &opened());
+    pair.run();
+    pair.listener.data(id, Bytes::from_static(b"under way"));
+    pair.dialler.close_stream(id);
+    let seen = pair.run();
+    assert_eq!(seen.listener, [Event::CloseRequest(id)]);
+    assert_eq!(seen.dialler, []);
+    pair.listener.end(id, End::Closed);
+    assert_eq!(pair.run().dialler, [Event::End(id, End::Closed)]);
+}
+
+#[test]
+fn either_side_may_read_from_the_other_over_one_connection() {
+    let mut pair = Pair::ready();
+    let from_dialler = pair.dialler.open(&open(10)).unwrap();
+    let from_listener = pair.listener.open(&open(10)).unwrap();
+    assert_eq!((from_dialler, from_listener), (StreamId(1), StreamId(2)));
+    let seen = pair.run();
+    assert!(matches!(seen.listener[..], [Event::OpenRequest(StreamId(1), _)]));
+    assert!(matches!(seen.dialler[..], [Event::OpenRequest(StreamId(2), _)]));
+}
+
+// ---- limits ----
+
+#[test]
+fn one_stream_too_many_is_refused_and_the_connection_goes_on() {
+    let mut pair = Pair::ready();
+    for _ in 0..MAX_STREAMS {
+        pair.dialler.open(&open(1)).unwrap();
+    }
+    assert!(pair.dialler.open(&open(1)).is_err(), "an honest side does not ask");
+    pair.run();
+    let id = u32::try_from(2 * MAX_STREAMS + 1).unwrap();
+    let events = feed(&mut pair.listener, &frame(id, &Message::Open(open(1))), Instant(0)).unwrap();
+    assert_eq!(events, []);
+    assert!(!drain(&mut pair.listener).is_empty(), "the peer is told");
+    assert!(!pair.listener.is_over());
+}
+
+#[test]
+fn stream_numbers_rise_and_are_the_openers_own() {
+    for id in [2, 4] {
+        let mut listener = Pair::ready().listener;
+        let error = feed(&mut listener, &frame(id, &Message::Open(open(1))), Instant(0)).unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::PROTOCOL));
+    }
+    let mut listener = Pair::ready().listener;
+    feed(&mut listener, &frame(5, &Message::Open(open(1))), Instant(0)).unwrap();
+    assert!(feed(&mut listener, &frame(3, &Message::Open(open(1))), Instant(0)).is_err());
+}
+
+#[test]
+fn a_flood_of_control_frames_is_told_to_calm_down() {
+    let mut listener = Pair::ready().listener;
+    let ping = frame(0, &Message::Ping(1));
+    let mut pings = 0;
+    let error = loop {
+        drain(&mut listener);
+        match feed(&mut listener, &ping, Instant(0)) {
+            Ok(_) => pings += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), Some(ErrorCode::CALM));
+    assert_eq!(
+        pings,
+        4 * MAX_CONTROL_RATE - 1,
+        "the burst, of which the handshake's ignorable frame took one"
+    );
+
+    let mut listener = Pair::ready().listener;
+    for step in 0..20 * u64::from(MAX_CONTROL_RATE) {
+        let now = Instant(step * 1_000_000_000 / u64::from(MAX_CONTROL_RATE));
+        feed(&mut listener, &ping, now).unwrap();
+        drain(&mut listener);
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_listened_to_for_ever() {
+    let mut listener = Pair::ready().listener;
+    let flood = frame(0, &Message::Ping(1)).repeat(100);
+    let mut now = Instant(0);
+    let mut fed = 0;
+    while listener.wants_read() {
+        now = now.plus(Duration::from_secs(1));
+        feed(&mut listener, &flood, now).unwrap();
+        fed += flood.len();
+        assert!(fed < 2 * (MAX_OUTBOUND_BYTES + MAX_DATA), "the output grows without limit");
+    }
+    drain(&mut listener);
+    assert!(listener.wants_read());
+}
+
+// ---- liveness ----
+
+#[test]
+fn silence_is_asked_about_and_then_ends_the_connection() {
+    let mut pair = Pair::ready();
+    let (at, what) = pair.dialler.deadline().unwrap();
+    assert_eq!((at, what), (Instant(0).plus(PING_INTERVAL), Deadline::Ping));
+    pair.now = at;
+    pair.dialler.handle_timeout(at).unwrap();
+    assert!(pair.dialler.deadline().unwrap().0 > at, "after a tick the deadline is later");
+    pair.run(); // the PONG
+    assert_eq!(pair.dialler.deadline(), Some((at.plus(PING_INTERVAL), Deadline::Ping)));
+
+    let at = at.plus(PING_INTERVAL);
+    pair.dialler.handle_timeout(at).unwrap();
+    let (end, what) = pair.dialler.deadline().unwrap();
+    assert_eq!((end, what), (at.plus(PEER_TIMEOUT), Deadline::Silence));
+    assert_eq!(pair.dialler.handle_timeout(end).unwrap_err().code(), Some(ErrorCode::TIMEOUT));
+}
+
+#[test]
+fn a_timeout_before_its_time_does_nothing() {
+    let mut pair = Pair::ready();
+    pair.dialler.handle_timeout(Instant(1)).unwrap();
+    assert!(!pair.dialler.has_outbound());
+}
+
+#[test]
+fn the_end_of_the_byte_stream_is_told_after_what_came_before_it() {
+    let mut pair = Pair::ready();
+    pair.dialler.open(&open(1)).unwrap();
+    let bytes = drain(&mut pair.dialler);
+    pair.listener.read_buf().extend_from_slice(&bytes);
+    pair.listener.received(bytes.len(), Instant(0));
+    pair.listener.end_of_stream();
+    assert!(matches!(pair.listener.poll_event(Instant(0)), Ok(Some(Event::OpenRequest(..)))));
+    assert_eq!(pair.listener.poll_event(Instant(0)), Err(ConnectionError::Closed));
+    assert_eq!(pair.listener.poll_event(Instant(0)), Ok(None), "told once");
+}

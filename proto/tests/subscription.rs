@@ -1,0 +1,249 @@
+//! What a receiver is promised over any number of connections: dense, or told why not.
+
+use bytes::Bytes;
+use netchan_proto::batch::{BatchBuilder, BatchError, Stamp};
+use netchan_proto::subscription::{Delivery, Subscription, SubscriptionError};
+use netchan_proto::wire::{End, Gap, GapReason, Opened, Start, Truncated};
+use netchan_proto::{AsRecord, ChannelName, Durability, Epoch, LogId, Offset, Position, Timestamp};
+
+const LOG: LogId = LogId([7; 16]);
+const WINDOW: u64 = 10_000;
+
+fn subscription(start: Start) -> Subscription {
+    Subscription::new(ChannelName::new("x").unwrap(), start, WINDOW, true)
+}
+
+fn opened(start: u64) -> Opened {
+    Opened {
+        log: LOG,
+        epoch: Epoch(1),
+        durability: Durability::Sync,
+        sealed: false,
+        first: Offset(0),
+        next: Offset(1000),
+        start: Offset(start),
+        clock: Timestamp(0),
+    }
+}
+
+fn batch(base: u64, count: u64, epoch: u32) -> Bytes {
+    let mut builder = BatchBuilder::new(Offset(base), None);
+    for offset in base..base + count {
+        builder.push(Timestamp(i64::try_from(offset).unwrap() * 10), &offset.to_le_bytes().as_record());
+    }
+    let stamp = Stamp { seed: &LOG.0, epoch: Epoch(epoch), durable_offset: Offset(0), previous_crc: 0 };
+    builder.finish(stamp).1
+}
+
+/// Opens at `start` and gives back what the sender was asked.
+fn begun(start: u64) -> Subscription {
+    let mut subscription = subscription(Start::Offset(Offset(start)));
+    subscription.request();
+    subscription.on_opened(opened(start));
+    subscription
+}
+
+fn offsets(delivery: Option<Delivery>) -> (u64, u64) {
+    match delivery {
+        Some(Delivery::Batch { batch, from }) => (from.0, batch.header().next_offset().0),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn records_come_dense_from_the_middle_of_a_batch_on() {
+    let mut subscription = begun(3);
+    subscription.on_data(batch(0, 5, 1)).unwrap();
+    subscription.on_data(batch(5, 5, 1)).unwrap();
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (3, 5));
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (5, 10));
+    assert_eq!(subscription.next_delivery(), Ok(None));
+    assert_eq!(subscription.position(), Some(Position { log: LOG, epoch: Epoch(1), offset: Offset(10) }));
+}
+
+#[test]
+fn a_new_connection_resumes_where_delivery_stopped_and_not_where_reception_did() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 5, 1)).unwrap();
+    subscription.next_delivery().unwrap();
+    let second = batch(5, 5, 1);
+    subscription.on_data(second.slice(..second.len() - 1)).unwrap();
+    assert_eq!(subscription.next_delivery(), Ok(None));
+    subscription.on_lost();
+    let position = Position { log: LOG, epoch: Epoch(1), offset: Offset(5) };
+    assert_eq!(subscription.request().start, Start::Resume(position));
+    subscription.on_opened(opened(5));
+    subscription.on_data(second).unwrap();
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (5, 10));
+}
+
+#[test]
+fn before_the_first_opened_a_new_connection_asks_what_the_user_asked() {
+    let mut subscription = subscription(Start::Last(7));
+    assert_eq!(subscription.request().start, Start::Last(7));
+    subscription.on_lost();
+    assert_eq!(subscription.request().start, Start::Last(7));
+}
+
+#[test]
+fn a_hole_a_repeat_and_a_step_back_are_the_senders_fault() {
+    for base in [0, 4, 6] {
+        let mut subscription = begun(0);
+        subscription.on_data(batch(0, 5, 1)).unwrap();
+        subscription.next_delivery().unwrap();
+        subscription.on_data(batch(base, 2, 1)).unwrap();
+        let expected = SubscriptionError::OutOfOrder { expected: Offset(5), found: Offset(base) };
+        assert_eq!(subscription.next_delivery(), Err(expected));
+    }
+}
+
+#[test]
+fn an_epoch_that_goes_back_is_the_senders_fault() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 5, 3)).unwrap();
+    subscription.next_delivery().unwrap();
+    subscription.on_data(batch(5, 5, 2)).unwrap();
+    assert_eq!(subscription.next_delivery(), Err(SubscriptionError::GoesBack { at: Offset(5) }));
+}
+
+#[test]
+fn a_batch_of_another_log_is_never_delivered() {
+    let mut subscription = begun(0);
+    let mut other = batch(0, 5, 1).to_vec();
+    other[40] ^= 1;
+    subscription.on_data(other.into()).unwrap();
+    assert_eq!(subscription.next_delivery(), Err(SubscriptionError::Batch(BatchError::HeaderCrc)));
+}
+
+#[test]
+fn a_gap_is_told_between_what_stands_around_it() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 5, 1)).unwrap();
+    subscription.on_gap(Gap { from: Offset(5), to: Offset(8), why: GapReason::Retention });
+    subscription.on_data(batch(7, 3, 1)).unwrap();
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (0, 5));
+    let gap = Delivery::Gap { from: Offset(5), to: Offset(8), why: GapReason::Retention };
+    assert_eq!(subscription.next_delivery(), Ok(Some(gap)));
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (8, 10));
+}
+
+#[test]
+fn a_gap_that_does_not_begin_here_is_the_senders_fault() {
+    let mut subscription = begun(0);
+    subscription.on_gap(Gap { from: Offset(1), to: Offset(8), why: GapReason::Retention });
+    assert!(subscription.next_delivery().is_err());
+}
+
+#[test]
+fn a_roll_back_is_told_once_and_reading_goes_on_at_its_end() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 10, 1)).unwrap();
+    subscription.next_delivery().unwrap();
+    subscription.on_lost();
+    subscription.request();
+    subscription.on_opened(opened(10));
+    subscription.on_truncated(Truncated { epoch: Epoch(1), log_epoch: Epoch(2), end: Offset(6) });
+    subscription.on_data(batch(6, 2, 2)).unwrap();
+    let truncated = Delivery::Truncated { epoch: Epoch(1), end: Offset(6) };
+    assert_eq!(subscription.next_delivery(), Ok(Some(truncated)));
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (6, 8));
+    assert_eq!(subscription.position().unwrap().epoch, Epoch(2));
+}
+
+#[test]
+fn only_a_seal_at_the_end_of_all_records_is_the_end() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 5, 1)).unwrap();
+    subscription.on_end(End::Sealed { final_offset: Offset(5) });
+    subscription.next_delivery().unwrap();
+    assert_eq!(subscription.next_delivery(), Ok(Some(Delivery::Sealed { end: Offset(5) })));
+    assert!(subscription.is_over());
+
+    let mut short = begun(0);
+    short.on_data(batch(0, 5, 1)).unwrap();
+    short.on_end(End::Sealed { final_offset: Offset(6) });
+    short.next_delivery().unwrap();
+    assert!(short.next_delivery().is_err(), "a record is missing");
+    assert!(!short.is_over());
+}
+
+#[test]
+fn credit_is_given_as_records_are_consumed() {
+    let mut subscription = begun(0);
+    let first = batch(0, 300, 1);
+    let len = first.len();
+    subscription.on_data(first).unwrap();
+    subscription.next_delivery().unwrap();
+    assert_eq!(subscription.credit_due(), None, "nothing is consumed yet");
+    subscription.consumed(len);
+    assert_eq!(subscription.credit_due(), Some(WINDOW + len as u64));
+    assert_eq!(subscription.credit_due(), None, "told once");
+}
+
+#[test]
+fn a_batch_larger_than_the_window_gets_the_credit_it_needs() {
+    let mut subscription = begun(0);
+    let large = batch(0, 5000, 1);
+    let window = usize::try_from(WINDOW).unwrap();
+    assert!(large.len() > 4 * window);
+    let mut sent = 0;
+    let mut granted = window;
+    while sent < large.len() {
+        let upto = granted.min(large.len());
+        assert!(upto > sent, "stuck at {sent} of {}", large.len());
+        subscription.on_data(large.slice(sent..upto)).unwrap();
+        sent = upto;
+        let delivery = subscription.next_delivery().unwrap();
+        assert_eq!(delivery.is_some(), sent == large.len());
+        granted = subscription.credit_due().map_or(granted, |total| usize::try_from(total).unwrap());
+    }
+}
+
+#[test]
+fn more_than_the_credit_is_the_senders_fault() {
+    let mut subscription = begun(0);
+    let window = usize::try_from(WINDOW).unwrap();
+    subscription.on_data(Bytes::from(vec![0; window])).unwrap();
+    let error = subscription.on_data(Bytes::from_static(b"x")).unwrap_err();
+    assert_eq!(error, SubscriptionError::CreditExceeded { granted: WINDOW, received: WINDOW + 1 });
+}
+
+#[test]
+fn what_comes_before_seeked_belongs_to_the_old_place_and_costs_no_credit_for_ever() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 5, 1)).unwrap();
+    let id = subscription.seek(Start::Offset(Offset(20))).unwrap();
+    let old = batch(5, 5, 1);
+    subscription.on_data(old).unwrap();
+    assert_eq!(subscription.next_delivery(), Ok(None));
+    subscription.on_seeked(id, opened(20));
+    subscription.on_data(batch(20, 2, 1)).unwrap();
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (20, 22));
+    let all = batch(20, 2, 1).len();
+    subscription.consumed(all);
+    let total = (batch(0, 5, 1).len() + batch(5, 5, 1).len() + all) as u64 + WINDOW;
+    assert!(subscription.credit_due().is_none_or(|due| due == total));
+}
+
+#[test]
+fn the_answer_to_a_seek_that_another_followed_is_passed_over() {
+    let mut subscription = begun(0);
+    let first = subscription.seek(Start::Offset(Offset(20))).unwrap();
+    let second = subscription.seek(Start::Offset(Offset(40))).unwrap();
+    subscription.on_seeked(first, opened(20));
+    subscription.on_data(batch(20, 2, 1)).unwrap();
+    assert_eq!(subscription.next_delivery(), Ok(None));
+    subscription.on_seeked(second, opened(40));
+    subscription.on_data(batch(40, 2, 1)).unwrap();
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (40, 42));
+}
+
+#[test]
+fn another_log_of_the_same_name_is_not_taken_for_this_one() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 5, 1)).unwrap();
+    subscription.next_delivery().unwrap();
+    subscription.request();
+    subscription.on_opened(Opened { log: LogId([8; 16]), ..opened(5) });
+    assert_eq!(subscription.next_delivery(), Err(SubscriptionError::OtherLog));
+}
