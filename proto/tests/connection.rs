@@ -1,5 +1,7 @@
 //! What one connection promises, through its public door, in virtual time.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
 mod pair;
 
 use std::time::Duration;
@@ -115,6 +117,15 @@ fn a_wrong_token_is_refused_and_tells_nothing() {
     assert_eq!(code(&seen.listener_error), Some(ErrorCode::AUTH_FAILED));
     assert!(matches!(seen.dialler_error, Some(ConnectionError::Theirs { code: ErrorCode::AUTH_FAILED, .. })));
     assert!(seen.dialler.is_empty() && seen.listener.is_empty());
+}
+
+#[test]
+fn a_listener_that_does_not_ask_for_the_token_is_not_believed_either() {
+    let mut pair = Pair::new(config(Side::Dialler, Some("s3cret")), config(Side::Listener, None));
+    assert_eq!(code(&pair.run().dialler_error), Some(ErrorCode::AUTH_REQUIRED));
+    let mut trusting = config(Side::Dialler, Some("s3cret"));
+    trusting.trusted = true;
+    assert!(Pair::new(trusting, config(Side::Listener, None)).run().dialler_error.is_none());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a receiver is promised over any number of connections: dense, or told why not.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use netchan_proto::batch::{BatchBuilder, BatchError, Stamp};
 use netchan_proto::subscription::{Delivery, Subscription, SubscriptionError};

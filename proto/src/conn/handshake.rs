@@ -82,6 +82,9 @@ impl Connection {
         payload: Bytes,
     ) -> Result<Option<Event>, ConnectionError> {
         let hash = payload_hash(&payload);
+        if header.stream != StreamId::CONNECTION {
+            return Err(self.fail(ErrorCode::PROTOCOL, "a stream before the handshake is done"));
+        }
         let message = match header.kind {
             FrameType::HELLO
             | FrameType::WELCOME
@@ -150,6 +153,9 @@ impl Connection {
         }
         let peer = Peer { node: welcome.node, roles: welcome.roles };
         match (welcome.auth, &self.config.token) {
+            // Anyone could answer in the listener's place and not ask: who holds a token wants to see it proved.
+            (AuthMethod::None, Some(_)) if !self.config.trusted => Err(self
+                .fail(ErrorCode::AUTH_REQUIRED, "this side has a token, and the peer does not ask for it")),
             (AuthMethod::None, _) => Ok(Some(self.ready(peer))),
             (AuthMethod::Token, Some(token)) => {
                 let proof = proof(token, Side::Dialler, &hello, &welcome_hash);

@@ -258,7 +258,7 @@ impl Connection {
 
     /// Asks to read on from elsewhere.
     pub fn seek(&mut self, id: StreamId, seek: &Seek) {
-        if let Some(Stream::Reading { seeks, .. }) = self.streams.get_mut(id) {
+        if let Some(Stream::Reading { seeks, closing: false, .. }) = self.streams.get_mut(id) {
             *seeks += 1;
             self.send(id, &Message::Seek(*seek));
         }
@@ -266,7 +266,8 @@ impl Connection {
 
     /// Allows `total` bytes in all on a stream that we read or that is published to us.
     pub fn grant(&mut self, id: StreamId, total: u64) {
-        if let Some(Stream::Reading { flow, .. } | Stream::Accepting { flow, .. }) = self.streams.get_mut(id)
+        if let Some(Stream::Reading { flow, closing: false, .. } | Stream::Accepting { flow, .. }) =
+            self.streams.get_mut(id)
             && total > flow.granted
         {
             flow.granted = total;
