@@ -1,1 +1,31 @@
-//! .
+//! proto and store bound together: what a netchan program does, without a runtime, a socket or a timer.
+//!
+//! Those are asked of whoever drives the machines here. Nothing in this crate blocks but what says so, and
+//! nothing here knows which runtime it runs under.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`machine`] | the contract between a machine and its driver; [`job`]: blocking work it hands over |
+//! | [`node`] | what the machines of one process share; [`config`]: its settings and their rules |
+//! | [`serve`] | a connection that reads and publishes into this node's logs |
+//! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
+//! | [`error`] | the one error that programs see |
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod error;
+pub mod job;
+pub mod machine;
+pub mod node;
+pub mod place;
+pub mod serve;
+pub mod target;
+mod wake;
+
+pub use config::NodeConfig;
+pub use error::{Error, ErrorKind};
+pub use job::Job;
+pub use machine::{Lost, Machine};
+pub use node::Node;
+pub use serve::Served;
+pub use target::{Remote, Target};

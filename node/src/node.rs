@@ -1,0 +1,238 @@
+//! A node: the store with its channels, the token, and where randomness comes from. What every machine of one
+//! process shares.
+//!
+//! Owns what can be done with channels of this machine without a connection; all of that may block on the disk.
+//! Serving peers is [`Served`](crate::Served)'s.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use netchan_proto::auth::payload_hash;
+use netchan_proto::wire::NamePrefix;
+use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, ProducerId, Roles, Timestamp, Token};
+use netchan_store::{Log, LogOptions, Store, StoreError};
+
+use crate::config::NodeConfig;
+use crate::error::{Error, ErrorKind};
+
+/// What the machines of one process share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: NodeId,
+    config: NodeConfig,
+    seeds: SeedSource,
+}
+
+impl Node {
+    /// A node. Its identity is its store's, or new where it has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the operating system gives no randomness.
+    pub fn new(config: NodeConfig) -> Result<Node, Error> {
+        let seeds = SeedSource::new(config.seed)?;
+        let id = config.store.as_ref().map_or_else(|| NodeId(seeds.nonce()), Store::node_id);
+        Ok(Node(Arc::new(Inner { id, config, seeds })))
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    /// Its channels' store, if it has one.
+    #[must_use]
+    pub fn store(&self) -> Option<&Store> {
+        self.0.config.store.as_ref()
+    }
+
+    /// The token that peers must hold, and that it shows when asked.
+    #[must_use]
+    pub fn token(&self) -> Option<&Token> {
+        self.0.config.token.as_ref()
+    }
+
+    /// What it is there for on a connection that it serves.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        if self.store().is_some() { Roles::SENDS } else { Roles::default() }
+    }
+
+    /// How channels are kept that a publisher makes without saying it.
+    #[must_use]
+    pub fn created_options(&self) -> &LogOptions {
+        &self.0.config.created
+    }
+
+    /// Sixteen bytes that nobody else has: for a connection's nonce, or a producer's identity.
+    #[must_use]
+    pub fn nonce(&self) -> [u8; 16] {
+        self.0.seeds.nonce()
+    }
+
+    /// A new seed, for what needs to differ but not to be secret, such as a back-off.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.nonce();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// The time by the node's clock.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
+        self.0.config.clock.now()
+    }
+
+    /// A channel's log, made if it is missing; `options` count only then. Blocks.
+    ///
+    /// # Errors
+    /// What opening a log can run into; [`ErrorKind::Config`] for a node without a store.
+    pub fn open_log(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, Error> {
+        self.with_store(name, |store| store.create_or_open(name, options))
+    }
+
+    /// Every channel of this node after `after` whose name begins with `prefix`, in the order of names, at most
+    /// `limit`. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a node without a store.
+    pub fn list(
+        &self,
+        after: Option<&ChannelName>,
+        prefix: &NamePrefix,
+        limit: usize,
+    ) -> Result<Vec<LogInfo>, Error> {
+        let store = self.store().ok_or_else(no_store)?;
+        Ok(store.list(after, prefix.as_str(), limit))
+    }
+
+    /// What there is to say of one channel. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`], and what opening a log can run into.
+    pub fn info(&self, name: &ChannelName) -> Result<LogInfo, Error> {
+        self.existing_log(name).map(|log| log.info())
+    }
+
+    /// Seals a channel: it is complete, and takes nothing more. Durable when it returns. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`], and what a log can run into. Sealing what is sealed already is none.
+    pub fn seal(&self, name: &ChannelName) -> Result<Offset, Error> {
+        let log = self.existing_log(name)?;
+        log.seal().map_err(|error| Error::from(error).about(name))
+    }
+
+    /// Deletes a channel, its records and what producers noted about it. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`], and what the disk says.
+    pub fn delete(&self, name: &ChannelName) -> Result<(), Error> {
+        let log = self.existing_log(name)?;
+        self.with_store(name, |store| {
+            store.delete(name)?;
+            for (key, _) in store.state().scan(&note_keys(log.id())) {
+                store.state().remove(&key)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A log that exists. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`], and what opening a log can run into.
+    pub fn existing_log(&self, name: &ChannelName) -> Result<Log, Error> {
+        self.with_store(name, |store| {
+            store.open_existing(name)?.ok_or_else(|| StoreError::NoChannel { name: name.clone() })
+        })
+    }
+
+    fn with_store<T>(
+        &self,
+        name: &ChannelName,
+        act: impl FnOnce(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, Error> {
+        let store = self.store().ok_or_else(no_store)?;
+        act(store).map_err(|error| Error::from(error).about(name))
+    }
+}
+
+fn no_store() -> Error {
+    Error::new(ErrorKind::Config, "this node has no data directory, and so no channels of its own")
+}
+
+/// What the keys of all producers' notes about one log begin with (spec/08-disk.md).
+fn note_keys(log: LogId) -> Vec<u8> {
+    [b"note/", &log.0[..]].concat()
+}
+
+/// The key of one producer's note about one log. The value is the sequence that the note is about, and the note.
+pub(crate) fn note_key(log: LogId, producer: ProducerId) -> Vec<u8> {
+    [note_keys(log), producer.0.to_vec()].concat()
+}
+
+/// Bytes that nobody can guess, from one draw of the operating system's randomness.
+struct SeedSource {
+    key: [u8; 32],
+    drawn: AtomicU64,
+}
+
+impl SeedSource {
+    fn new(seed: Option<u64>) -> Result<SeedSource, Error> {
+        let mut key = [0; 32];
+        match seed {
+            Some(seed) => key[..8].copy_from_slice(&seed.to_le_bytes()),
+            None => getrandom::fill(&mut key).map_err(|error| {
+                Error::new(ErrorKind::Io, format!("the operating system gives no randomness: {error}"))
+            })?,
+        }
+        Ok(SeedSource { key, drawn: AtomicU64::new(0) })
+    }
+
+    /// SHA-256 of the key and a counter, half of it.
+    fn nonce(&self) -> [u8; 16] {
+        let mut input = [0; 40];
+        input[..32].copy_from_slice(&self.key);
+        input[32..].copy_from_slice(&self.drawn.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        let mut nonce = [0; 16];
+        nonce.copy_from_slice(&payload_hash(&input)[..16]);
+        nonce
+    }
+}
+
+impl fmt::Debug for SeedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SeedSource(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonces_differ_and_a_seed_makes_them_the_same_in_every_run() {
+        let seeded = |seed| Node::new(NodeConfig { seed: Some(seed), ..NodeConfig::default() }).unwrap();
+        let (a, b, c) = (seeded(1), seeded(1), seeded(2));
+        assert_eq!(a.id(), b.id());
+        assert_ne!(a.id(), c.id());
+        let nonces = [a.nonce(), a.nonce()];
+        assert_ne!(nonces[0], nonces[1]);
+        assert_eq!(nonces, [b.nonce(), b.nonce()]);
+        let (x, y) = (Node::new(NodeConfig::default()).unwrap(), Node::new(NodeConfig::default()).unwrap());
+        assert_ne!(x.id(), y.id());
+    }
+
+    #[test]
+    fn a_node_without_a_store_says_so() {
+        let node = Node::new(NodeConfig { seed: Some(1), ..NodeConfig::default() }).unwrap();
+        let name = ChannelName::new("x").unwrap();
+        assert_eq!(node.info(&name).unwrap_err().kind(), ErrorKind::Config);
+        assert_eq!(node.roles(), Roles::default());
+    }
+}

@@ -1,0 +1,156 @@
+//! What people write to say which channel they mean: `HOST:PORT/NAME`, or `NAME` for one on this machine.
+//!
+//! Owns the text form. Knows nothing of resolving host names or of dialling.
+
+use std::fmt;
+use std::str::FromStr;
+
+use netchan_proto::ChannelName;
+
+use crate::error::{Error, ErrorKind};
+
+/// The port that is meant where none is said.
+pub const DEFAULT_PORT: u16 = 4747;
+
+/// A node on the network.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Remote {
+    /// A host name or an address; an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for Remote {
+    type Err = Error;
+
+    /// Reads `HOST:PORT`, `HOST:`, `[IPV6]:PORT` or `[IPV6]:`.
+    fn from_str(text: &str) -> Result<Remote, Error> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:").filter(|(host, _)| host.contains(':')),
+            None => text.split_once(':').filter(|(_, port)| !port.contains(':')),
+        }
+        .ok_or_else(|| refuse(text, "a node is HOST:PORT, or [IPV6]:PORT"))?;
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '[' | ']');
+        if host.is_empty() || host.contains(odd) {
+            return Err(refuse(text, "the host is missing or cannot be one"));
+        }
+        let port = match port {
+            "" => DEFAULT_PORT,
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits
+                .parse()
+                .ok()
+                .filter(|&port| port != 0)
+                .ok_or_else(|| refuse(text, "a port is a number from 1 to 65535"))?,
+            _ => return Err(refuse(text, "a port is a number from 1 to 65535")),
+        };
+        Ok(Remote { host: host.to_owned(), port })
+    }
+}
+
+/// A channel, here or elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The node that has it; `None` for this machine.
+    pub remote: Option<Remote>,
+    /// Its name.
+    pub name: ChannelName,
+}
+
+impl Target {
+    /// Reads `HOST:PORT/NAME`, `HOST:/NAME` (port 4747), `[IPV6]:PORT/NAME`, or `NAME`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`] says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Target, Error> {
+        let is_remote = text.starts_with('[') || text.split('/').next().is_some_and(|at| at.contains(':'));
+        let (remote, name) = match text.split_once('/') {
+            Some((at, name)) if is_remote => (Some(at.parse()?), name),
+            None if is_remote => return Err(refuse(text, "the channel's name is missing: HOST:PORT/NAME")),
+            _ => (None, text),
+        };
+        let name = ChannelName::new(name).map_err(|error| refuse(text, &error.to_string()))?;
+        Ok(Target { remote, name })
+    }
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Target, Error> {
+        Target::parse(text)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.remote {
+            Some(remote) => write!(f, "{remote}/{}", self.name),
+            None => self.name.fmt(f),
+        }
+    }
+}
+
+fn refuse(text: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Target, format!("{text:?} is not a channel's place: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_in_all_their_forms() {
+        for (text, host, port, name) in [
+            ("host:4000/my_log", "host", 4000, "my_log"),
+            ("host:/my_log", "host", 4747, "my_log"),
+            ("10.0.0.1:1/a/b", "10.0.0.1", 1, "a/b"),
+            ("[::1]:4747/x", "::1", 4747, "x"),
+            ("[fe80::1%eth0]:/x", "fe80::1%eth0", 4747, "x"),
+        ] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!(target.remote, Some(Remote { host: host.into(), port }), "{text}");
+            assert_eq!(target.name.as_str(), name);
+            assert_eq!(Target::parse(&target.to_string()).unwrap(), target);
+        }
+        for text in ["my_log", "orders/eu/2026"] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!((target.remote, target.name.as_str()), (None, text));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_target_is_refused_with_a_reason() {
+        for text in [
+            "",
+            "host:4747",
+            "host:0/x",
+            "host:65536/x",
+            "host:+1/x",
+            "host:x/y",
+            ":1/x",
+            "::1/x",
+            "::1:4747/x",
+            "[::1]/x",
+            "[host]:1/x",
+            "host:1/",
+            "host:1/a//b",
+            "@place/x",
+            "a b",
+            "ho st:1/x",
+        ] {
+            let error = Target::parse(text).expect_err(text);
+            assert_eq!(error.kind(), ErrorKind::Target, "{text}: {error}");
+        }
+    }
+}
