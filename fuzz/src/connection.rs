@@ -1,0 +1,264 @@
+//! The connection machine: any bytes, any calls, in any order.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use netchan_proto::conn::{Connection, ConnectionConfig, Event, Side};
+use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES, PEER_TIMEOUT};
+use netchan_proto::wire::{
+    AckLevel, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Message, Note, Open, Opened, Progress,
+    PublishAck, PublishNote, PublishOpen, PublishOpened, Roles, Seek, Seeked, Start, StreamId, Truncated,
+};
+use netchan_proto::{
+    ChannelName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, ProducerId, Timestamp, Token,
+};
+
+use crate::Operations;
+
+fn new(side: Side, token: Option<&str>) -> Connection {
+    let config = ConnectionConfig {
+        side,
+        node: NodeId([1; 16]),
+        roles: Roles::SENDS,
+        nonce: [5; 16],
+        token: token.and_then(|token| Token::new(token).ok()),
+        trusted: false,
+        peer_timeout: PEER_TIMEOUT,
+    };
+    Connection::new(config, Instant(0))
+}
+
+/// One connection under a list of operations: raw bytes, well-formed frames, commands, time, output taken or not.
+pub fn connection(data: &[u8]) {
+    let mut input = Operations::new(data);
+    let config = input.byte();
+    let side = if config & 1 == 0 { Side::Dialler } else { Side::Listener };
+    let mut connection = new(side, (config & 2 != 0).then_some("token"));
+    if config & 4 == 0 {
+        shake_hands(&mut connection, new(side.other(), (config & 2 != 0).then_some("token")));
+    }
+    let mut now = Instant(0);
+    for _ in 0..300 {
+        if input.is_empty() {
+            break;
+        }
+        match input.byte() % 6 {
+            0 => {
+                let len = usize::from(input.byte());
+                feed(&mut connection, input.bytes(len), now);
+            }
+            1 => {
+                let kind = FrameType(input.byte());
+                let stream = StreamId(u32::from(input.byte() & 15));
+                let len = usize::from(input.byte());
+                let payload = input.bytes(len);
+                let len = u32::try_from(payload.len()).unwrap_or(0);
+                feed(&mut connection, &FrameHeader { len, kind, stream }.encode(), now);
+                feed(&mut connection, payload, now);
+            }
+            2 => {
+                let stream = StreamId(u32::from(input.byte() & 15));
+                if let Some(message) = plausible(&mut input) {
+                    let mut bytes = Vec::new();
+                    message.encode(stream, &mut bytes);
+                    if let Message::Data(range) | Message::Publish(range) = &message {
+                        bytes.extend_from_slice(&range.bytes);
+                    }
+                    feed(&mut connection, &bytes, now);
+                }
+            }
+            3 => command(&mut connection, &mut input),
+            4 => {
+                now = now.plus(Duration::from_millis(input.word().into()));
+                let was_over = connection.is_over();
+                let _ = connection.handle_timeout(now);
+                if let Some((at, _)) = connection.deadline() {
+                    assert!(at > now, "after a tick at t the deadline is later than t");
+                }
+                assert!(!was_over || connection.is_over());
+            }
+            _ => {
+                let len = usize::from(input.word());
+                connection.outbound().advance(len);
+            }
+        }
+        let out = connection.outbound().remaining();
+        assert!(out <= 2 * (MAX_OUTBOUND_BYTES + MAX_DATA) + (300 << 10), "the output has {out} bytes");
+    }
+}
+
+fn feed(connection: &mut Connection, bytes: &[u8], now: Instant) {
+    if connection.wants_read() {
+        connection.read_buf().put_slice(bytes);
+        connection.received(bytes.len(), now);
+    }
+    while let Ok(Some(_)) = connection.poll_event(now) {}
+}
+
+fn shake_hands(connection: &mut Connection, mut peer: Connection) {
+    for _ in 0..4 {
+        let out = connection.outbound();
+        let bytes = out.copy_to_bytes(out.remaining());
+        feed(&mut peer, &bytes, Instant(0));
+        let out = peer.outbound();
+        let bytes = out.copy_to_bytes(out.remaining());
+        feed(connection, &bytes, Instant(0));
+    }
+    assert!(connection.is_ready() && peer.is_ready());
+}
+
+fn name() -> ChannelName {
+    ChannelName::new("a").expect("a valid name")
+}
+
+fn start(input: &mut Operations<'_>) -> Start {
+    match input.byte() % 4 {
+        0 => Start::Earliest,
+        1 => Start::Latest,
+        2 => Start::Offset(Offset(input.long())),
+        _ => Start::Last(input.long()),
+    }
+}
+
+fn opened(input: &mut Operations<'_>) -> Opened {
+    Opened {
+        log: LogId([7; 16]),
+        epoch: Epoch(1),
+        durability: Durability::Sync,
+        sealed: false,
+        first: Offset(0),
+        next: Offset(9),
+        start: Offset(u64::from(input.byte())),
+        clock: Timestamp(0),
+    }
+}
+
+fn publish_opened(input: &mut Operations<'_>) -> PublishOpened {
+    PublishOpened {
+        log: LogId([7; 16]),
+        epoch: Epoch(1),
+        durability: Durability::Sync,
+        next_sequence: u64::from(input.byte()),
+        credit: u64::from(input.word()),
+        note: Note::default(),
+    }
+}
+
+/// A message that an honest peer might send.
+fn plausible(input: &mut Operations<'_>) -> Option<Message> {
+    Some(match input.byte() % 16 {
+        0 => Message::Open(Open {
+            name: name(),
+            start: start(input),
+            wait: true,
+            credit: u64::from(input.word()),
+        }),
+        1 => Message::Opened(opened(input)),
+        2 => Message::Credit(input.long()),
+        3 => Message::Seek(Seek { seek_id: u32::from(input.byte()), start: start(input) }),
+        4 => Message::Seeked(Seeked { seek_id: u32::from(input.byte()), opened: opened(input) }),
+        5 | 6 => {
+            let at = u64::from(input.byte());
+            let len = usize::from(input.byte());
+            let range = netchan_proto::wire::Range { at, bytes: Bytes::copy_from_slice(input.bytes(len)) };
+            if range.bytes.is_empty() {
+                return None;
+            }
+            if at & 1 == 0 { Message::Data(range) } else { Message::Publish(range) }
+        }
+        7 => Message::End(End::Closed),
+        8 => Message::Close(ErrorCode::NONE),
+        9 => Message::PublishOpen(PublishOpen {
+            name: name(),
+            create: true,
+            durability: None,
+            producer: ProducerId([1; 16]),
+        }),
+        10 => Message::PublishOpened(publish_opened(input)),
+        11 => Message::PublishClose,
+        12 => Message::Stat(name()),
+        13 => Message::Ping(input.long()),
+        14 => Message::Error(ErrorFrame::new(ErrorCode::INTERNAL, "x")),
+        _ => Message::Waiting,
+    })
+}
+
+/// A command of the owner's, sensible or not.
+fn command(connection: &mut Connection, input: &mut Operations<'_>) {
+    let id = StreamId(u32::from(input.byte() & 15));
+    match input.byte() % 18 {
+        0 => drop(connection.open(&Open {
+            name: name(),
+            start: start(input),
+            wait: true,
+            credit: input.long(),
+        })),
+        1 => connection.seek(id, &Seek { seek_id: 1, start: start(input) }),
+        2 => connection.grant(id, input.long()),
+        3 => connection.close_stream(id),
+        4 => connection.opened(id, &opened(input)),
+        5 => connection.waiting(id),
+        6 => connection.seeked(id, &Seeked { seek_id: 1, opened: opened(input) }),
+        7 => {
+            let room = connection.room(id).min(usize::from(input.word()));
+            connection.data(id, Bytes::from(vec![0; room]));
+        }
+        8 => connection.progress(id, &Progress { scanned: Offset(1), next: Offset(2), clock: Timestamp(3) }),
+        9 => connection.gap(id, &Gap { from: Offset(0), to: Offset(1), why: GapReason::Retention }),
+        10 => connection.truncated(id, &Truncated { epoch: Epoch(1), log_epoch: Epoch(2), end: Offset(0) }),
+        11 => connection.end(id, End::Closed),
+        12 => connection.stream_error(id, ErrorFrame::new(ErrorCode::NO_CHANNEL, "x")),
+        13 => connection.publish_opened(id, &publish_opened(input)),
+        14 => connection.publish_ack(
+            id,
+            &PublishAck {
+                level: AckLevel::Written,
+                epoch: Epoch(1),
+                first_sequence: 0,
+                count: 1,
+                first_offset: Some(Offset(0)),
+            },
+        ),
+        15 => {
+            let room = connection.room(id).min(usize::from(input.word()));
+            connection.publish(id, Bytes::from(vec![0; room]));
+        }
+        16 => connection.publish_note(id, &PublishNote { next_sequence: 0, note: Note::default() }),
+        _ => connection.publish_close(id),
+    }
+}
+
+/// A handshake whose bytes are changed on their way: it never ends with both sides ready and different views, and a
+/// listener that asks for a token is never ready for who has none.
+pub fn handshake(data: &[u8]) {
+    let mut input = Operations::new(data);
+    let mut dialler = new(Side::Dialler, (input.byte() & 1 == 1).then_some("wrong"));
+    let mut listener = new(Side::Listener, Some("right"));
+    for _ in 0..4 {
+        for towards_listener in [true, false] {
+            let (from, to) =
+                if towards_listener { (&mut dialler, &mut listener) } else { (&mut listener, &mut dialler) };
+            let out = from.outbound();
+            let mut bytes = out.copy_to_bytes(out.remaining()).to_vec();
+            let changes = input.byte() & 3;
+            for _ in 0..changes {
+                let at = usize::from(input.word());
+                let value = input.byte();
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                } else {
+                    let len = usize::from(value);
+                    bytes.extend_from_slice(input.bytes(len));
+                }
+            }
+            if to.wants_read() {
+                to.read_buf().put_slice(&bytes);
+                to.received(bytes.len(), Instant(0));
+                while let Ok(Some(event)) = to.poll_event(Instant(0)) {
+                    assert!(!matches!(event, Event::Ready(_)) || !towards_listener, "in without the token");
+                }
+            }
+        }
+    }
+    assert!(!listener.is_ready());
+}
