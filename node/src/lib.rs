@@ -8,24 +8,30 @@
 //! | [`machine`] | the contract between a machine and its driver; [`job`]: blocking work it hands over |
 //! | [`node`] | what the machines of one process share; [`config`]: its settings and their rules |
 //! | [`serve`] | a connection that reads and publishes into this node's logs |
+//! | [`receiver`] | reading a channel over as many connections as it takes; [`event`]: what happens on the way |
 //! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
 //! | [`error`] | the one error that programs see |
 #![forbid(unsafe_code)]
 
 pub mod config;
 pub mod error;
+pub mod event;
 pub mod job;
 pub mod machine;
 pub mod node;
 pub mod place;
+pub mod receiver;
+mod redial;
 pub mod serve;
 pub mod target;
 mod wake;
 
 pub use config::NodeConfig;
 pub use error::{Error, ErrorKind};
+pub use event::{Event, Events};
 pub use job::Job;
 pub use machine::{Lost, Machine};
 pub use node::Node;
+pub use receiver::{Next, ReceiverCore, ReceiverOptions};
 pub use serve::Served;
 pub use target::{Remote, Target};

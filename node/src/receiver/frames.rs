@@ -1,0 +1,250 @@
+//! What frames and failures mean to a receiver.
+//!
+//! Owns the verdicts: which errors another connection may cure, and which are told to the user and end it.
+
+use std::task::Waker;
+
+use netchan_proto::conn::{Connection, ConnectionError, Event as Frame};
+use netchan_proto::subscription::SubscriptionError;
+use netchan_proto::wire::{End, ErrorFrame, Opened, StreamId};
+use netchan_proto::{ErrorCode, Instant, Position};
+
+use super::{Phase, ReceiverCore, Stream};
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::machine::{Lost, Machine};
+use crate::redial::{Passed, error_of, error_of_connection, is_final_for_connection};
+
+/// Frames that one [`Machine::work`] takes in before it yields.
+const WORK_BUDGET: usize = 256;
+
+impl ReceiverCore {
+    /// Takes one frame off the connection. Says whether anything happened.
+    pub(super) fn take_frame(&mut self, now: Instant) -> bool {
+        let Some(connection) = self.redial.connection() else { return false };
+        match connection.poll_event(now) {
+            Ok(Some(frame)) => self.on_frame(frame, now),
+            Ok(None) => return false,
+            Err(error) => self.on_failure(&error, now),
+        }
+        true
+    }
+
+    fn on_frame(&mut self, frame: Frame, now: Instant) {
+        let ours = |stream: Option<Stream>, id| stream.is_some_and(|stream| stream.id == id);
+        match frame {
+            Frame::Ready(peer) => {
+                self.events.push(Event::Connected { node: peer.node });
+                self.open_stream();
+            }
+            Frame::GoAway(go_away) => self.events.push(Event::GoingAway { drain: go_away.drain }),
+            Frame::Waiting(id) if ours(self.stream, id) => {
+                self.redial.mark_useful(now);
+                self.events.push(Event::Waiting);
+            }
+            Frame::Opened(id, opened) if ours(self.stream, id) => {
+                self.stream = Some(Stream { id, opened: true });
+                self.redial.mark_useful(now);
+                self.on_opened(&opened);
+                self.subscription.on_opened(opened);
+            }
+            Frame::Seeked(id, seeked) if ours(self.stream, id) => {
+                if self.seeking == Some(seeked.seek_id) {
+                    self.seeking = None;
+                    self.take_place(&seeked.opened);
+                }
+                self.subscription.on_seeked(seeked.seek_id, seeked.opened);
+                self.grant();
+            }
+            Frame::Data(id, range) if ours(self.stream, id) => {
+                if let Err(error) = self.subscription.on_data(range) {
+                    return self.give_up_on(error, now);
+                }
+                self.grant();
+            }
+            Frame::Progress(id, progress) if ours(self.stream, id) => {
+                self.subscription.on_progress(progress.next);
+            }
+            Frame::Gap(id, gap) if ours(self.stream, id) => self.subscription.on_gap(gap),
+            Frame::Truncated(id, truncated) if ours(self.stream, id) => {
+                self.subscription.on_truncated(truncated);
+            }
+            Frame::End(id, end) if ours(self.stream, id) => self.on_end(end, now),
+            Frame::StreamError(id, error) if ours(self.stream, id) => self.on_stream_error(&error, now),
+            // Of a stream that was given up; or a request, which a receiver does not answer: it has no logs, and said so.
+            Frame::OpenRequest(id, _)
+            | Frame::PublishRequest(id, _)
+            | Frame::StatRequest(id, _)
+            | Frame::ListRequest(id, _)
+            | Frame::SealRequest(id, _)
+            | Frame::DeleteRequest(id, _) => self.refuse(id),
+            _ => {}
+        }
+    }
+
+    fn refuse(&mut self, id: StreamId) {
+        if let Some(connection) = self.redial.connection() {
+            connection.stream_error(id, ErrorFrame::new(ErrorCode::DENIED, "this side has no channels"));
+        }
+    }
+
+    fn on_opened(&mut self, opened: &Opened) {
+        self.take_place(opened);
+        self.events.push(if self.has_read {
+            Event::Resumed { at: opened.start.0 }
+        } else {
+            Event::Opened { log: opened.log, durability: opened.durability }
+        });
+        self.has_read = true;
+    }
+
+    /// Learns where reading begins, and where it is to stop.
+    fn take_place(&mut self, opened: &Opened) {
+        if !self.is_placed {
+            self.position = Position { log: opened.log, epoch: opened.epoch, offset: opened.start };
+            self.is_placed = true;
+        }
+        // A sealed channel tells its end itself. An end before the start is told by TRUNCATED, first.
+        if !self.follow && !opened.sealed && opened.next >= opened.start {
+            self.stop_at = self.stop_at.min(opened.next);
+        }
+    }
+
+    pub(super) fn open_stream(&mut self) {
+        self.is_tainted = false;
+        self.seeking = None;
+        let open = self.subscription.request();
+        let opened = self.redial.connection().and_then(|connection| connection.open(&open).ok());
+        self.stream = opened.map(|id| Stream { id, opened: false });
+    }
+
+    fn on_end(&mut self, end: End, now: Instant) {
+        self.stream = None;
+        self.subscription.on_end(end);
+        self.subscription.on_lost();
+        if end == End::Closed {
+            let why =
+                Error::new(ErrorKind::Unreachable, "the sender closed the stream unasked").about(self.name());
+            self.start_over(why, now);
+        }
+    }
+
+    fn on_stream_error(&mut self, error: &ErrorFrame, now: Instant) {
+        let why = Error::of_code(error.code, error.at, &error.text, self.name());
+        if self.can_be_cured(error) {
+            self.start_over(why, now);
+        } else {
+            self.forget_stream();
+            self.fail(why);
+        }
+    }
+
+    /// Whether another try may end better than this error of our stream.
+    fn can_be_cured(&self, error: &ErrorFrame) -> bool {
+        error.retryable
+            || error.code.is_retryable()
+            || (error.code == ErrorCode::NO_CHANNEL && self.wait)
+            || matches!(
+                error.code,
+                ErrorCode::IO
+                    | ErrorCode::POISONED
+                    | ErrorCode::PROTOCOL
+                    | ErrorCode::MALFORMED
+                    | ErrorCode::FLOW
+                    | ErrorCode::BAD_STATE
+            )
+    }
+
+    /// The sender, or the way from it, broke a rule: nothing more is believed of this stream.
+    pub(super) fn give_up_on(&mut self, error: SubscriptionError, now: Instant) {
+        self.is_tainted = true;
+        if error == SubscriptionError::OtherLog {
+            let code = ErrorCode::OTHER_LOG;
+            return self.fail(Error::of_code(code, None, &error.to_string(), self.name()));
+        }
+        if let Some(connection) = self.redial.connection() {
+            let error = connection.close_with(ErrorCode::PROTOCOL, &error.to_string());
+            self.on_failure(&error, now);
+        }
+    }
+
+    /// The connection works, but the stream does not: both are made again.
+    fn start_over(&mut self, why: Error, now: Instant) {
+        self.forget_stream();
+        if let Some(connection) = self.redial.connection() {
+            connection.close_with(ErrorCode::NONE, "the stream is over; starting again");
+        }
+        self.redial.fail(why, now);
+    }
+
+    /// The connection is over.
+    fn on_failure(&mut self, error: &ConnectionError, now: Instant) {
+        self.forget_stream();
+        let why = error_of_connection(error, self.name());
+        match error.code() {
+            Some(code) if is_final_for_connection(code) => self.fail(why),
+            _ => self.redial.fail(why, now),
+        }
+    }
+
+    /// No connection will cure this: it is told once, after what came whole before it.
+    fn fail(&mut self, error: Error) {
+        if matches!(self.phase, Phase::Reading) {
+            self.phase = Phase::Failing(error);
+        }
+        self.redial.finish();
+    }
+
+    pub(super) fn forget_stream(&mut self) {
+        self.stream = None;
+        self.seeking = None;
+        self.subscription.on_lost();
+        if let Some(current) = &mut self.current {
+            current.bytes = 0;
+        }
+    }
+}
+
+impl Machine for ReceiverCore {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.redial.connection()
+    }
+
+    /// Takes frames in, as far as credit reaches. Not needed by who calls [`ReceiverCore::next`] anyway.
+    fn work(&mut self, now: Instant, waker: &Waker) {
+        for _ in 0..WORK_BUDGET {
+            if !self.take_frame(now) {
+                return;
+            }
+        }
+        waker.wake_by_ref();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.redial.deadline()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self.redial.handle_timeout(now) {
+            Passed::Nothing => {}
+            Passed::Silent(error) => self.on_failure(&error, now),
+            Passed::Unheard => self.disconnected(Lost::Eof, now),
+        }
+    }
+
+    fn disconnected(&mut self, why: Lost, now: Instant) {
+        self.forget_stream();
+        if let Lost::Connection(error) = &why
+            && error.code().is_some_and(is_final_for_connection)
+        {
+            return self.fail(error_of(&why, self.name()));
+        }
+        if let Some((why, retry_in)) = self.redial.lost(error_of(&why, self.subscription.name()), now) {
+            self.events.push(Event::Lost { why, retry_in });
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+}

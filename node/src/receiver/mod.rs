@@ -1,0 +1,401 @@
+//! A receiver: one subscription over as many connections as it takes.
+//!
+//! Owns the order of what a user is given, the credit that follows it, and the verdict on every failure: made again, or
+//! told and over. It is driven by the user's own task: [`ReceiverCore::next`] takes frames off the connection only when
+//! it has no record left, so what nobody asks for stays with the sender. Neighbours:
+//! [`netchan_proto::subscription`] keeps position and order, `redial` the connection.
+
+mod frames;
+
+use netchan_proto::batch::{Batch, Records};
+use netchan_proto::limits::{CREDIT_WINDOW, MAX_DATA};
+use netchan_proto::subscription::{Delivery, Subscription};
+use netchan_proto::wire::{GapReason, Roles, Seek, StreamId};
+use netchan_proto::{
+    ChannelName, Epoch, Instant, LogId, NodeId, Offset, Position, Record, Side, Start, Timestamp, Token,
+};
+
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Events};
+use crate::redial::Redial;
+
+/// What a receiver is to do.
+#[derive(Clone, Debug)]
+pub struct ReceiverOptions {
+    /// The channel.
+    pub name: ChannelName,
+    /// Where to begin. Default: with the next record to come.
+    pub start: Start,
+    /// Bytes that may be under way to this receiver, and so in its memory; at least 64 KiB. Default 1 MiB. One batch
+    /// that is larger is let through all the same.
+    pub window: u64,
+    /// Whether to wait for a channel that does not exist yet. Default: yes.
+    pub wait: bool,
+    /// Whether to go on past what is there at the first connection. Default: yes.
+    pub follow: bool,
+    /// Ends before the first record at or after this time. Default: none.
+    pub until: Option<Timestamp>,
+    /// Who this side is.
+    pub node: NodeId,
+    /// The token to show when asked.
+    pub token: Option<Token>,
+    /// What the waits before dialling again depend on: any number, another for each receiver.
+    pub seed: u64,
+}
+
+impl ReceiverOptions {
+    /// The defaults, for `name`.
+    pub fn new(name: ChannelName) -> ReceiverOptions {
+        ReceiverOptions {
+            name,
+            start: Start::Latest,
+            window: CREDIT_WINDOW,
+            wait: true,
+            follow: true,
+            until: None,
+            node: NodeId::NONE,
+            token: None,
+            seed: 0,
+        }
+    }
+}
+
+/// What [`ReceiverCore::next`] has.
+#[derive(Clone, Debug)]
+#[must_use = "a record that is not looked at is lost"]
+pub enum Next {
+    /// The next record.
+    Record(Record),
+    /// A gap or a truncation, told once: it goes on. Any other error is the last thing before [`Next::Over`].
+    Error(Error),
+    /// Nothing will come: the channel is sealed and all of it was given, or the end that was asked for is reached.
+    Over,
+    /// Nothing now: dial, read, write, or wait, and ask again.
+    Idle,
+}
+
+/// How far a receiver is.
+#[derive(Debug)]
+enum Phase {
+    Reading,
+    /// This is to be told, and then it is over.
+    Failing(Error),
+    Over,
+}
+
+/// The batch whose records are being given out.
+#[derive(Debug)]
+struct Current {
+    records: Records,
+    /// The first record that was asked for.
+    from: Offset,
+    /// The offset after the last.
+    end: Offset,
+    epoch: Epoch,
+    /// Bytes that count as consumed when it is done; 0 if it came on a stream that is gone.
+    bytes: usize,
+}
+
+/// A stream on the connection there is.
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    id: StreamId,
+    opened: bool,
+}
+
+/// A receiver without a runtime. See the module's head, and [`Machine`](crate::Machine) for how to drive it; beside that the driver:
+///
+/// - asks [`next`](Self::next) for records until it is [`Next::Idle`], in place of [`work`](crate::Machine::work);
+/// - dials when [`wants_dial`](Self::wants_dial) says so, and reports [`connected`](Self::connected) or
+///   [`disconnected`](crate::Machine::disconnected);
+/// - closes the byte stream, and reports it [`disconnected`](crate::Machine::disconnected), once the connection is over and has
+///   nothing to write; also when [`connection`](crate::Machine::connection) has become `None`.
+#[derive(Debug)]
+pub struct ReceiverCore {
+    subscription: Subscription,
+    redial: Redial,
+    events: Events,
+    stream: Option<Stream>,
+    current: Option<Current>,
+    phase: Phase,
+    /// After the last record that was given.
+    position: Position,
+    /// Whether `position` is one: not before the first OPENED, unless the start was a position.
+    is_placed: bool,
+    /// What the subscription holds came from a stream that broke a rule: it is not to be believed.
+    is_tainted: bool,
+    /// Whether a stream was ever open: the next is a resumption.
+    has_read: bool,
+    /// The seek that is not answered yet.
+    seeking: Option<u32>,
+    wait: bool,
+    follow: bool,
+    /// The first record that is not wanted, by offset and by time.
+    stop_at: Offset,
+    until: Timestamp,
+}
+
+impl ReceiverCore {
+    /// A receiver that has not dialled yet.
+    pub fn new(options: ReceiverOptions) -> ReceiverCore {
+        let ReceiverOptions { name, start, window, wait, follow, until, node, token, seed } = options;
+        let window = window.max(MAX_DATA as u64);
+        let (position, is_placed) = place(&start);
+        ReceiverCore {
+            subscription: Subscription::new(name, start, window, wait),
+            redial: Redial::new(node, Roles::RECEIVES, token, seed),
+            events: Events::default(),
+            stream: None,
+            current: None,
+            phase: Phase::Reading,
+            position,
+            is_placed,
+            is_tainted: false,
+            has_read: false,
+            seeking: None,
+            wait,
+            follow,
+            stop_at: Offset::NONE,
+            until: until.unwrap_or(Timestamp(i64::MAX)),
+        }
+    }
+
+    /// The next record, or what there is in its place. Never waits; allocates and locks nothing for a plain record.
+    #[inline]
+    pub fn next(&mut self, now: Instant) -> Next {
+        loop {
+            if let Some(next) = self.next_of_batch() {
+                return next;
+            }
+            if let Some(next) = self.advance(now) {
+                return next;
+            }
+        }
+    }
+
+    /// Where to go on later: after the last record that [`next`](Self::next) gave. `None` until the sender has said
+    /// where reading begins.
+    pub fn position(&self) -> Option<Position> {
+        self.is_placed.then_some(self.position)
+    }
+
+    /// The channel's visible end, as the sender last told it.
+    pub fn tail(&self) -> Offset {
+        self.subscription.tail()
+    }
+
+    /// The channel.
+    pub fn name(&self) -> &ChannelName {
+        self.subscription.name()
+    }
+
+    /// Goes on from elsewhere, also after the end or an error. What was not given yet is forgotten.
+    pub fn seek(&mut self, start: Start) {
+        (self.position, self.is_placed) = place(&start);
+        self.current = None;
+        self.stop_at = Offset::NONE;
+        self.phase = Phase::Reading;
+        self.redial.wake_up();
+        self.seeking = self.subscription.seek(start);
+        let Some(connection) = self.redial.connection().filter(|connection| connection.is_ready()) else {
+            return;
+        };
+        match (self.stream, self.seeking) {
+            (Some(Stream { id, opened: true }), Some(seek_id)) => {
+                connection.seek(id, &Seek { seek_id, start });
+            }
+            (stream, _) => {
+                // SEEK is not allowed before OPENED: another stream, then.
+                if let Some(stream) = stream {
+                    connection.close_stream(stream.id);
+                }
+                self.open_stream();
+            }
+        }
+    }
+
+    /// What happens beside the records. The handle stays good when the receiver is gone.
+    pub fn events(&self) -> Events {
+        self.events.clone()
+    }
+
+    /// The oldest event that nobody has seen.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.try_next()
+    }
+
+    /// Whether a byte stream is to be dialled now. Says so until [`connected`](Self::connected) or
+    /// [`disconnected`](crate::Machine::disconnected) is called; one dial at a time will do.
+    pub fn wants_dial(&self, now: Instant) -> bool {
+        self.redial.wants_dial(now)
+    }
+
+    /// A byte stream is up: `side` says who called; `trusted`, that it proves by itself who is across; `nonce` is random.
+    pub fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
+        self.forget_stream();
+        self.redial.connected(side, trusted, nonce, now);
+    }
+
+    #[inline]
+    fn next_of_batch(&mut self) -> Option<Next> {
+        let current = self.current.as_mut()?;
+        for record in &mut current.records {
+            let Ok(record) = record else { return Some(self.skip_damaged_batch()) };
+            if record.offset < current.from {
+                continue;
+            }
+            if record.offset >= self.stop_at || record.timestamp >= self.until {
+                self.finish();
+                return Some(Next::Over);
+            }
+            self.position.offset = record.offset.plus(1);
+            self.position.epoch = current.epoch;
+            return Some(Next::Record(record));
+        }
+        None
+    }
+
+    /// Comes closer to the next record: `None` if there may be one now.
+    #[cold]
+    fn advance(&mut self, now: Instant) -> Option<Next> {
+        self.finish_batch();
+        if self.has_reached_end() {
+            self.finish();
+        }
+        if matches!(self.phase, Phase::Over) {
+            return Some(Next::Over);
+        }
+        if !self.is_tainted {
+            match self.subscription.next_delivery() {
+                Ok(Some(delivery)) => return self.deliver(delivery),
+                Ok(None) if self.has_reached_end() => return None,
+                Ok(None) => {}
+                Err(error) => self.give_up_on(error, now),
+            }
+        }
+        if let Phase::Failing(error) = &self.phase {
+            let error = error.clone();
+            self.finish();
+            return Some(Next::Error(error));
+        }
+        if self.take_frame(now) { None } else { Some(Next::Idle) }
+    }
+
+    fn has_reached_end(&self) -> bool {
+        self.subscription.position().is_some_and(|position| position.offset >= self.stop_at)
+    }
+
+    /// Nothing more will be given out.
+    fn finish(&mut self) {
+        self.phase = Phase::Over;
+        self.current = None;
+        self.forget_stream();
+        self.redial.finish();
+    }
+
+    /// Counts the batch that was given out, and allows as much again.
+    fn finish_batch(&mut self) {
+        let Some(current) = self.current.take() else { return };
+        self.position.offset = self.position.offset.max(current.end);
+        self.position.epoch = current.epoch;
+        self.subscription.consumed(current.bytes);
+        self.grant();
+    }
+
+    fn grant(&mut self) {
+        if let Some(stream) = self.stream
+            && let Some(total) = self.subscription.credit_due()
+            && let Some(connection) = self.redial.connection()
+        {
+            connection.grant(stream.id, total);
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) -> Option<Next> {
+        self.redial.mark_progress();
+        match delivery {
+            Delivery::Batch { batch, from } => {
+                self.current = Some(Current::new(&batch, from));
+                None
+            }
+            Delivery::Gap { from, to, why } => {
+                self.place();
+                Some(self.tell_gap(from, to, why))
+            }
+            Delivery::Truncated { epoch, end } => {
+                self.place();
+                self.stop_at = if self.follow { self.stop_at } else { self.stop_at.min(self.tail()) };
+                self.events.push(Event::Truncated { epoch, end });
+                let text = format!(
+                    "{}: the sender lost what it had not synced: what was received of epoch {} from offset {end} on is \
+                     void; reading goes on there",
+                    self.name(),
+                    epoch.0
+                );
+                Some(Next::Error(Error::new(ErrorKind::Truncated { epoch, end }, text)))
+            }
+            Delivery::Sealed { end } => {
+                self.events.push(Event::Sealed { end });
+                self.finish();
+                Some(Next::Over)
+            }
+            _ => None,
+        }
+    }
+
+    /// Records of a batch cannot be told apart, though its checksums hold: whoever wrote it did it wrong. Asking again
+    /// would bring the same, so it is a gap.
+    #[cold]
+    fn skip_damaged_batch(&mut self) -> Next {
+        let from = self.position.offset;
+        self.finish_batch();
+        self.tell_gap(from, self.position.offset, GapReason::Damaged)
+    }
+
+    fn tell_gap(&mut self, from: Offset, to: Offset, why: GapReason) -> Next {
+        self.events.push(Event::Gap { from, to, why });
+        let because = match why {
+            GapReason::Retention => "retention removed them",
+            _ => "they are damaged",
+        };
+        let name = self.name();
+        let text = format!(
+            "{name}: the records from offset {from} to {to} are gone: {because}; reading goes on at {to}"
+        );
+        Next::Error(Error::new(ErrorKind::Gap { from, to, why }, text))
+    }
+
+    /// Nothing is under way to the user: the position is the subscription's.
+    fn place(&mut self) {
+        if let Some(position) = self.subscription.position() {
+            (self.position, self.is_placed) = (position, true);
+        }
+    }
+}
+
+impl Current {
+    fn new(batch: &Batch, from: Offset) -> Current {
+        let header = batch.header();
+        Current {
+            records: batch.records(),
+            from,
+            end: header.next_offset(),
+            epoch: header.epoch,
+            bytes: header.stored_len(),
+        }
+    }
+}
+
+/// Where a receiver stands before the sender has answered, if it can be known.
+fn place(start: &Start) -> (Position, bool) {
+    match start {
+        Start::Resume(position) => (*position, true),
+        _ => (Position { log: LogId::NONE, epoch: Epoch(0), offset: Offset::ZERO }, false),
+    }
+}
+
+impl Drop for ReceiverCore {
+    fn drop(&mut self) {
+        self.events.finish();
+    }
+}

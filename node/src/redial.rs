@@ -1,0 +1,184 @@
+//! The one connection that a receiver or a publisher has to its node: lost, waited for, dialled again.
+//!
+//! Owns when to dial, and what a failure means: that the connection is made again, or that it never will be of use. It
+//! knows nothing of what the connection is for. Who dials is the driver; see [`crate::Machine`].
+
+use std::time::Duration;
+
+use netchan_proto::backoff::Backoff;
+use netchan_proto::conn::{Connection, ConnectionConfig, ConnectionError};
+use netchan_proto::limits::{BACKOFF_MAX, PEER_TIMEOUT};
+use netchan_proto::{ErrorCode, Instant, NodeId, Roles, Side, Token};
+
+use crate::error::{Error, ErrorKind};
+use crate::machine::Lost;
+
+/// How long a connection that is given up may take to tell the peer why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+enum State {
+    /// Nothing is to be done before `until`.
+    Resting { until: Instant },
+    /// To be dialled now, or being dialled.
+    Due,
+    /// There is one.
+    Up { connection: Box<Connection> },
+    /// It has failed, and may have last words to be written before `until`.
+    Failed { connection: Box<Connection>, why: Error, until: Instant },
+    /// There was the last one.
+    Over,
+}
+
+/// A connection that is made again when it is lost.
+#[derive(Debug)]
+pub(crate) struct Redial {
+    node: NodeId,
+    roles: Roles,
+    token: Option<Token>,
+    backoff: Backoff,
+    state: State,
+    /// Since when it has been of use.
+    useful_since: Option<Instant>,
+}
+
+impl Redial {
+    /// To be dialled at once.
+    pub(crate) fn new(node: NodeId, roles: Roles, token: Option<Token>, seed: u64) -> Redial {
+        Redial { node, roles, token, backoff: Backoff::new(seed), state: State::Due, useful_since: None }
+    }
+
+    pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
+        match &mut self.state {
+            State::Up { connection } | State::Failed { connection, .. } => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn wants_dial(&self, now: Instant) -> bool {
+        match self.state {
+            State::Resting { until } => until <= now,
+            State::Due => true,
+            State::Up { .. } | State::Failed { .. } | State::Over => false,
+        }
+    }
+
+    /// A byte stream is up. An earlier connection, if there is one, is forgotten.
+    pub(crate) fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
+        let config = ConnectionConfig {
+            side,
+            node: self.node,
+            roles: self.roles,
+            nonce,
+            token: self.token.clone(),
+            trusted,
+            peer_timeout: PEER_TIMEOUT,
+        };
+        let connection = Box::new(Connection::new(config, now));
+        self.state = State::Up { connection };
+        self.useful_since = None;
+    }
+
+    /// The stream that the connection was made for is open.
+    pub(crate) fn mark_useful(&mut self, now: Instant) {
+        self.useful_since.get_or_insert(now);
+    }
+
+    /// Something came that only a working peer sends: the next loss is the first of a new row.
+    pub(crate) fn mark_progress(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// The connection is of no use any more: it may say its last words, until the driver reports it gone.
+    pub(crate) fn fail(&mut self, why: Error, now: Instant) {
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Up { connection } => State::Failed { connection, why, until: now.plus(LAST_WORDS) },
+            other => other,
+        };
+    }
+
+    /// The connection is gone, or could not be had. Gives the reason known first, and how long to wait before the next
+    /// is dialled; nothing if none is wanted.
+    pub(crate) fn lost(&mut self, why: Error, now: Instant) -> Option<(Error, Duration)> {
+        let why = match std::mem::replace(&mut self.state, State::Over) {
+            State::Over => return None,
+            State::Failed { why, .. } => why,
+            _ => why,
+        };
+        if self.useful_since.take().is_some_and(|since| now.since(since) > BACKOFF_MAX) {
+            self.backoff.reset();
+        }
+        let wait = self.backoff.next_wait();
+        self.state = State::Resting { until: now.plus(wait) };
+        Some((why, wait))
+    }
+
+    /// No connection is wanted before [`wake_up`](Self::wake_up).
+    pub(crate) fn finish(&mut self) {
+        self.state = State::Over;
+    }
+
+    /// A connection is wanted again, after [`finish`](Self::finish).
+    pub(crate) fn wake_up(&mut self) {
+        if matches!(self.state, State::Over) {
+            self.state = State::Due;
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Resting { until } | State::Failed { until, .. } => Some(*until),
+            State::Up { connection } => connection.deadline().map(|(at, _)| at),
+            State::Due | State::Over => None,
+        }
+    }
+
+    /// It is `now`.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Passed {
+        match &mut self.state {
+            State::Resting { until } if *until <= now => self.state = State::Due,
+            State::Failed { until, .. } if *until <= now => return Passed::Unheard,
+            State::Up { connection } => {
+                if let Err(error) = connection.handle_timeout(now) {
+                    return Passed::Silent(error);
+                }
+            }
+            _ => {}
+        }
+        Passed::Nothing
+    }
+}
+
+/// What a passed deadline means for the owner.
+#[derive(Debug)]
+pub(crate) enum Passed {
+    /// All is well.
+    Nothing,
+    /// The peer said nothing for too long.
+    Silent(ConnectionError),
+    /// The last words of a failed connection went unread: it is lost.
+    Unheard,
+}
+
+/// Whether `code`, as the end of a whole connection, says that no other connection will fare better.
+pub(crate) fn is_final_for_connection(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::VERSION | ErrorCode::AUTH_REQUIRED | ErrorCode::AUTH_FAILED | ErrorCode::DENIED)
+}
+
+/// What a lost byte stream is to programs.
+pub(crate) fn error_of(lost: &Lost, about: impl std::fmt::Display) -> Error {
+    match lost {
+        Lost::Connection(error) => error_of_connection(error, about),
+        lost => Error::new(ErrorKind::Unreachable, lost.to_string()).about(about),
+    }
+}
+
+/// What a failed connection is to programs.
+pub(crate) fn error_of_connection(error: &ConnectionError, about: impl std::fmt::Display) -> Error {
+    match error {
+        ConnectionError::Ours { code, text } | ConnectionError::Theirs { code, text } => {
+            Error::of_code(*code, None, text, about)
+        }
+        closed => Error::new(ErrorKind::Unreachable, closed.to_string()).about(about),
+    }
+}
