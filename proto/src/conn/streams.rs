@@ -1,6 +1,6 @@
 //! The streams of one connection: who opened them, what for, and what may still come on each.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::auth::Side;
 use crate::limits::MAX_STREAMS;
@@ -59,7 +59,7 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Streams {
     side: Side,
-    table: HashMap<StreamId, Stream>,
+    table: BTreeMap<StreamId, Stream>,
     next: Option<StreamId>,
     /// The highest number that the peer has used.
     highest: StreamId,
@@ -76,7 +76,7 @@ pub(super) enum Refused {
 
 impl Streams {
     pub(super) fn new(side: Side) -> Streams {
-        Streams { side, table: HashMap::new(), next: Some(StreamId::first(side)), highest: StreamId(0) }
+        Streams { side, table: BTreeMap::new(), next: Some(StreamId::first(side)), highest: StreamId(0) }
     }
 
     pub(super) fn get_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
