@@ -17,12 +17,13 @@
 pub mod disk;
 
 mod clock;
+mod committer;
 mod error;
 mod log;
+mod meta;
 mod options;
 mod state_log;
 mod store;
-mod words;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, LogError, StoreError};
@@ -30,4 +31,3 @@ pub use log::{Appended, Log, Mark, Resolved, Run, Seen, TailRead, TruncatedAt};
 pub use options::{Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions};
 pub use state_log::StateLog;
 pub use store::Store;
-pub use words::{LogInfo, Start};

@@ -1,30 +1,212 @@
-//! Keys and values, last one wins.
-use crate::StoreError;
+//! What is not records: cursors, notes, settings. Keys and values, the last one wins.
+//!
+//! A log of the same code under `state/`: a record's key is the key, its payload a byte that says set or removed,
+//! and the value. It is compacted by rolling: a new segment begins with every live value, and the older segments go.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use bytes::Bytes;
-/// What is not records: cursors, notes, settings. A log of the same code, compacted by rolling.
-#[derive(Clone, Debug)]
-pub struct StateLog;
-impl StateLog {
-    /// The value of `key`.
-    pub fn get(&self, _key: &[u8]) -> Option<Bytes> {
-        unimplemented!()
+use netchan_proto::batch::{Batch, HEADER_LEN};
+use netchan_proto::{Offset, RecordRef};
+
+use crate::log::{Env, Log};
+use crate::meta::Meta;
+use crate::{AppendError, LogError, StoreError};
+
+/// The first byte of a payload that removes its key.
+const REMOVED: u8 = 0;
+/// The first byte of a payload that sets its key.
+const SET: u8 = 1;
+/// Bytes written before compaction is thought of.
+const COMPACT_FROM: usize = 1 << 20;
+/// How many times the live bytes may have been written before compaction.
+const COMPACT_AT: usize = 4;
+
+/// Keys and values that survive power loss. Cheap to clone.
+#[derive(Clone)]
+pub struct StateLog {
+    log: Log,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    values: BTreeMap<Bytes, Bytes>,
+    live: usize,
+    written: usize,
+}
+
+impl fmt::Debug for StateLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateLog").field("keys", &self.table().values.len()).finish()
     }
-    /// Sets `key`; durable when it returns.
+}
+
+impl Table {
+    fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let old = match value {
+            Some(value) => {
+                self.live += key.len() + value.len();
+                self.values.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))
+            }
+            None => self.values.remove(key),
+        };
+        if let Some(old) = old {
+            self.live = self.live.saturating_sub(key.len() + old.len());
+        }
+        self.written += key.len() + value.map_or(0, <[u8]>::len) + HEADER_LEN;
+    }
+}
+
+impl StateLog {
+    pub(crate) fn open(env: &Arc<Env>, dir: &str, meta: &Meta) -> Result<StateLog, StoreError> {
+        let log = Log(crate::log::open(env, dir, meta, Offset::ZERO)?);
+        let mut table = Table::default();
+        let mut from = log.first();
+        while from < log.visible() {
+            let run = match log.read(from, 1 << 20) {
+                Ok(run) => run,
+                Err(LogError::Damaged { to, .. }) => {
+                    from = to;
+                    continue;
+                }
+                Err(error) => return Err(store_error(error)),
+            };
+            let mut rest = run.bytes;
+            while let Some(batch) = split_batch(&log, &mut rest) {
+                let Ok(batch) = batch else {
+                    tracing::error!(from = from.0, "a batch of the state log is damaged and left out");
+                    continue;
+                };
+                for record in batch.records().map_while(Result::ok) {
+                    if let (Some(key), Some((&kind, value))) = (record.key(), record.payload.split_first()) {
+                        table.set(key, (kind == SET).then_some(value));
+                    }
+                }
+            }
+            from = run.next;
+        }
+        Ok(StateLog { log, table: Arc::new(Mutex::new(table)) })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.table().values.get(key).cloned()
+    }
+
+    /// The keys that begin with `prefix`, in order, with their values.
+    pub fn scan(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+        let table = self.table();
+        table
+            .values
+            .range(Bytes::copy_from_slice(prefix)..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Sets `key`, which has at most 64 KiB; durable when this returns. Several callers share one sync. Blocks.
     ///
     /// # Errors
-    /// [`StoreError::Io`] and [`StoreError::Closed`].
-    pub fn put(&self, _key: &[u8], _value: &[u8]) -> Result<(), StoreError> {
-        unimplemented!()
+    /// [`StoreError::Io`] if the disk failed (the value may be there when the store is opened again, or not), and
+    /// [`StoreError::Closed`].
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.put_all([(key, Some(value))])
     }
-    /// Removes `key`; durable when it returns.
+
+    /// Removes `key`; durable when this returns. Blocks.
     ///
     /// # Errors
     /// As [`StateLog::put`].
-    pub fn remove(&self, _key: &[u8]) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        if self.get(key).is_none() {
+            return Ok(());
+        }
+        self.put_all([(key, None)])
     }
-    /// Keys that begin with `prefix`, in order, with their values.
-    pub fn scan(&self, _prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
-        unimplemented!()
+
+    /// Sets (or, with `None`, removes) several keys with one sync. Some may be kept without the others after a power
+    /// cut; the earlier ones are kept first. Blocks.
+    ///
+    /// # Errors
+    /// As [`StateLog::put`].
+    pub fn put_all<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError> {
+        {
+            let mut table = self.table();
+            for (key, value) in changes {
+                self.append(key, value)?;
+                table.set(key, value);
+            }
+            if table.written > COMPACT_FROM && table.written > table.live * COMPACT_AT {
+                self.compact(&mut table)?;
+            }
+        }
+        self.log.sync().map(drop).map_err(store_error)
+    }
+
+    fn append(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        let mut payload = vec![if value.is_some() { SET } else { REMOVED }];
+        payload.extend_from_slice(value.unwrap_or_default());
+        let record = RecordRef { payload: &payload, key: Some(key), headers: &[] };
+        loop {
+            match self.log.append(&record) {
+                Ok(_) => return Ok(()),
+                Err(AppendError::Full) => {
+                    self.log.sync().map_err(store_error)?;
+                }
+                Err(AppendError::Closed) => return Err(StoreError::Closed),
+                Err(error) => return Err(broken(error.to_string())),
+            }
+        }
+    }
+
+    /// Begins a new segment with every live value, and removes the older ones once it is durable.
+    fn compact(&self, table: &mut Table) -> Result<(), StoreError> {
+        self.log.sync().map_err(store_error)?;
+        let from = self.log.0.roll_now();
+        for (key, value) in &table.values {
+            self.append(key, Some(value))?;
+        }
+        self.log.sync().map_err(store_error)?;
+        self.log.0.trim_until(from);
+        table.written = table.live;
+        Ok(())
+    }
+
+    pub(crate) fn close(&self) {
+        self.log.0.close();
+    }
+}
+
+/// Splits the next batch off a run whose headers were checked; the inner error is a body that doesn't hold.
+fn split_batch(log: &Log, rest: &mut Bytes) -> Option<Result<Batch, netchan_proto::batch::BatchError>> {
+    let seed = log.id().0;
+    let header = netchan_proto::batch::BatchHeader::decode(rest.first_chunk()?, &seed).ok()?;
+    let len = header.stored_len();
+    (len <= rest.len()).then(|| Batch::verify_body(header, rest.split_to(len)))
+}
+
+fn broken(why: String) -> StoreError {
+    StoreError::Io {
+        action: "writing the state log in",
+        path: "state".to_owned(),
+        source: Arc::new(std::io::Error::other(why)),
+    }
+}
+
+fn store_error(error: LogError) -> StoreError {
+    match error {
+        LogError::Closed => StoreError::Closed,
+        LogError::Io { path, source } => StoreError::Io { action: "reading", path, source },
+        other => broken(other.to_string()),
     }
 }

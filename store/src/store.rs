@@ -1,74 +1,367 @@
-//! The data directory.
-use crate::disk::Disk;
-use crate::{Log, LogInfo, LogOptions, StateLog, StoreError, StoreOptions};
-use netchan_proto::{ChannelName, NodeId, Timestamp};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+//! The data directory: who may use it, what channels there are, and where their logs stand.
+//!
+//! ```text
+//! LOCK                   locked while a store has the directory
+//! node                   the node's identity
+//! state/                 the state log: meta, segments
+//! channels/<log id>/     a channel: meta (the only place that knows its name), segments
+//! ```
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, Timestamp};
+
+use crate::committer::Committer;
+use crate::disk::{Disk, DiskLock};
+use crate::log::{Env, Log};
+use crate::meta::{self, Meta, failed};
+use crate::{Commit, LogOptions, StateLog, StoreError, StoreOptions};
+
+mod directory;
 
 /// A data directory and the logs in it. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Store;
+///
+/// The lock is given back by [`Store::close`], or when the last clone and the last [`Log`] are gone. Dropping the
+/// store without closing it loses nothing that was acknowledged; the next open reads the newest segments in full.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    env: Arc<Env>,
+    node: NodeId,
+    state: StateLog,
+    channels: Mutex<Channels>,
+    random: Mutex<Random>,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Channels {
+    by_name: BTreeMap<ChannelName, Arc<Channel>>,
+    waiting: BTreeMap<ChannelName, Vec<Waker>>,
+}
+
+/// One channel. Its slot is locked while it is made, opened or deleted, which blocks on the disk.
+struct Channel {
+    exists: AtomicBool,
+    slot: Mutex<Slot>,
+}
+
+struct Slot {
+    meta: Meta,
+    log: Option<Log>,
+    is_deleted: bool,
+}
+
+impl Channel {
+    fn new(meta: Meta, exists: bool) -> Arc<Channel> {
+        Arc::new(Channel {
+            exists: AtomicBool::new(exists),
+            slot: Mutex::new(Slot { meta, log: None, is_deleted: false }),
+        })
+    }
+
+    fn exists(&self) -> bool {
+        self.exists.load(Ordering::Acquire)
+    }
+}
+
+/// Where identities come from.
+enum Random {
+    Seeded(fastrand::Rng),
+    System,
+}
+
+impl Random {
+    fn identity(&mut self) -> [u8; 16] {
+        match self {
+            Random::Seeded(rng) => rng.u128(..).to_le_bytes(),
+            Random::System => {
+                // Keys from the operating system's randomness, through SipHash.
+                let half = || u128::from(RandomState::new().build_hasher().finish());
+                (half() << 64 | half()).to_le_bytes()
+            }
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("node", &self.0.node).field("disk", &self.0.env.disk).finish()
+    }
+}
 
 impl Store {
-    /// Opens the data directory and takes its lock.
+    /// Opens the data directory and takes its lock; undoes what an earlier crash left half done. Logs are opened
+    /// when they are asked for. Blocks on the disk.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] if another store has it.
-    pub fn open(_disk: Arc<dyn Disk>, _options: StoreOptions) -> Result<Store, StoreError> {
-        unimplemented!()
+    /// [`StoreError::Locked`] if another store has it; [`StoreError::Io`], [`StoreError::Damaged`].
+    pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Store, StoreError> {
+        let lock = disk
+            .try_lock("LOCK")
+            .map_err(failed("locking", "LOCK"))?
+            .ok_or_else(|| StoreError::Locked { path: "LOCK".to_owned() })?;
+        let mut random =
+            options.seed.map_or(Random::System, |seed| Random::Seeded(fastrand::Rng::with_seed(seed)));
+        for dir in ["channels", "state"] {
+            disk.create_dir(dir).map_err(failed("making", dir))?;
+        }
+        disk.sync_dir("").map_err(failed("syncing", "the data directory"))?;
+        let node = directory::node(&*disk, &mut random)?;
+        let now = options.clock.now();
+        let state_meta = directory::state_meta(&*disk, &mut random, now)?;
+        let by_name = directory::channels(&*disk)?;
+        let committer = Committer::new(Arc::clone(&options.clock));
+        if let Commit::Threads(threads) = options.commit {
+            committer.start(threads.get()).map_err(failed("starting a thread for", "the data directory"))?;
+        }
+        let env = Arc::new(Env { disk, options, committer, lock: Mutex::new(Some(lock)) });
+        let state = StateLog::open(&env, "state", &state_meta).inspect_err(|_| env.committer.stop())?;
+        let by_name = by_name.into_iter().map(|meta| (meta.name.clone(), Channel::new(meta, true))).collect();
+        Ok(Store(Arc::new(Inner {
+            env,
+            node,
+            state,
+            channels: Mutex::new(Channels { by_name, waiting: BTreeMap::new() }),
+            random: Mutex::new(random),
+            closed: AtomicBool::new(false),
+        })))
     }
+
     /// The node's identity, made when the directory was first opened.
     pub fn node_id(&self) -> NodeId {
-        unimplemented!()
+        self.0.node
     }
-    /// The channel's log, made if it is missing. Blocks on the disk.
+
+    /// The channel's log, made if it is missing. The options count when the log is made, and when it is opened for
+    /// the first time since the store was: then they are kept for the next time too. A log that is open already keeps
+    /// what it has. A log that has failed is opened anew. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn create_or_open(&self, _name: &ChannelName, _options: &LogOptions) -> Result<Log, StoreError> {
-        unimplemented!()
+    pub fn create_or_open(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, StoreError> {
+        loop {
+            let channel = match locked(&self.0.channels).by_name.entry(name.clone()) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(place) => {
+                    let id = LogId(locked(&self.0.random).identity());
+                    let created = self.0.env.options.clock.now();
+                    let meta = Meta { name: name.clone(), id, created, options: *options };
+                    Arc::clone(place.insert(Channel::new(meta, false)))
+                }
+            };
+            let mut slot = locked(&channel.slot);
+            if !slot.is_deleted {
+                return self.open_slot(&channel, &mut slot, Some(options));
+            }
+        }
     }
-    /// The channel's log, if the channel exists. Blocks on the disk.
+
+    /// The channel's log, if the channel exists, with the options it was last opened with. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open_existing(&self, _name: &ChannelName) -> Result<Option<Log>, StoreError> {
-        unimplemented!()
+    pub fn open_existing(&self, name: &ChannelName) -> Result<Option<Log>, StoreError> {
+        let Some(channel) = locked(&self.0.channels).by_name.get(name).cloned() else { return Ok(None) };
+        let mut slot = locked(&channel.slot);
+        if slot.is_deleted || !channel.exists() {
+            return Ok(None);
+        }
+        self.open_slot(&channel, &mut slot, None).map(Some)
     }
+
+    fn open_slot(
+        &self,
+        channel: &Channel,
+        slot: &mut Slot,
+        options: Option<&LogOptions>,
+    ) -> Result<Log, StoreError> {
+        if self.0.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        let mut known_durable = self.known_durable(slot.meta.id);
+        if let Some(log) = &slot.log {
+            if !log.0.is_poisoned() {
+                return Ok(log.clone());
+            }
+            known_durable = known_durable.max(log.durable());
+        }
+        slot.log = None;
+        let disk = &*self.0.env.disk;
+        let dir = directory::path(slot.meta.id);
+        let is_new = !channel.exists();
+        if is_new {
+            if let Err(error) = directory::make(disk, &slot.meta) {
+                // Nothing of it is durable; what there is goes at the next open.
+                slot.is_deleted = true;
+                locked(&self.0.channels).by_name.remove(&slot.meta.name);
+                return Err(error);
+            }
+        } else if let Some(options) = options.filter(|options| **options != slot.meta.options) {
+            let changed = Meta { options: *options, ..slot.meta.clone() };
+            meta::replace(disk, &dir, "meta", &changed.encode())?;
+            slot.meta = changed;
+        }
+        let opened = crate::log::open(&self.0.env, &dir, &slot.meta, known_durable).map(Log);
+        if is_new {
+            let mut channels = locked(&self.0.channels);
+            channel.exists.store(true, Ordering::Release);
+            let waiting = channels.waiting.remove(&slot.meta.name).unwrap_or_default();
+            drop(channels);
+            waiting.into_iter().for_each(Waker::wake);
+        }
+        let log = opened?;
+        slot.log = Some(log.clone());
+        Ok(log)
+    }
+
+    fn known_durable(&self, id: LogId) -> Offset {
+        let mark = self.0.state.get(&durable_key(id));
+        mark.and_then(|mark| mark[..].try_into().ok())
+            .map_or(Offset::ZERO, |mark| Offset(u64::from_le_bytes(mark)))
+    }
+
     /// The channel's log if it is open already. Never blocks.
-    pub fn existing(&self, _name: &ChannelName) -> Option<Log> {
-        unimplemented!()
+    pub fn existing(&self, name: &ChannelName) -> Option<Log> {
+        let channel = locked(&self.0.channels).by_name.get(name).cloned()?;
+        let slot = channel.slot.try_lock().ok()?;
+        slot.log.clone()
     }
-    /// Whether the channel exists.
-    pub fn contains(&self, _name: &ChannelName) -> bool {
-        unimplemented!()
+
+    /// Whether the channel exists. Never blocks.
+    pub fn contains(&self, name: &ChannelName) -> bool {
+        locked(&self.0.channels).by_name.get(name).is_some_and(|channel| channel.exists())
     }
-    /// What there is, in the order of names. Opens what isn't open: blocks on the disk.
-    pub fn list(&self, _after: Option<&ChannelName>, _prefix: &str, _limit: usize) -> Vec<LogInfo> {
-        unimplemented!()
+
+    /// Up to `limit` channels after `after` whose names begin with `prefix`, in the order of names. Opens those that
+    /// aren't open, and leaves out those that cannot be: blocks on the disk.
+    pub fn list(&self, after: Option<&ChannelName>, prefix: &str, limit: usize) -> Vec<LogInfo> {
+        let names: Vec<ChannelName> = {
+            let channels = locked(&self.0.channels);
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            channels
+                .by_name
+                .range::<ChannelName, _>((start, Bound::Unbounded))
+                .filter(|(name, channel)| name.as_str().starts_with(prefix) && channel.exists())
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        let infos = names.iter().filter_map(|name| match self.open_existing(name) {
+            Ok(log) => log.map(|log| log.info()),
+            Err(error) => {
+                tracing::warn!(channel = %name, %error, "left out of a list");
+                None
+            }
+        });
+        infos.take(limit).collect()
     }
+
     /// Ready once the channel exists.
-    pub fn poll_created(&self, _name: &ChannelName, _cx: &mut Context<'_>) -> Poll<()> {
-        unimplemented!()
+    pub fn poll_created(&self, name: &ChannelName, cx: &mut Context<'_>) -> Poll<()> {
+        let mut channels = locked(&self.0.channels);
+        if channels.by_name.get(name).is_some_and(|channel| channel.exists()) {
+            return Poll::Ready(());
+        }
+        let waiting = channels.waiting.entry(name.clone()).or_default();
+        if !waiting.iter().any(|known| known.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
-    /// Deletes a channel and its files. Blocks on the disk.
+
+    /// Deletes a channel and its files: a channel of the same name made later has another identity. Blocks on the
+    /// disk.
     ///
     /// # Errors
-    /// [`StoreError::NoChannel`], [`StoreError::Io`].
-    pub fn delete(&self, _name: &ChannelName) -> Result<(), StoreError> {
-        unimplemented!()
+    /// [`StoreError::NoChannel`]; [`StoreError::Io`], where the channel may still be there at the next open.
+    pub fn delete(&self, name: &ChannelName) -> Result<(), StoreError> {
+        let no_channel = || StoreError::NoChannel { name: name.clone() };
+        let channel = locked(&self.0.channels).by_name.get(name).cloned().ok_or_else(no_channel)?;
+        let mut slot = locked(&channel.slot);
+        if slot.is_deleted || !channel.exists() {
+            return Err(no_channel());
+        }
+        if self.0.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        if let Some(log) = slot.log.take() {
+            log.0.begin_delete();
+        }
+        directory::discard(&*self.0.env.disk, slot.meta.id)?;
+        slot.is_deleted = true;
+        channel.exists.store(false, Ordering::Release);
+        locked(&self.0.channels).by_name.remove(name);
+        self.0.state.remove(&durable_key(slot.meta.id))
     }
-    /// Commits everything, stops the threads, cuts preallocation, gives the lock back. Later appends are refused.
+
+    /// Commits everything, stops the threads, cuts preallocation, gives the lock back. Appends are refused from now
+    /// on. Blocks on the disk.
     pub fn close(&self) {
-        unimplemented!()
+        if self.0.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.0.env.committer.stop();
+        self.0.env.committer.join();
+        let channels: Vec<Arc<Channel>> = locked(&self.0.channels).by_name.values().cloned().collect();
+        let mut marks = Vec::new();
+        for channel in channels {
+            let slot = locked(&channel.slot);
+            if let Some(log) = &slot.log {
+                let durable = log.0.close();
+                if log.0.has_written() && !log.0.is_poisoned() {
+                    marks.push((durable_key(log.id()), durable.0.to_le_bytes()));
+                }
+            }
+        }
+        let marks = marks.iter().map(|(key, mark)| (&key[..], Some(&mark[..])));
+        if let Err(error) = self.0.state.put_all(marks) {
+            // Only the newest records' protection against silent damage is lost with it.
+            tracing::warn!(%error, "the durable ends were not noted");
+        }
+        self.0.state.close();
+        let lock: Option<Box<dyn DiskLock>> = locked(&self.0.env.lock).take();
+        drop(lock);
     }
+
     /// The state log.
     pub fn state(&self) -> &StateLog {
-        unimplemented!()
+        &self.0.state
     }
-    /// [`Commit::Manual`](crate::Commit::Manual): what the committer's threads would do at `now`, in the caller's thread. Says whether
+
+    /// With [`Commit::Manual`]: what the committer's threads would do at `now`, in the caller's thread. Says whether
     /// anything was done.
-    pub fn run_commits(&self, _now: Timestamp) -> bool {
-        unimplemented!()
+    pub fn run_commits(&self, now: Timestamp) -> bool {
+        self.0.env.committer.run_due(now)
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Never blocks: the threads write what is queued and end by themselves.
+        for channel in locked(&self.channels).by_name.values() {
+            if let Ok(slot) = channel.slot.try_lock()
+                && let Some(log) = &slot.log
+            {
+                log.0.refuse_more();
+            }
+        }
+        self.env.committer.stop();
+    }
+}
+
+/// Under which the state log keeps what was durable when a log was closed.
+fn durable_key(id: LogId) -> Vec<u8> {
+    format!("store/durable/{id}").into_bytes()
 }

@@ -1,13 +1,99 @@
-//! One log.
-use crate::{AppendError, LogError, LogInfo, Retention, Start};
-use bytes::Bytes;
-use netchan_proto::batch::{Batch, BatchHeader};
-use netchan_proto::{ChannelName, Durability, Epoch, LogId, Offset, ProducerId, RecordRef};
+//! One channel's log.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `state` | what appenders and readers share, under one short lock: queue, marks, tail, waiters |
+//! | `writer` | the side that writes, under a lock of its own: groups, syncs, segments, the seal |
+//! | `read`, `index`, `seek` | batches from disk, and where they stand |
+//! | `open` | making a log, and finding it again after whatever happened |
+//! | `segment`, `producers`, `epochs` | what a segment's head keeps |
+//! | `trim` | retention |
+//!
+//! Locks are taken in the order writer, state; neither is held while a waker is called.
+
+mod epochs;
+mod index;
+mod open;
+mod producers;
+mod read;
+mod seek;
+mod segment;
+mod state;
+mod trim;
+mod waiters;
+mod writer;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use netchan_proto::batch::{Batch, BatchHeader, BatchKind};
+use netchan_proto::{
+    ChannelName, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record, RecordRef, Start, Timestamp,
+};
+
+use crate::committer::Committer;
+use crate::disk::{Disk, DiskLock};
+use crate::meta::{self, Meta};
+use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
+use segment::Segment;
+use state::{Refusal, State};
+use writer::{Writer, wake_all};
+
+pub(crate) use open::open;
+pub(crate) use segment::{identity_of_segment, is_segment};
+
+/// What all logs of a store share.
+pub(crate) struct Env {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: StoreOptions,
+    pub(crate) committer: Arc<Committer>,
+    /// Held while any log could write.
+    pub(crate) lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+impl Env {
+    /// Whether taking `more` bytes would leave less than the share that must stay free.
+    fn is_short_of_space(&self, more: u64) -> bool {
+        let percent = u64::from(self.options.min_free_percent);
+        // A volume that cannot tell is not taken for full.
+        percent > 0
+            && self
+                .disk
+                .space()
+                .is_ok_and(|space| space.free < (space.total / 100 * percent).saturating_add(more))
+    }
+}
+
+pub(crate) struct Inner {
+    this: Weak<Inner>,
+    env: Arc<Env>,
+    name: ChannelName,
+    id: LogId,
+    created: Timestamp,
+    dir: String,
+    state: Mutex<State>,
+    writer: Mutex<Writer>,
+    /// Closed segments that were read lately and are therefore open.
+    read_lately: Mutex<VecDeque<Arc<Segment>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic under one of these locks is a bug that ends its thread; the data it left is whole enough to refuse.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A channel's log. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Log;
+#[derive(Clone)]
+pub struct Log(pub(crate) Arc<Inner>);
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Log({} {})", self.0.name, self.0.id)
+    }
+}
 
 /// How far a record has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,132 +181,412 @@ pub struct Resolved {
 impl Log {
     /// The channel's name.
     pub fn name(&self) -> &ChannelName {
-        unimplemented!()
+        &self.0.name
     }
+
     /// The log's identity.
     pub fn id(&self) -> LogId {
-        unimplemented!()
+        self.0.id
     }
+
     /// The generation: that of the newest record, 0 before the first.
     pub fn epoch(&self) -> Epoch {
-        unimplemented!()
+        locked(&self.0.state).epochs.last()
     }
+
     /// The mode.
     pub fn durability(&self) -> Durability {
-        unimplemented!()
+        locked(&self.0.state).durability
     }
-    /// What there is to say of the log.
+
+    /// What there is to say of the log. May read the head of its first and the length of its closed segments.
     pub fn info(&self) -> LogInfo {
-        unimplemented!()
+        self.0.info()
     }
+
     /// Whether the log is sealed.
     pub fn is_sealed(&self) -> bool {
         self.sealed_at().is_some()
     }
-    /// The offset right after the last record of a sealed log.
+
+    /// The offset right after the last record, once the seal is durable.
     pub fn sealed_at(&self) -> Option<Offset> {
-        unimplemented!()
+        locked(&self.0.state).sealed_at
     }
-    /// Queues a record.
+
+    /// Why the log has failed, if it has: a write or a sync did. It takes nothing until it is
+    /// [opened](crate::Store::create_or_open) anew.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        match &locked(&self.0.state).refusal {
+            Some(Refusal::Poisoned(why)) => Some(Arc::clone(why)),
+            _ => None,
+        }
+    }
+
+    /// Queues a record: it has its place in the order when this returns, and nothing more. Waits for nothing.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was queued then.
-    pub fn append(&self, _record: &RecordRef<'_>) -> Result<Offset, AppendError> {
-        unimplemented!()
+    #[inline]
+    pub fn append(&self, record: &RecordRef<'_>) -> Result<Offset, AppendError> {
+        record.check()?;
+        self.0.queue(|state| state.append(record, &*self.0.env.options.clock))
     }
-    /// Queues the records of a published batch (its base offset is a sequence) that are not in the log yet.
+
+    /// Queues those records of a published batch that are not in the log yet, all or none. The batch's base offset
+    /// is the producer's sequence; its times are ignored. A gap in the sequences is taken: the producer may have
+    /// been told that the missing ones were written, before a power cut took them.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was queued then.
-    pub fn append_batch(&self, _producer: ProducerId, _batch: &Batch) -> Result<Appended, AppendError> {
-        unimplemented!()
+    pub fn append_batch(&self, producer: ProducerId, batch: &Batch) -> Result<Appended, AppendError> {
+        let header = batch.header();
+        if header.kind != BatchKind::Data || header.sparse {
+            return Err(AppendError::NotPublishable { why: "it is a seal, or a filter went over it" });
+        }
+        let records: Vec<Record> = batch
+            .records()
+            .collect::<Result<_, _>>()
+            .map_err(|_| AppendError::NotPublishable { why: "a record contradicts the header" })?;
+        for record in &records {
+            record.as_ref().check()?;
+        }
+        let bytes = batch.stored().len();
+        self.0.queue(|state| {
+            state.append_batch(producer, header.base_offset.0, &records, bytes, &*self.0.env.options.clock)
+        })
     }
+
     /// The first sequence of `producer` that is not in the log; 0 for one it doesn't know.
-    pub fn next_sequence(&self, _producer: ProducerId) -> u64 {
-        unimplemented!()
+    pub fn next_sequence(&self, producer: ProducerId) -> u64 {
+        locked(&self.0.state).producers.get(producer).map_or(0, |entry| entry.next)
     }
-    /// The end of what is queued (exclusive, as all marks).
+
+    /// The end of what is queued (exclusive, as all ends).
     pub fn queued(&self) -> Offset {
-        unimplemented!()
+        locked(&self.0.state).queued
     }
+
     /// The end of what is written.
     pub fn written(&self) -> Offset {
-        unimplemented!()
+        locked(&self.0.state).written
     }
+
     /// The end of what is durable.
     pub fn durable(&self) -> Offset {
-        unimplemented!()
+        locked(&self.0.state).durable
     }
+
     /// The end of what readers may see: what the mode acknowledges.
     pub fn visible(&self) -> Offset {
-        unimplemented!()
+        locked(&self.0.state).visible()
     }
+
     /// The first record there is.
     pub fn first(&self) -> Offset {
-        unimplemented!()
+        locked(&self.0.state).first()
     }
-    /// Ready when `mark` is at `offset` or beyond; asks for a sync if the mode would not do one.
+
+    /// Ready when `mark` is at `offset` or beyond. Waiting for [`Mark::Durable`] of something queued asks for a sync
+    /// where the mode would do none.
     pub fn poll_reached(
         &self,
-        _mark: Mark,
-        _offset: Offset,
-        _cx: &mut Context<'_>,
+        mark: Mark,
+        offset: Offset,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
-        unimplemented!()
+        let mut state = locked(&self.0.state);
+        let visible_is_durable = state.durability == Durability::Sync;
+        let at = match mark {
+            Mark::Queued => state.queued,
+            Mark::Written => state.written,
+            Mark::Durable => state.durable,
+            Mark::Visible => state.visible(),
+        };
+        if at >= offset {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(failure) = state.failure() {
+            return Poll::Ready(Err(failure));
+        }
+        if let Some(Refusal::Sealed(at)) = state.refusal
+            && offset > at
+        {
+            return Poll::Ready(Err(LogError::Sealed { at }));
+        }
+        let waiters = match mark {
+            Mark::Queued => &mut state.waiters.queued,
+            Mark::Written => &mut state.waiters.written,
+            Mark::Visible if !visible_is_durable => &mut state.waiters.written,
+            Mark::Durable | Mark::Visible => &mut state.waiters.durable,
+        };
+        waiters.register(offset, cx.waker());
+        let mut schedule = false;
+        if mark == Mark::Durable
+            && !visible_is_durable
+            && offset <= state.queued
+            && offset > state.sync_wanted
+        {
+            state.sync_wanted = offset;
+            schedule = !std::mem::replace(&mut state.scheduled, true);
+        }
+        drop(state);
+        if schedule {
+            self.0.schedule();
+        }
+        Poll::Pending
     }
+
     /// What has been told by now; take it before looking at the log.
     pub fn seen(&self) -> Seen {
-        unimplemented!()
+        locked(&self.0.state).seen()
     }
+
     /// Ready when the visible end moved, or the log was sealed, trimmed, deleted, poisoned or closed, since `seen`.
-    pub fn poll_changed(&self, _seen: Seen, _cx: &mut Context<'_>) -> Poll<Seen> {
-        unimplemented!()
+    pub fn poll_changed(&self, seen: Seen, cx: &mut Context<'_>) -> Poll<Seen> {
+        let mut state = locked(&self.0.state);
+        if state.seen() != seen {
+            return Poll::Ready(state.seen());
+        }
+        waiters::register(&mut state.waiters.changed, cx.waker());
+        Poll::Pending
     }
-    /// Ready when the queue has room again (or the log has failed, which the next append tells).
-    pub fn poll_capacity(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        unimplemented!()
+
+    /// Ready when the queue has room again, or the log has failed, which the next append tells.
+    pub fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = locked(&self.0.state);
+        if state.refusal.is_some() || state.has_room_again() {
+            return Poll::Ready(());
+        }
+        waiters::register(&mut state.waiters.capacity, cx.waker());
+        Poll::Pending
     }
+
     /// The batch at `from`, if memory has it. Never blocks on the disk.
-    pub fn read_tail(&self, _from: Offset) -> TailRead {
-        unimplemented!()
+    pub fn read_tail(&self, from: Offset) -> TailRead {
+        let state = locked(&self.0.state);
+        let visible = state.visible();
+        if from >= visible {
+            return match state.sealed_at {
+                _ if from > visible => TailRead::Beyond,
+                Some(at) => TailRead::Sealed(at),
+                None => TailRead::End,
+            };
+        }
+        if from < state.first() {
+            return TailRead::Gap { to: state.first() };
+        }
+        match state.tail_at(from) {
+            Some(stored) => TailRead::Batch(stored.bytes.clone(), stored.header),
+            None => TailRead::Cold,
+        }
     }
-    /// Reads batches from disk: the first holds `from`, none is past the visible end, up to `max` bytes but at least one batch. Blocks.
+
+    /// Reads whole batches from disk: the first holds `from`, none lies past the visible end; up to `max` bytes but at
+    /// least one batch, and never past the end of a segment. At the visible end the run is empty. Headers are checked,
+    /// bodies are not: the receiver does that. Blocks on the disk.
     ///
     /// # Errors
-    /// [`LogError`].
-    pub fn read(&self, _from: Offset, _max: usize) -> Result<Run, LogError> {
-        unimplemented!()
+    /// [`LogError::Trimmed`] and [`LogError::Damaged`] say where to go on.
+    pub fn read(&self, from: Offset, max: usize) -> Result<Run, LogError> {
+        self.0.read(from, max)
     }
-    /// Finds a start. Blocks.
+
+    /// Finds a start by this log's clock and records. Blocks on the disk where a time is sought.
     ///
     /// # Errors
-    /// [`LogError`].
-    pub fn resolve(&self, _start: &Start) -> Result<Resolved, LogError> {
-        unimplemented!()
+    /// [`LogError::BeyondEnd`], [`LogError::OtherLog`], [`LogError::Io`].
+    pub fn resolve(&self, start: &Start) -> Result<Resolved, LogError> {
+        self.0.resolve(start)
     }
-    /// Where `epoch` ends: the first offset of the epoch after it, the visible end for the newest; `None` if unknown.
-    pub fn epoch_end(&self, _epoch: Epoch) -> Option<Offset> {
-        unimplemented!()
+
+    /// Where the records of `epoch` end: at the first of a later epoch, at the visible end for the newest. `None` if
+    /// the epoch is so old that it was forgotten.
+    pub fn epoch_end(&self, epoch: Epoch) -> Option<Offset> {
+        let state = locked(&self.0.state);
+        (!state.epochs.has_forgotten(epoch)).then(|| state.epochs.end_of(epoch, state.visible()))
     }
-    /// Ends the channel. Durable when it returns. Blocks.
+
+    /// Ends the channel: later appends are refused. What was queued is made durable first, and the seal is durable when
+    /// this returns. Sealing again is well. Blocks on the disk.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// [`LogError`]; the log may then be sealed when it is opened again, or not.
     pub fn seal(&self) -> Result<Offset, LogError> {
-        unimplemented!()
+        self.0.seal()
     }
-    /// Makes everything queued durable, in any mode. Blocks.
+
+    /// Makes everything queued durable, in any mode, and says up to where. Blocks on the disk.
     ///
     /// # Errors
     /// [`LogError`].
     pub fn sync(&self) -> Result<Offset, LogError> {
-        unimplemented!()
+        self.0.sync()
     }
-    /// Changes what may be trimmed, and keeps it. Blocks.
+
+    /// Changes what may be trimmed, keeps it over restarts, and trims. Blocks on the disk.
     ///
     /// # Errors
-    /// [`LogError`].
-    pub fn set_retention(&self, _retention: Retention) -> Result<(), LogError> {
-        unimplemented!()
+    /// [`StoreError::Io`].
+    pub fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
+        self.0.set_retention(retention)
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn queue<T>(&self, append: impl Fn(&mut State) -> Result<T, AppendError>) -> Result<T, AppendError> {
+        let mut state = locked(&self.state);
+        let done = append(&mut state);
+        let schedule = done.is_ok() && !std::mem::replace(&mut state.scheduled, true);
+        if !state.waiters.queued.is_empty() {
+            let queued = state.queued;
+            let mut wake = Vec::new();
+            state.waiters.queued.take_reached(queued, &mut wake);
+            drop(state);
+            wake_all(wake);
+        } else {
+            drop(state);
+        }
+        if schedule {
+            self.schedule();
+        }
+        match done {
+            Err(AppendError::NoSpace { .. }) if self.space_came_back() => self.queue(append),
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn schedule(&self) {
+        if let Some(this) = self.this.upgrade() {
+            self.env.committer.schedule(this);
+        }
+    }
+
+    /// Looks whether there is room again, and takes appends again if so.
+    #[cold]
+    fn space_came_back(&self) -> bool {
+        if self.env.is_short_of_space(0) {
+            return false;
+        }
+        let mut state = locked(&self.state);
+        if matches!(state.refusal, Some(Refusal::NoSpace)) {
+            state.refusal = None;
+        }
+        state.refusal.is_none()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.env.options.clock.now()
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        matches!(locked(&self.state).refusal, Some(Refusal::Poisoned(_)))
+    }
+
+    fn sync(&self) -> Result<Offset, LogError> {
+        let target = locked(&self.state).queued;
+        let mut writer = locked(&self.writer);
+        loop {
+            {
+                let state = locked(&self.state);
+                if state.durable >= target {
+                    return Ok(state.durable);
+                }
+                if let Some(failure) = state.failure().filter(|_| writer.is_dead) {
+                    return Err(failure);
+                }
+            }
+            writer.commit(self, self.now(), true);
+        }
+    }
+
+    fn seal(&self) -> Result<Offset, LogError> {
+        {
+            let mut wake = Vec::new();
+            let mut state = locked(&self.state);
+            if let Some(failure) = state.failure() {
+                return Err(failure);
+            }
+            if !matches!(state.refusal, Some(Refusal::Sealed(_))) {
+                state.take_epoch();
+                let at = state.queued;
+                state.refuse(Refusal::Sealed(at), &mut wake);
+            }
+            drop(state);
+            wake_all(wake);
+        }
+        let mut writer = locked(&self.writer);
+        if locked(&self.state).sealed_at.is_none() {
+            writer.seal(self, self.now());
+        }
+        let state = locked(&self.state);
+        match (state.sealed_at, state.failure()) {
+            (Some(at), _) => Ok(at),
+            (None, failure) => Err(failure.unwrap_or(LogError::Closed)),
+        }
+    }
+
+    /// Takes no more appends, makes durable what was queued, and says what is durable then.
+    pub(crate) fn close(&self) -> Offset {
+        let mut wake = Vec::new();
+        locked(&self.state).refuse(Refusal::Closed, &mut wake);
+        wake_all(std::mem::take(&mut wake));
+        locked(&self.writer).close(self, self.now());
+        // Who waited for a mark that has moved only now was woken by it; the others learn that it won't.
+        locked(&self.state).waiters.take_all(&mut wake);
+        wake_all(wake);
+        locked(&self.writer).durable
+    }
+
+    /// Takes no more appends; what is queued is still committed.
+    pub(crate) fn refuse_more(&self) {
+        let mut wake = Vec::new();
+        locked(&self.state).refuse(Refusal::Closed, &mut wake);
+        wake_all(wake);
+    }
+
+    /// Begins a new segment, and says with which offset.
+    pub(crate) fn roll_now(&self) -> Offset {
+        let mut writer = locked(&self.writer);
+        writer.roll_now(self, self.now());
+        writer.written
+    }
+
+    /// Removes every segment before the one that holds `offset`.
+    pub(crate) fn trim_until(&self, offset: Offset) {
+        let _writer = locked(&self.writer);
+        self.trim_before(offset);
+    }
+
+    /// Refuses everything: the channel's files are going.
+    pub(crate) fn begin_delete(&self) {
+        let mut wake = Vec::new();
+        let mut state = locked(&self.state);
+        state.refuse(Refusal::Deleted, &mut wake);
+        state.drop_queue();
+        state.drop_tail();
+        drop(state);
+        wake_all(wake);
+        locked(&self.writer).is_dead = true;
+    }
+
+    /// Whether anything was written since the log was opened.
+    pub(crate) fn has_written(&self) -> bool {
+        locked(&self.writer).has_written
+    }
+
+    fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut writer = locked(&self.writer);
+        let mut options = writer.options;
+        options.retention = retention;
+        let meta = Meta { name: self.name.clone(), id: self.id, created: self.created, options };
+        meta::replace(&*self.env.disk, &self.dir, "meta", &meta.encode())?;
+        writer.options = options;
+        self.trim(&retention, now);
+        writer.arm(self, now);
+        Ok(())
     }
 }

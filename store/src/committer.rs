@@ -1,0 +1,163 @@
+//! Who writes and syncs: a small pool of threads that take dirty logs, or the caller of `run_commits`.
+//!
+//! A log stands in the queue at most once and is worked on by one thread at a time; while it is, what is appended
+//! to it gathers, and that is all the group commit there is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use netchan_proto::Timestamp;
+
+use crate::clock::Clock;
+use crate::log::Inner;
+
+/// A thread with nothing due looks at its timers again after this long, should the clock have jumped.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+pub(crate) struct Committer {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    clock: Arc<dyn Clock>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    dirty: VecDeque<Arc<Inner>>,
+    timers: BTreeMap<(Timestamp, u64), Weak<Inner>>,
+    timers_made: u64,
+    stopping: bool,
+}
+
+enum Work {
+    Commit(Arc<Inner>),
+    Tick(Arc<Inner>),
+}
+
+impl Queue {
+    fn take(&mut self, now: Timestamp) -> Option<Work> {
+        if let Some(log) = self.dirty.pop_front() {
+            return Some(Work::Commit(log));
+        }
+        while let Some(entry) = self.timers.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            if let Some(log) = entry.remove().upgrade() {
+                return Some(Work::Tick(log));
+            }
+        }
+        None
+    }
+}
+
+impl Committer {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Committer> {
+        Arc::new(Committer {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            clock,
+            threads: Mutex::default(),
+        })
+    }
+
+    /// Starts the threads.
+    pub(crate) fn start(self: &Arc<Committer>, threads: usize) -> std::io::Result<()> {
+        for index in 0..threads {
+            let committer = Arc::clone(self);
+            let thread = std::thread::Builder::new()
+                .name(format!("netchan-commit-{index}"))
+                .spawn(move || committer.run())?;
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a log that has become dirty at the end of the queue. The log sees to it that it stands there once.
+    pub(crate) fn schedule(&self, log: Arc<Inner>) {
+        self.queue().dirty.push_back(log);
+        self.work.notify_one();
+    }
+
+    /// Has `log` looked at again at `when`.
+    pub(crate) fn tick_at(&self, when: Timestamp, log: &Arc<Inner>) {
+        let mut queue = self.queue();
+        queue.timers_made += 1;
+        let key = (when, queue.timers_made);
+        queue.timers.insert(key, Arc::downgrade(log));
+        let earliest = queue.timers.first_key_value().is_some_and(|(first, _)| *first == key);
+        drop(queue);
+        if earliest {
+            self.work.notify_one();
+        }
+    }
+
+    /// Does all there is to do at `now`, in this thread.
+    pub(crate) fn run_due(&self, now: Timestamp) -> bool {
+        let mut did = false;
+        loop {
+            let work = self.queue().take(now);
+            match work {
+                Some(work) => self.work_on(work, now),
+                None => return did,
+            }
+            did = true;
+        }
+    }
+
+    fn work_on(&self, work: Work, now: Timestamp) {
+        match work {
+            Work::Commit(log) => {
+                if log.commit(now) {
+                    self.schedule(log);
+                }
+            }
+            Work::Tick(log) => log.tick(now),
+        }
+    }
+
+    fn run(&self) {
+        let mut queue = self.queue();
+        loop {
+            let now = self.clock.now();
+            if let Some(work) = queue.take(now) {
+                drop(queue);
+                self.work_on(work, now);
+                queue = self.queue();
+                continue;
+            }
+            if queue.stopping {
+                return;
+            }
+            let due = queue.timers.first_key_value().map(|(&(when, _), _)| when.0.saturating_sub(now.0));
+            queue = match due {
+                None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(nanos) => {
+                    let nap = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)).min(LONGEST_NAP);
+                    self.work.wait_timeout(queue, nap).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Tells the threads to end once the queue is empty.
+    pub(crate) fn stop(&self) {
+        self.queue().stopping = true;
+        self.work.notify_all();
+    }
+
+    /// Waits for the threads to end.
+    pub(crate) fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A committer thread does not panic; if it did, its logs are as they are.
+            let _ = thread.join();
+        }
+    }
+}

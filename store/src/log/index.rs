@@ -1,0 +1,182 @@
+//! Where batches stand in a segment: a place each 32 KiB, learnt by hopping from header to header.
+//!
+//! It is derived and never written. What it knows reaches from the segment's start to `known`; a reader that goes
+//! on from there teaches it, a seek beyond it hops there first.
+
+use std::io;
+
+use netchan_proto::batch::BatchHeader;
+use netchan_proto::{Offset, Timestamp};
+
+use super::segment::read_exactly;
+use crate::disk::DiskFile;
+
+/// Bytes of log between two places that are kept.
+const INTERVAL: u64 = 32 << 10;
+
+/// Where a batch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: Offset,
+    pub(super) pos: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    time: Timestamp,
+}
+
+/// Offsets that are damaged on disk; the next batch that holds begins with `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) from: Offset,
+    pub(super) to: Offset,
+}
+
+#[derive(Debug)]
+pub(super) struct Index {
+    entries: Vec<Entry>,
+    known: Place,
+    damage: Vec<Damage>,
+}
+
+impl Index {
+    pub(super) fn new(base: Offset) -> Index {
+        Index { entries: Vec::new(), known: Place { offset: base, pos: 0 }, damage: Vec::new() }
+    }
+
+    /// Says where the first batch begins, once the head is known.
+    pub(super) fn start_at(&mut self, data_start: u64) {
+        self.known.pos = self.known.pos.max(data_start);
+    }
+
+    /// How far it knows; position 0 says that not even the head was read.
+    pub(super) fn known(&self) -> Place {
+        self.known
+    }
+
+    /// Learns a batch, if it is the next one.
+    pub(super) fn note(&mut self, header: &BatchHeader, pos: u64) {
+        if pos != self.known.pos || header.base_offset != self.known.offset {
+            return;
+        }
+        if self.entries.last().is_none_or(|last| pos - last.place.pos >= INTERVAL) {
+            let place = Place { offset: header.base_offset, pos };
+            self.entries.push(Entry { place, time: header.base_time });
+        }
+        self.known = Place { offset: header.next_offset(), pos: pos + header.stored_len() as u64 };
+    }
+
+    /// Learns that nothing holds from where it knows to `next`, where a batch of `time` begins if there is one.
+    pub(super) fn note_damage(&mut self, at: Place, next: Place, time: Option<Timestamp>) {
+        if self.known == at && next.offset > at.offset {
+            self.damage.push(Damage { from: at.offset, to: next.offset });
+            self.known = next;
+            // No hop may begin before the damage and end after it.
+            self.entries.extend(time.map(|time| Entry { place: next, time }));
+        }
+    }
+
+    pub(super) fn damage_at(&self, offset: Offset) -> Option<Damage> {
+        self.damage.iter().copied().find(|damage| damage.from <= offset && offset < damage.to)
+    }
+
+    /// The nearest place at or before `offset`.
+    pub(super) fn before(&self, offset: Offset) -> Place {
+        if offset >= self.known.offset {
+            return self.known;
+        }
+        let after = self.entries.partition_point(|entry| entry.place.offset <= offset);
+        after.checked_sub(1).map_or(self.known, |index| self.entries[index].place)
+    }
+
+    /// The nearest place before which every record is older than `time`.
+    pub(super) fn before_time(&self, time: Timestamp) -> Place {
+        let after = self.entries.partition_point(|entry| entry.time <= time);
+        let index = after.saturating_sub(1);
+        self.entries.get(index).map_or(self.known, |entry| entry.place)
+    }
+}
+
+/// A stretch of a file that is read once and looked at in pieces.
+pub(super) struct Window<'a> {
+    file: &'a dyn DiskFile,
+    bytes: Vec<u8>,
+    at: u64,
+    chunk: usize,
+}
+
+impl<'a> Window<'a> {
+    /// Reads `chunk` bytes at a time.
+    pub(super) fn new(file: &'a dyn DiskFile, chunk: usize) -> Window<'a> {
+        Window { file, bytes: Vec::new(), at: 0, chunk }
+    }
+
+    /// `len` bytes at `pos`, fewer only where the file ends.
+    pub(super) fn get(&mut self, pos: u64, len: usize) -> io::Result<&[u8]> {
+        let inside = pos
+            .checked_sub(self.at)
+            .and_then(|start| usize::try_from(start).ok())
+            .filter(|start| start.saturating_add(len) <= self.bytes.len());
+        let start = match inside {
+            Some(start) => start,
+            None => {
+                self.bytes = read_exactly(self.file, pos, len.max(self.chunk))?;
+                self.at = pos;
+                0
+            }
+        };
+        let end = self.bytes.len().min(start + len);
+        Ok(&self.bytes[start..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(base: u64, count: u32, body: u32, time: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset: Offset(base),
+            offset_span: count,
+            record_count: count,
+            body_len: body,
+            base_time: Timestamp(time),
+            ..BatchHeader::default()
+        }
+    }
+
+    #[test]
+    fn a_place_is_at_or_before_what_is_sought() {
+        let mut index = Index::new(Offset(100));
+        index.start_at(4096);
+        let mut pos = 4096;
+        for n in 0..100u64 {
+            let header = header(100 + n * 10, 10, 16_320, n as i64 * 1000);
+            index.note(&header, pos);
+            pos += header.stored_len() as u64;
+        }
+        assert_eq!(index.known(), Place { offset: Offset(1100), pos });
+        for offset in 100..1100 {
+            let place = index.before(Offset(offset));
+            assert!(place.offset.0 <= offset && offset - place.offset.0 < 30);
+            let time = Timestamp((offset as i64 - 100) * 100);
+            assert!(index.before_time(time).offset.0 <= offset);
+        }
+        assert_eq!(index.before(Offset(2000)).offset, Offset(1100));
+    }
+
+    #[test]
+    fn damage_is_remembered_and_hopped_over() {
+        let mut index = Index::new(Offset(0));
+        index.start_at(4096);
+        index.note(&header(0, 5, 8, 0), 4096);
+        let known = index.known();
+        index.note_damage(known, Place { offset: Offset(9), pos: 8192 }, Some(Timestamp(7)));
+        index.note(&header(9, 1, 8, 7), 8192);
+        assert_eq!(index.damage_at(Offset(5)), Some(Damage { from: Offset(5), to: Offset(9) }));
+        assert_eq!(index.damage_at(Offset(9)), None);
+        assert_eq!(index.before(Offset(9)), Place { offset: Offset(9), pos: 8192 });
+    }
+}

@@ -1,0 +1,453 @@
+//! Making a log, and finding it again after whatever happened.
+//!
+//! Crash model: of what was written to a file since its last sync, any subset of sectors may be on disk; of what was
+//! done to a directory since its last sync, any subset of operations. So the newest segment is read from its start,
+//! and the first batch that doesn't hold is judged by what is known to have been durable: above it the log ends
+//! there (a torn tail: set aside, cut), below it records are damaged (told, never cut). Nothing that was found is
+//! served before it is synced.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::{Arc, Mutex};
+
+use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, PRODUCER_PREFIX, header_crc};
+use netchan_proto::crc::crc32c;
+use netchan_proto::{LogId, Offset, Timestamp};
+
+use super::epochs::Epochs;
+use super::index::{Place, Window};
+use super::producers::Producers;
+use super::read::search;
+use super::segment::{self, HEAD_LEN, NewHead, Segment, SegmentHead, read_exactly};
+use super::state::{Opened, State};
+use super::writer::Writer;
+use super::{Env, Inner, locked};
+use crate::disk::{DiskFile, Open};
+use crate::meta::{Meta, failed};
+use crate::options::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
+use crate::{LogOptions, StoreError};
+
+/// Bytes read at a time while the newest segment is checked.
+const CHUNK: usize = 1 << 20;
+
+/// What reading a log's newest segment came to.
+struct Found {
+    /// Where the next batch goes.
+    end: Place,
+    previous_crc: u32,
+    last_time: Timestamp,
+    epochs: Epochs,
+    producers: Producers,
+    sealed: bool,
+    /// What batches say was durable.
+    durable: Offset,
+    /// Records up to here are known to have been, and are gone with the rest of the file.
+    lost_to: Option<Offset>,
+}
+
+/// Opens the log in `dir`, making it if it has no segment. `known_durable` is what the state log says was durable
+/// when the log was last closed.
+pub(crate) fn open(
+    env: &Arc<Env>,
+    dir: &str,
+    meta: &Meta,
+    known_durable: Offset,
+) -> Result<Arc<Inner>, StoreError> {
+    let disk = &*env.disk;
+    let mut options = meta.options;
+    options.segment_bytes = options.segment_bytes.clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES);
+    let mut segments: Vec<Arc<Segment>> = Vec::new();
+    let mut bases: Vec<Offset> = disk
+        .list(dir)
+        .map_err(failed("listing", dir))?
+        .iter()
+        .filter_map(|name| segment::base_of(name))
+        .collect();
+    bases.sort_unstable();
+    segments.extend(bases.into_iter().map(|base| Arc::new(Segment::new(dir, base))));
+
+    let mut opening = Opening { env, dir, meta, known_durable, segments };
+    let (file, found) = loop {
+        let Some(newest) = opening.segments.last().cloned() else {
+            break opening.begin(
+                known_durable,
+                Timestamp::MIN,
+                0,
+                Epochs::default(),
+                Producers::default(),
+            )?;
+        };
+        if let Some(recovered) = opening.recover(&newest)? {
+            break recovered;
+        }
+        // Made, but its head never became durable: no batch can have been.
+        let aside = format!("{}.bad", newest.path);
+        tracing::warn!(channel = %meta.name, path = newest.path, "set aside a segment that was never begun");
+        disk.rename(&newest.path, &aside).map_err(failed("setting aside", &newest.path))?;
+        disk.sync_dir(dir).map_err(failed("syncing", dir))?;
+        opening.segments.pop();
+    };
+    let (file, found) = match found.lost_to {
+        None => (file, found),
+        Some(to) => opening.begin(to, found.last_time, found.previous_crc, found.epochs, found.producers)?,
+    };
+    Ok(opening.finish(options, file, found))
+}
+
+struct Opening<'a> {
+    env: &'a Arc<Env>,
+    dir: &'a str,
+    meta: &'a Meta,
+    known_durable: Offset,
+    segments: Vec<Arc<Segment>>,
+}
+
+type Recovered = (Arc<dyn DiskFile>, Found);
+
+impl Opening<'_> {
+    /// Begins a new segment.
+    fn begin(
+        &mut self,
+        base: Offset,
+        previous_time: Timestamp,
+        previous_crc: u32,
+        epochs: Epochs,
+        producers: Producers,
+    ) -> Result<Recovered, StoreError> {
+        let head = NewHead {
+            log: self.meta.id,
+            name: &self.meta.name,
+            base,
+            previous_crc,
+            previous_time,
+            created: self.env.options.clock.now(),
+            epochs: &epochs,
+            producers: &producers,
+        };
+        let (segment, file, pos) = segment::create(&*self.env.disk, self.dir, &head)
+            .map_err(failed("making a segment in", self.dir))?;
+        self.segments.push(Arc::new(segment));
+        let found = Found {
+            end: Place { offset: base, pos },
+            previous_crc,
+            last_time: previous_time,
+            epochs,
+            producers,
+            sealed: false,
+            durable: base,
+            lost_to: None,
+        };
+        Ok((file, found))
+    }
+
+    /// Reads the newest segment; `None` if it was never begun.
+    fn recover(&self, segment: &Arc<Segment>) -> Result<Option<Recovered>, StoreError> {
+        let path = &segment.path;
+        let io = |action| failed(action, path);
+        let file = self.env.disk.open(path, Open::Write).map_err(io("opening"))?;
+        let head =
+            SegmentHead::decode(&read_exactly(&*file, 0, HEAD_LEN).map_err(io("reading the head of"))?)
+                .filter(|head| head.base == segment.base);
+        let seed = &self.meta.id.0;
+        if let Some(head) = &head
+            && head.log != self.meta.id
+        {
+            return Err(StoreError::Damaged { path: path.clone(), what: "it belongs to another log" });
+        }
+        if head.is_none()
+            && self.known_durable <= segment.base
+            && search(&*file, seed, 0, u64::MAX, |header| header.base_offset >= segment.base)
+                .map_err(io("reading"))?
+                .is_none()
+        {
+            return Ok(None);
+        }
+        segment.keep(Some(Arc::clone(&file)));
+        let mut found = self.before(segment, head.as_ref(), &*file).map_err(io("reading"))?;
+        self.walk(segment, &*file, &mut found).map_err(io("reading"))?;
+        if found.lost_to.is_none() {
+            self.cut_tail(segment, &*file, found.end)?;
+            self.write_again(segment, &*file, &found).map_err(io("writing again"))?;
+        }
+        // What was found may be in memory only: nobody may see it before it is on disk.
+        file.sync().map_err(io("syncing"))?;
+        self.env.disk.sync_dir(self.dir).map_err(failed("syncing", self.dir))?;
+        Ok(Some((file, found)))
+    }
+
+    /// What is known before the segment's first batch: from its head, or, where that is damaged, from older ones.
+    fn before(
+        &self,
+        segment: &Segment,
+        head: Option<&SegmentHead>,
+        file: &dyn DiskFile,
+    ) -> std::io::Result<Found> {
+        let mut found = Found {
+            end: Place { offset: segment.base, pos: head.map_or(0, |head| head.data_start) },
+            previous_crc: head.map_or(0, |head| head.previous_crc),
+            last_time: head.map_or(Timestamp::MIN, |head| head.previous_time),
+            epochs: head.map_or_else(Epochs::default, |head| head.epochs.clone()),
+            producers: Producers::default(),
+            sealed: false,
+            durable: self.known_durable,
+            lost_to: None,
+        };
+        if let Some(head) = head {
+            segment.index().start_at(head.data_start);
+            if let Some(producers) = head.producers(file)? {
+                found.producers = producers;
+                return Ok(found);
+            }
+        }
+        tracing::error!(channel = %self.meta.name, path = segment.path, "the segment's head is damaged");
+        // Back to the newest head that holds, and on from there through every batch.
+        let older = &self.segments[..self.segments.len() - 1];
+        let mut first = older.len();
+        while first > 0 {
+            first -= 1;
+            let (file, _) = older[first].open(&*self.env.disk)?;
+            if let Some(head) = older[first].head(&*self.env.disk)?
+                && let Some(producers) = head.producers(&*file)?
+            {
+                found.producers = producers;
+                if found.epochs.pairs().is_empty() {
+                    found.epochs = head.epochs.clone();
+                }
+                break;
+            }
+        }
+        for older in &older[first..] {
+            let (file, _) = older.open(&*self.env.disk)?;
+            replay(&self.meta.id, &*file, &mut found)?;
+            older.keep(None);
+        }
+        Ok(found)
+    }
+
+    /// Goes from batch to batch to the end of what holds.
+    fn walk(&self, segment: &Segment, file: &dyn DiskFile, found: &mut Found) -> std::io::Result<()> {
+        let seed = &self.meta.id.0;
+        let mut window = Window::new(file, CHUNK);
+        // The chain is not held against the first batch after damage.
+        let mut chained = found.end.pos > 0;
+        loop {
+            let at = found.end;
+            let checked = check(&mut window, seed, at)?;
+            if let Checked::Whole(header, crc) = checked
+                && !found.sealed
+                && (!chained || header.previous_crc == found.previous_crc)
+                && header.epoch >= found.epochs.last()
+            {
+                let bytes = window.get(at.pos, HEADER_LEN + PRODUCER_PREFIX)?;
+                found.producers.note_batch(&header, bytes);
+                found.epochs.note(header.epoch, header.base_offset);
+                found.durable = found.durable.max(header.durable_offset);
+                found.sealed = header.kind == BatchKind::Seal;
+                found.last_time = found.last_time.max(header.last_time());
+                found.previous_crc = crc;
+                segment.index().note(&header, at.pos);
+                found.end = Place { offset: header.next_offset(), pos: at.pos + header.stored_len() as u64 };
+                chained = true;
+                continue;
+            }
+            // A body that doesn't hold is not searched for batches: it may have been made to look like some.
+            let mut from = at.pos + 8;
+            if let Checked::Header(header) | Checked::Whole(header, _) = checked {
+                from = at.pos + header.stored_len() as u64;
+            }
+            let after = |header: &BatchHeader| header.base_offset > at.offset || at.pos == 0;
+            let mut survivor = None;
+            while let Some((place, header)) = search(file, seed, from, u64::MAX, after)? {
+                found.durable = found.durable.max(header.durable_offset);
+                from = place.pos + header.stored_len() as u64;
+                survivor = survivor.or(Some((place, header)));
+            }
+            if found.durable <= at.offset && at.pos > 0 {
+                return Ok(());
+            }
+            match survivor {
+                Some((next, _)) if at.pos == 0 && next.offset == at.offset => {
+                    segment.index().start_at(next.pos);
+                    found.end = next;
+                }
+                Some((next, header)) => {
+                    self.tell_damage(segment, at, next.offset);
+                    segment.index().note_damage(at, next, Some(header.base_time));
+                    found.end = next;
+                }
+                None => {
+                    let to = found.durable.max(at.offset);
+                    self.tell_damage(segment, at, to);
+                    found.lost_to = Some(to);
+                    return Ok(());
+                }
+            }
+            chained = false;
+        }
+    }
+
+    fn tell_damage(&self, segment: &Segment, at: Place, to: Offset) {
+        tracing::error!(
+            channel = %self.meta.name, path = segment.path, pos = at.pos, from = at.offset.0, to = to.0,
+            "durable records are damaged on disk"
+        );
+    }
+
+    /// Sets aside and cuts what stands after the end, unless it is the zeros of preallocation.
+    fn cut_tail(&self, segment: &Segment, file: &dyn DiskFile, end: Place) -> Result<(), StoreError> {
+        let path = &segment.path;
+        let io = |action| failed(action, path);
+        let mut tail_end = None;
+        let mut pos = end.pos;
+        loop {
+            let bytes = read_exactly(file, pos, CHUNK).map_err(io("reading"))?;
+            if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
+                tail_end = Some(pos + last as u64 + 1);
+            }
+            if bytes.len() < CHUNK {
+                break;
+            }
+            pos += CHUNK as u64;
+        }
+        let Some(tail_end) = tail_end else { return Ok(()) };
+        let aside = format!("{}/{:020}-{}.bad", self.dir, segment.base.0, end.pos);
+        tracing::warn!(
+            channel = %self.meta.name, path, offset = end.offset.0, bytes = tail_end - end.pos, aside,
+            "a torn tail is set aside and cut"
+        );
+        let disk = &*self.env.disk;
+        match disk.remove_file(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed("removing", &aside)(error));
+            }
+            _ => {}
+        }
+        let copy = disk.open(&aside, Open::CreateNew).map_err(failed("creating", &aside))?;
+        let mut pos = end.pos;
+        while pos < tail_end {
+            let len = usize::try_from(tail_end - pos).unwrap_or(CHUNK).min(CHUNK);
+            let bytes = read_exactly(file, pos, len).map_err(io("reading"))?;
+            copy.write_all_at(&[IoSlice::new(&bytes)], pos - end.pos).map_err(failed("writing", &aside))?;
+            pos += len as u64;
+        }
+        copy.sync().map_err(failed("syncing", &aside))?;
+        disk.sync_dir(self.dir).map_err(failed("syncing", self.dir))?;
+        file.set_len(end.pos).map_err(io("cutting"))
+    }
+
+    /// Writes what may not have been durable once more. After a failed sync the system may hold pages that it
+    /// believes to be on disk and that are not; a page written again is a page synced again.
+    fn write_again(&self, segment: &Segment, file: &dyn DiskFile, found: &Found) -> std::io::Result<()> {
+        if found.durable >= found.end.offset && !found.sealed {
+            return Ok(());
+        }
+        let mut pos = segment.index().before(found.durable.max(segment.base)).pos;
+        while pos < found.end.pos {
+            let len = usize::try_from(found.end.pos - pos).unwrap_or(CHUNK).min(CHUNK);
+            let bytes = read_exactly(file, pos, len)?;
+            file.write_all_at(&[IoSlice::new(&bytes)], pos)?;
+            pos += len as u64;
+        }
+        Ok(())
+    }
+
+    fn finish(self, options: LogOptions, file: Arc<dyn DiskFile>, found: Found) -> Arc<Inner> {
+        let newest = self.segments.last().map_or_else(
+            || Arc::new(Segment::new(self.dir, Offset::ZERO)), // there is one: `begin` or `recover` saw to it
+            Arc::clone,
+        );
+        let data_start = newest.head(&*self.env.disk).ok().flatten().map_or(0, |head| head.data_start);
+        let writer = Writer {
+            options,
+            allocated: file.len().unwrap_or(found.end.pos).max(found.end.pos),
+            file,
+            segment: newest,
+            data_start,
+            pos: found.end.pos,
+            previous_crc: found.previous_crc,
+            last_time: found.last_time,
+            written: found.end.offset,
+            durable: found.end.offset,
+            producers: found.producers.clone(),
+            synced_epoch: found.epochs.last(),
+            unsynced_since: None,
+            timer: None,
+            is_dead: false,
+            has_written: false,
+        };
+        let state = State::new(
+            Opened {
+                segments: self.segments,
+                end: found.end.offset,
+                end_pos: found.end.pos,
+                last_time: found.last_time,
+                epochs: found.epochs,
+                producers: found.producers,
+                sealed: found.sealed,
+                durability: options.durability,
+            },
+            &self.env.options,
+        );
+        let inner = Arc::new_cyclic(|this| Inner {
+            this: this.clone(),
+            env: Arc::clone(self.env),
+            name: self.meta.name.clone(),
+            id: self.meta.id,
+            created: self.meta.created,
+            dir: self.dir.to_owned(),
+            state: Mutex::new(state),
+            writer: Mutex::new(writer),
+            read_lately: Mutex::new(VecDeque::new()),
+        });
+        let now = inner.now();
+        locked(&inner.writer).arm(&inner, now);
+        inner
+    }
+}
+
+/// How much of the batch at a place holds.
+enum Checked {
+    /// All of it; with its header's CRC.
+    Whole(BatchHeader, u32),
+    /// Its header alone.
+    Header(BatchHeader),
+    Nothing,
+}
+
+fn check(window: &mut Window<'_>, seed: &[u8; 16], at: Place) -> std::io::Result<Checked> {
+    let bytes = window.get(at.pos, HEADER_LEN)?;
+    let Some(chunk) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(Checked::Nothing) };
+    let crc = header_crc(chunk);
+    let header = match BatchHeader::decode(chunk, seed) {
+        Ok(header) if header.base_offset == at.offset && !header.sparse => header,
+        _ => return Ok(Checked::Nothing),
+    };
+    let stored = window.get(at.pos, header.stored_len())?;
+    let body_end = HEADER_LEN + header.body_len as usize;
+    if stored.len() < header.stored_len() || crc32c(&stored[HEADER_LEN..body_end]) != header.body_crc {
+        return Ok(Checked::Header(header));
+    }
+    Ok(Checked::Whole(header, crc))
+}
+
+/// Reads the headers of a closed segment for what they say of epochs, producers and time.
+fn replay(id: &LogId, file: &dyn DiskFile, found: &mut Found) -> std::io::Result<()> {
+    let mut window = Window::new(file, 8 << 10);
+    let mut pos = HEAD_LEN as u64;
+    loop {
+        let bytes = window.get(pos, HEADER_LEN + PRODUCER_PREFIX)?;
+        let Some(chunk) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(()) };
+        if let Ok(header) = BatchHeader::decode(chunk, &id.0) {
+            found.previous_crc = header_crc(chunk);
+            found.producers.note_batch(&header, bytes);
+            found.epochs.note(header.epoch, header.base_offset);
+            found.last_time = found.last_time.max(header.last_time());
+            pos += header.stored_len() as u64;
+            continue;
+        }
+        match search(file, &id.0, pos + 8, u64::MAX, |_| true)? {
+            Some((next, _)) => pos = next.pos,
+            None => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Batches from disk: one read of many batches, their headers checked by hopping from one to the next.
+//!
+//! What is found where a header should be and isn't is damage: it is told with the offset at which the next batch
+//! that holds begins, and remembered.
+
+use std::io;
+use std::sync::Arc;
+
+use netchan_proto::Offset;
+use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, MAGIC};
+use netchan_proto::limits::MAX_BATCH;
+
+use super::index::{Place, Window};
+use super::segment::Segment;
+use super::{Inner, Run, locked};
+use crate::LogError;
+use crate::disk::DiskFile;
+
+/// Closed segments of one log that are kept open for readers.
+const OPEN_SEGMENTS: usize = 4;
+/// Bytes read at a time where only headers are wanted.
+const HOP_CHUNK: usize = 8 << 10;
+/// Bytes read at a time in search of a batch after damage.
+const SEARCH_CHUNK: usize = 1 << 20;
+
+/// The part of a segment that readers may see.
+pub(super) struct Extent {
+    pub(super) segment: Arc<Segment>,
+    /// Where its records end.
+    pub(super) end: Offset,
+    /// Where its bytes end; `u64::MAX` for a closed segment, whose file ends there.
+    pub(super) end_pos: u64,
+}
+
+/// What a hop came to.
+pub(super) enum Hop {
+    /// The batch that was looked for.
+    Found(Place, BatchHeader),
+    /// The end of the extent.
+    End,
+}
+
+impl Inner {
+    /// The extent that holds `offset`, which is visible or is the visible end.
+    pub(super) fn extent(&self, offset: Offset) -> Result<Extent, LogError> {
+        let state = locked(&self.state);
+        let visible = state.visible();
+        let first = state.first();
+        if offset > visible {
+            return Err(LogError::BeyondEnd { asked: offset, end: visible });
+        }
+        if offset < first {
+            return Err(LogError::Trimmed { from: offset, to: first });
+        }
+        let index = state.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1);
+        let segment = Arc::clone(&state.segments[index]);
+        Ok(match state.segments.get(index + 1) {
+            Some(next) => Extent { segment, end: next.base, end_pos: u64::MAX },
+            None => Extent { segment, end: visible, end_pos: state.visible_pos },
+        })
+    }
+
+    /// Opens a segment for reading. One that was trimmed in the meantime is told as such.
+    pub(super) fn open_segment(&self, segment: &Arc<Segment>) -> Result<Arc<dyn DiskFile>, LogError> {
+        match segment.open(&*self.env.disk) {
+            Ok((file, opened)) => {
+                if opened {
+                    self.note_read(segment);
+                }
+                Ok(file)
+            }
+            Err(error) => Err(self.read_error(segment, error)),
+        }
+    }
+
+    fn read_error(&self, segment: &Segment, error: io::Error) -> LogError {
+        let first = locked(&self.state).first();
+        if segment.base < first {
+            return LogError::Trimmed { from: segment.base, to: first };
+        }
+        LogError::Io { path: segment.path.clone(), source: Arc::new(error) }
+    }
+
+    /// Remembers that a closed segment's file is open, and closes the one that was opened longest ago.
+    pub(super) fn note_read(&self, segment: &Arc<Segment>) {
+        let mut lately = locked(&self.read_lately);
+        lately.push_back(Arc::clone(segment));
+        if lately.len() > OPEN_SEGMENTS
+            && let Some(oldest) = lately.pop_front()
+        {
+            oldest.keep(None);
+        }
+    }
+
+    pub(super) fn read(&self, from: Offset, max: usize) -> Result<Run, LogError> {
+        let extent = self.extent(from)?;
+        if from == extent.end {
+            return Ok(Run { bytes: bytes::Bytes::new(), first: from, next: from });
+        }
+        let file = self.open_segment(&extent.segment)?;
+        let mut place = self.approach(&extent, &*file, from)?;
+        let mut len = max.max(HEADER_LEN);
+        loop {
+            let room = usize::try_from(extent.end_pos.saturating_sub(place.pos)).unwrap_or(usize::MAX);
+            let bytes = super::segment::read_exactly(&*file, place.pos, len.min(room))
+                .map_err(|error| self.read_error(&extent.segment, error))?;
+            match self.cut(&extent, place, from, &bytes) {
+                Cut::Run { start, end, first, next } => {
+                    return Ok(Run { bytes: bytes::Bytes::from(bytes).slice(start..end), first, next });
+                }
+                // The batch is larger than what was read, or stands too near its end.
+                Cut::Needs { at, bytes: needed } if at.pos > place.pos || needed > len => {
+                    len = needed.max(max);
+                    place = at;
+                }
+                Cut::Needs { at, .. } | Cut::Broken { at } => {
+                    return Err(self.damaged(&extent, &*file, at, from));
+                }
+            }
+        }
+    }
+
+    /// A place near before `from`, learning the index as far as that if need be.
+    fn approach(&self, extent: &Extent, file: &dyn DiskFile, from: Offset) -> Result<Place, LogError> {
+        self.learn_start(extent, file)?;
+        let known = {
+            let index = extent.segment.index();
+            if let Some(damage) = index.damage_at(from) {
+                return Err(self.damage_error(extent, from, damage.to));
+            }
+            index.known()
+        };
+        if from > known.offset {
+            loop {
+                match self.hop(extent, file, known_place(extent), |header| header.next_offset() > from) {
+                    Err(LogError::Damaged { to, .. }) if to <= from => {}
+                    Err(LogError::Damaged { to, .. }) => return Err(self.damage_error(extent, from, to)),
+                    Err(error) => return Err(error),
+                    Ok(_) => break,
+                }
+            }
+        }
+        let index = extent.segment.index();
+        Ok(index.before(from))
+    }
+
+    /// Sees to it that the index knows where the first batch begins.
+    pub(super) fn learn_start(&self, extent: &Extent, file: &dyn DiskFile) -> Result<(), LogError> {
+        if extent.segment.index().known().pos > 0 {
+            return Ok(());
+        }
+        let head =
+            extent.segment.head(&*self.env.disk).map_err(|error| self.read_error(&extent.segment, error))?;
+        match head {
+            Some(head) => extent.segment.index().start_at(head.data_start),
+            None => {
+                // A head that doesn't hold takes no batch with it: the first one says by itself where it begins.
+                let at = Place { offset: extent.segment.base, pos: 0 };
+                let next =
+                    self.search(file, extent, at).map_err(|error| self.read_error(&extent.segment, error))?;
+                match next {
+                    Some((next, header)) if header.base_offset == at.offset => {
+                        extent.segment.index().start_at(next.pos);
+                    }
+                    next => {
+                        let (place, time) = after_damage(extent, next);
+                        extent.segment.index().note_damage(at, place, time);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hops from header to header, from `place` until one is `wanted`.
+    pub(super) fn hop(
+        &self,
+        extent: &Extent,
+        file: &dyn DiskFile,
+        mut place: Place,
+        mut wanted: impl FnMut(&BatchHeader) -> bool,
+    ) -> Result<Hop, LogError> {
+        let mut window = Window::new(file, HOP_CHUNK);
+        while place.offset < extent.end {
+            let bytes =
+                window.get(place.pos, HEADER_LEN).map_err(|error| self.read_error(&extent.segment, error))?;
+            match bytes.first_chunk().and_then(|bytes| self.header_at(bytes, place.offset)) {
+                Some(header) => {
+                    extent.segment.index().note(&header, place.pos);
+                    if wanted(&header) {
+                        return Ok(Hop::Found(place, header));
+                    }
+                    place =
+                        Place { offset: header.next_offset(), pos: place.pos + header.stored_len() as u64 };
+                }
+                None => return Err(self.damaged(extent, file, place, place.offset)),
+            }
+        }
+        Ok(Hop::End)
+    }
+
+    /// The header in `bytes`, if it is the one of the batch that begins with `offset`.
+    fn header_at(&self, bytes: &[u8; HEADER_LEN], offset: Offset) -> Option<BatchHeader> {
+        BatchHeader::decode(bytes, &self.id.0)
+            .ok()
+            .filter(|header| header.base_offset == offset && header.kind == BatchKind::Data)
+    }
+
+    /// Finds the whole batches from the one with `from` on in bytes that were read at `place`.
+    fn cut(&self, extent: &Extent, place: Place, from: Offset, bytes: &[u8]) -> Cut {
+        let mut at = 0;
+        let mut offset = place.offset;
+        let mut run: Option<(usize, Offset)> = None;
+        while offset < extent.end {
+            let here = Place { offset, pos: place.pos + at as u64 };
+            let header = match bytes[at..].first_chunk() {
+                Some(chunk) => self.header_at(chunk, offset),
+                None if run.is_some() => break,
+                None => return Cut::Needs { at: here, bytes: HEADER_LEN },
+            };
+            let Some(header) = header else {
+                if run.is_some() {
+                    break; // the next read tells
+                }
+                return Cut::Broken { at: here };
+            };
+            let stored = header.stored_len();
+            if stored > bytes.len() - at {
+                if run.is_some() {
+                    break;
+                }
+                if header.next_offset() > from {
+                    return Cut::Needs { at: here, bytes: stored };
+                }
+                // Skipped without its bytes: the next header begins past what was read.
+                let next = Place { offset: header.next_offset(), pos: here.pos + stored as u64 };
+                return Cut::Needs { at: next, bytes: HEADER_LEN };
+            }
+            extent.segment.index().note(&header, here.pos);
+            offset = header.next_offset();
+            if offset > from && run.is_none() {
+                run = Some((at, header.base_offset));
+            }
+            at += stored;
+        }
+        match run {
+            Some((start, first)) => Cut::Run { start, end: at, first, next: offset },
+            None => Cut::Broken { at: Place { offset, pos: place.pos + at as u64 } },
+        }
+    }
+
+    /// Learns how far the damage at `at` reaches, and tells it as seen by who asked for `from`.
+    fn damaged(&self, extent: &Extent, file: &dyn DiskFile, at: Place, from: Offset) -> LogError {
+        let next = match self.search(file, extent, at) {
+            Ok(next) => next,
+            Err(error) => return self.read_error(&extent.segment, error),
+        };
+        let (next, time) = after_damage(extent, next);
+        tracing::error!(
+            channel = %self.name, path = extent.segment.path, pos = at.pos,
+            from = at.offset.0, to = next.offset.0, "records are damaged on disk"
+        );
+        extent.segment.index().note_damage(at, next, time);
+        if from < next.offset {
+            self.damage_error(extent, at.offset.max(from), next.offset)
+        } else {
+            self.damage_error(extent, at.offset, next.offset)
+        }
+    }
+
+    pub(super) fn damage_error(&self, extent: &Extent, from: Offset, to: Offset) -> LogError {
+        LogError::Damaged { log: self.id, path: extent.segment.path.clone(), from, to }
+    }
+
+    /// The first batch after `at` whose header holds.
+    fn search(
+        &self,
+        file: &dyn DiskFile,
+        extent: &Extent,
+        at: Place,
+    ) -> io::Result<Option<(Place, BatchHeader)>> {
+        let fits = |header: &BatchHeader| {
+            (header.base_offset > at.offset || at.pos == 0)
+                && header.base_offset >= at.offset
+                && header.base_offset < extent.end
+        };
+        search(file, &self.id.0, at.pos + 8, extent.end_pos, fits)
+    }
+}
+
+/// What bytes that were read hold.
+enum Cut {
+    Run { start: usize, end: usize, first: Offset, next: Offset },
+    Needs { at: Place, bytes: usize },
+    Broken { at: Place },
+}
+
+fn known_place(extent: &Extent) -> Place {
+    extent.segment.index().known()
+}
+
+/// Where reading goes on after damage.
+fn after_damage(
+    extent: &Extent,
+    next: Option<(Place, BatchHeader)>,
+) -> (Place, Option<netchan_proto::Timestamp>) {
+    match next {
+        Some((place, header)) => (place, Some(header.base_time)),
+        None => (Place { offset: extent.end, pos: extent.end_pos }, None),
+    }
+}
+
+/// The first header that holds at `from` or after it, in steps of 8, and that `fits`.
+pub(super) fn search(
+    file: &dyn DiskFile,
+    seed: &[u8; 16],
+    from: u64,
+    end: u64,
+    fits: impl Fn(&BatchHeader) -> bool,
+) -> io::Result<Option<(Place, BatchHeader)>> {
+    let mut pos = from.next_multiple_of(8);
+    while pos < end {
+        let bytes = super::segment::read_exactly(file, pos, SEARCH_CHUNK + HEADER_LEN)?;
+        let mut at = 0;
+        while at + HEADER_LEN <= bytes.len() && at < SEARCH_CHUNK {
+            if bytes[at..].starts_with(&MAGIC)
+                && let Some(chunk) = bytes[at..].first_chunk()
+                && let Ok(header) = BatchHeader::decode(chunk, seed)
+                && header.stored_len() <= MAX_BATCH
+                && fits(&header)
+            {
+                return Ok(Some((Place { offset: header.base_offset, pos: pos + at as u64 }, header)));
+            }
+            at += 8;
+        }
+        if bytes.len() < SEARCH_CHUNK + HEADER_LEN {
+            return Ok(None);
+        }
+        pos += SEARCH_CHUNK as u64;
+    }
+    Ok(None)
+}

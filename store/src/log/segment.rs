@@ -1,0 +1,303 @@
+//! One file of a log: its name, its head, and the handle through which it is read.
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use netchan_proto::crc::crc32c;
+use netchan_proto::{ChannelName, Epoch, LogId, Offset, Timestamp};
+
+use super::epochs::{Epochs, MAX_EPOCHS};
+use super::index::Index;
+use super::producers::{ENTRY_LEN, MAX_PRODUCERS, Producers};
+use crate::disk::{Disk, DiskFile, Open};
+
+/// Bytes of the fixed part of a head. Batches begin at a multiple of it.
+pub(crate) const HEAD_LEN: usize = 4096;
+const MAGIC: [u8; 8] = *b"NCSEG001";
+const PAIRS_AT: usize = 80;
+const PAIR_LEN: usize = 12;
+const NAME_AT: usize = PAIRS_AT + MAX_EPOCHS * PAIR_LEN;
+const CRC_AT: usize = HEAD_LEN - 4;
+
+/// What stands at the start of a segment: whose it is, what came before it, and what is needed to go on with the
+/// log without reading older segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHead {
+    pub(super) log: LogId,
+    pub(super) name: ChannelName,
+    /// The offset of the first record.
+    pub(super) base: Offset,
+    /// The header CRC of the batch before the first; 0 if there is none.
+    pub(super) previous_crc: u32,
+    /// The time of the record before the first; `Timestamp::MIN` if there is none.
+    pub(super) previous_time: Timestamp,
+    pub(super) created: Timestamp,
+    pub(super) epochs: Epochs,
+    /// Where the first batch begins.
+    pub(super) data_start: u64,
+    producers_len: usize,
+    producers_crc: u32,
+}
+
+/// What a new segment is told.
+pub(super) struct NewHead<'a> {
+    pub(super) log: LogId,
+    pub(super) name: &'a ChannelName,
+    pub(super) base: Offset,
+    pub(super) previous_crc: u32,
+    pub(super) previous_time: Timestamp,
+    pub(super) created: Timestamp,
+    pub(super) epochs: &'a Epochs,
+    pub(super) producers: &'a Producers,
+}
+
+impl NewHead<'_> {
+    /// The head's bytes: the fixed part, and after it the producers, filled up with zeros.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let producers = self.producers.encode();
+        let mut bytes = vec![0; HEAD_LEN];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        let count = |len: usize| u32::try_from(len).unwrap_or(0).to_le_bytes();
+        let data_start = HEAD_LEN + producers.len().next_multiple_of(HEAD_LEN);
+        let name = self.name.as_str().as_bytes();
+        put(0, &MAGIC);
+        put(8, &count(data_start));
+        put(12, &self.previous_crc.to_le_bytes());
+        put(16, &self.log.0);
+        put(32, &self.base.0.to_le_bytes());
+        put(40, &self.previous_time.0.to_le_bytes());
+        put(48, &self.created.0.to_le_bytes());
+        put(56, &count(self.epochs.pairs().len()));
+        put(60, &count(producers.len() / ENTRY_LEN));
+        put(64, &crc32c(&producers).to_le_bytes());
+        put(68, &[u8::try_from(name.len()).unwrap_or(0)]);
+        for (index, (epoch, first)) in self.epochs.pairs().iter().enumerate() {
+            put(PAIRS_AT + index * PAIR_LEN, &epoch.0.to_le_bytes());
+            put(PAIRS_AT + index * PAIR_LEN + 4, &first.0.to_le_bytes());
+        }
+        put(NAME_AT, name);
+        let crc = crc32c(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        bytes.extend_from_slice(&producers);
+        bytes.resize(data_start, 0);
+        bytes
+    }
+}
+
+impl SegmentHead {
+    /// Reads and checks the fixed part.
+    pub(super) fn decode(bytes: &[u8]) -> Option<SegmentHead> {
+        let bytes: &[u8; HEAD_LEN] = bytes.first_chunk()?;
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        if bytes[..8] != MAGIC || word(CRC_AT) != crc32c(&bytes[..CRC_AT]) {
+            return None;
+        }
+        let pairs = word(56) as usize;
+        let producers = word(60) as usize;
+        let data_start = word(8) as usize;
+        if pairs > MAX_EPOCHS
+            || producers > MAX_PRODUCERS
+            || data_start != HEAD_LEN + (producers * ENTRY_LEN).next_multiple_of(HEAD_LEN)
+        {
+            return None;
+        }
+        let mut epochs = Epochs::default();
+        for index in 0..pairs {
+            let at = PAIRS_AT + index * PAIR_LEN;
+            epochs.note(Epoch(word(at)), Offset(long(at + 4)));
+        }
+        let name = std::str::from_utf8(&bytes[NAME_AT..NAME_AT + usize::from(bytes[68])]).ok()?;
+        Some(SegmentHead {
+            log: LogId(*bytes[16..].first_chunk()?),
+            name: ChannelName::new(name).ok()?,
+            base: Offset(long(32)),
+            previous_crc: word(12),
+            previous_time: Timestamp(long(40).cast_signed()),
+            created: Timestamp(long(48).cast_signed()),
+            epochs,
+            data_start: data_start as u64,
+            producers_len: producers * ENTRY_LEN,
+            producers_crc: word(64),
+        })
+    }
+
+    /// Reads the producers that stand after the fixed part; `None` if they are damaged.
+    pub(super) fn producers(&self, file: &dyn DiskFile) -> io::Result<Option<Producers>> {
+        let bytes = read_exactly(file, HEAD_LEN as u64, self.producers_len)?;
+        Ok((bytes.len() == self.producers_len && crc32c(&bytes) == self.producers_crc)
+            .then(|| Producers::decode(&bytes)))
+    }
+}
+
+/// Reads `len` bytes at `at`, fewer only where the file ends.
+pub(super) fn read_exactly(file: &dyn DiskFile, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let next = at + bytes.len() as u64;
+        if file.read_at(&mut bytes, next)? == 0 {
+            break;
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+/// The name of the segment whose first offset is `base`.
+pub(super) fn file_name(base: Offset) -> String {
+    format!("{:020}.log", base.0)
+}
+
+/// The first offset that a segment's name tells.
+pub(super) fn base_of(file_name: &str) -> Option<Offset> {
+    let digits = file_name.strip_suffix(".log")?;
+    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok().map(Offset))?
+}
+
+/// Whether a file is a segment, by its name.
+pub(crate) fn is_segment(file_name: &str) -> bool {
+    base_of(file_name).is_some()
+}
+
+/// Whose segment a file is, and when it was made; `None` if its head doesn't hold.
+pub(crate) fn identity_of_segment(
+    file: &dyn DiskFile,
+) -> io::Result<Option<(LogId, ChannelName, Timestamp)>> {
+    let head = SegmentHead::decode(&read_exactly(file, 0, HEAD_LEN)?);
+    Ok(head.map(|head| (head.log, head.name, head.created)))
+}
+
+/// A segment as readers know it.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) base: Offset,
+    pub(super) path: String,
+    /// Kept open while it is the active one, or was read lately.
+    file: Mutex<Option<Arc<dyn DiskFile>>>,
+    head: OnceLock<Option<SegmentHead>>,
+    len: OnceLock<u64>,
+    index: Mutex<Index>,
+}
+
+impl Segment {
+    pub(super) fn new(dir: &str, base: Offset) -> Segment {
+        Segment {
+            base,
+            path: format!("{dir}/{}", file_name(base)),
+            file: Mutex::default(),
+            head: OnceLock::new(),
+            len: OnceLock::new(),
+            index: Mutex::new(Index::new(base)),
+        }
+    }
+
+    pub(super) fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open file, and whether it had to be opened for this.
+    pub(super) fn open(&self, disk: &dyn Disk) -> io::Result<(Arc<dyn DiskFile>, bool)> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*file {
+            return Ok((Arc::clone(file), false));
+        }
+        let opened = disk.open(&self.path, Open::Read)?;
+        *file = Some(Arc::clone(&opened));
+        Ok((opened, true))
+    }
+
+    /// Keeps `file` for readers.
+    pub(super) fn keep(&self, file: Option<Arc<dyn DiskFile>>) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    }
+
+    /// The head; `None` if it is damaged.
+    pub(super) fn head(&self, disk: &dyn Disk) -> io::Result<Option<&SegmentHead>> {
+        if self.head.get().is_none() {
+            let (file, _) = self.open(disk)?;
+            let head = SegmentHead::decode(&read_exactly(&*file, 0, HEAD_LEN)?)
+                .filter(|head| head.base == self.base);
+            let _ = self.head.set(head);
+        }
+        Ok(self.head.get().and_then(Option::as_ref))
+    }
+
+    /// The length of the file, once it is closed.
+    pub(super) fn closed_len(&self, disk: &dyn Disk) -> io::Result<u64> {
+        if let Some(&len) = self.len.get() {
+            return Ok(len);
+        }
+        let (file, _) = self.open(disk)?;
+        let len = file.len()?;
+        Ok(*self.len.get_or_init(|| len))
+    }
+}
+
+/// Makes the file of a new segment, head and directory entry durable.
+pub(super) fn create(
+    disk: &dyn Disk,
+    dir: &str,
+    head: &NewHead<'_>,
+) -> io::Result<(Segment, Arc<dyn DiskFile>, u64)> {
+    let segment = Segment::new(dir, head.base);
+    let bytes = head.encode();
+    let file = disk.open(&segment.path, Open::CreateNew)?;
+    file.write_all_at(&[IoSlice::new(&bytes)], 0)?;
+    file.sync()?;
+    disk.sync_dir(dir)?;
+    let _ = segment.head.set(SegmentHead::decode(&bytes));
+    let data_start = bytes.len() as u64;
+    segment.index().start_at(data_start);
+    segment.keep(Some(Arc::clone(&file)));
+    Ok((segment, file, data_start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netchan_proto::ProducerId;
+
+    fn encoded() -> Vec<u8> {
+        let mut epochs = Epochs::default();
+        epochs.note(Epoch(1), Offset(0));
+        epochs.note(Epoch(4), Offset(9));
+        let mut producers = Producers::default();
+        producers.note(ProducerId([1; 16]), 5, Offset(3));
+        NewHead {
+            log: LogId([7; 16]),
+            name: &ChannelName::new("a").unwrap(),
+            base: Offset(12),
+            previous_crc: 99,
+            previous_time: Timestamp(1000),
+            created: Timestamp(1001),
+            epochs: &epochs,
+            producers: &producers,
+        }
+        .encode()
+    }
+
+    // NC-DSK-020
+    #[test]
+    fn every_flipped_bit_of_a_head_is_found() {
+        let good = encoded();
+        assert_eq!(good.len(), 2 * HEAD_LEN);
+        let head = SegmentHead::decode(&good).unwrap();
+        assert_eq!((head.base, head.epochs.last(), head.data_start), (Offset(12), Epoch(4), 8192));
+        for bit in 0..HEAD_LEN * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHead::decode(&bad), None, "bit {bit}");
+        }
+    }
+
+    // NC-DSK-004
+    #[test]
+    fn a_segment_is_named_by_its_first_offset() {
+        assert_eq!(file_name(Offset(12)), "00000000000000000012.log");
+        assert_eq!(base_of(&file_name(Offset(u64::MAX))), Some(Offset(u64::MAX)));
+        for other in ["12.log", "00000000000000000012.bad", "+0000000000000000012.log", "meta"] {
+            assert_eq!(base_of(other), None, "{other}");
+        }
+    }
+}

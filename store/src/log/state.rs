@@ -1,0 +1,394 @@
+//! What appenders, readers and the committer share, under one lock that is held for nanoseconds: the open batch,
+//! the queue, the marks, the tail, the waiters. Nothing here touches the disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use netchan_proto::batch::{BatchBuilder, BatchHeader, HEADER_LEN, PRODUCER_PREFIX, RECORD_PREFIX};
+use netchan_proto::{Durability, Offset, ProducerId, Record, RecordRef, Timestamp};
+
+use super::epochs::Epochs;
+use super::producers::Producers;
+use super::segment::Segment;
+use super::waiters::Waiters;
+use super::{Appended, Seen};
+use crate::clock::Clock;
+use crate::{AppendError, LogError, StoreOptions};
+
+/// Records that may pass before an open batch looks at the clock again.
+const RECORDS_PER_CLOCK: u32 = 32;
+/// What a batch in the tail costs beside its bytes.
+const TAIL_OVERHEAD: usize = 160;
+
+/// Why appends are refused.
+#[derive(Clone, Debug)]
+pub(super) enum Refusal {
+    Sealed(Offset),
+    Deleted,
+    Closed,
+    Poisoned(Arc<str>),
+    NoSpace,
+}
+
+/// A stored batch in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) header: BatchHeader,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) refusal: Option<Refusal>,
+    open: Option<BatchBuilder>,
+    closed: VecDeque<BatchBuilder>,
+    /// The sequence that continues the open batch, where a producer fills it.
+    open_sequence: u64,
+    /// Bytes of closed batches and of those that are being committed.
+    backlog: usize,
+    max_queued: usize,
+    /// The most that a refused append wanted since the queue was empty.
+    refused_room: usize,
+    min_free_percent: u8,
+    pub(super) queued: Offset,
+    last_time: Timestamp,
+    clock_left: u32,
+    /// Whether the log stands in the committer's queue or is worked on.
+    pub(super) scheduled: bool,
+    /// Whether this opening has its epoch.
+    epoch_taken: bool,
+    pub(super) epochs: Epochs,
+    pub(super) producers: Producers,
+
+    pub(super) durability: Durability,
+    pub(super) written: Offset,
+    pub(super) durable: Offset,
+    /// Somebody waits for this much to be durable, though the mode would not sync it.
+    pub(super) sync_wanted: Offset,
+    /// Where the visible part of the newest segment ends.
+    pub(super) visible_pos: u64,
+    /// Oldest first; never empty.
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) sealed_at: Option<Offset>,
+    /// The time of the newest record that was written.
+    pub(super) written_time: Timestamp,
+    tail: VecDeque<Stored>,
+    tail_bytes: usize,
+    tail_cache: usize,
+    changes: u64,
+    pub(super) waiters: Waiters,
+}
+
+/// What a log is when it has been opened.
+pub(super) struct Opened {
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) end: Offset,
+    pub(super) end_pos: u64,
+    pub(super) last_time: Timestamp,
+    pub(super) epochs: Epochs,
+    pub(super) producers: Producers,
+    pub(super) sealed: bool,
+    pub(super) durability: Durability,
+}
+
+impl State {
+    pub(super) fn new(opened: Opened, options: &StoreOptions) -> State {
+        let sealed_at = opened.sealed.then_some(opened.end);
+        State {
+            refusal: sealed_at.map(Refusal::Sealed),
+            open: None,
+            closed: VecDeque::new(),
+            open_sequence: 0,
+            backlog: 0,
+            max_queued: options.max_queued,
+            refused_room: 0,
+            min_free_percent: options.min_free_percent,
+            queued: opened.end,
+            last_time: opened.last_time,
+            clock_left: 0,
+            scheduled: false,
+            epoch_taken: false,
+            epochs: opened.epochs,
+            producers: opened.producers,
+            durability: opened.durability,
+            written: opened.end,
+            durable: opened.end,
+            sync_wanted: Offset::ZERO,
+            visible_pos: opened.end_pos,
+            segments: opened.segments,
+            sealed_at,
+            written_time: opened.last_time,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            tail_cache: options.tail_cache,
+            changes: 1,
+            waiters: Waiters::default(),
+        }
+    }
+
+    /// Queues one record. The caller has checked its lengths.
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        record: &RecordRef<'_>,
+        clock: &dyn Clock,
+    ) -> Result<Offset, AppendError> {
+        if self.refusal.is_some() || !self.epoch_taken {
+            self.begin()?;
+        }
+        let need = RECORD_PREFIX * 2
+            + record.payload.len()
+            + record.key.map_or(0, <[u8]>::len)
+            + record.headers.len();
+        if !self.has_room(need) {
+            self.refused_room = self.refused_room.max(need);
+            return Err(AppendError::Full);
+        }
+        let offset = self.queued;
+        self.push(record, None, clock);
+        Ok(offset)
+    }
+
+    /// Queues the records of a published batch whose sequences are new. `bytes` is the size of the batch.
+    pub(super) fn append_batch(
+        &mut self,
+        producer: ProducerId,
+        first_sequence: u64,
+        records: &[Record],
+        bytes: usize,
+        clock: &dyn Clock,
+    ) -> Result<Appended, AppendError> {
+        if self.refusal.is_some() || !self.epoch_taken {
+            self.begin()?;
+        }
+        let known = self.producers.get(producer);
+        let next = known.map_or(0, |entry| entry.next);
+        let fresh = records.partition_point(|record| record.offset.0 < next);
+        let Some(first) = records.get(fresh) else {
+            // The last record of a duplicate stands at or before the producer's last.
+            let end = known.map_or(self.queued, |entry| entry.last.plus(1));
+            return Ok(Appended { first_offset: None, first_sequence, count: 0, end });
+        };
+        let need = bytes + HEADER_LEN + PRODUCER_PREFIX;
+        if !self.has_room(need) {
+            self.refused_room = self.refused_room.max(need);
+            return Err(AppendError::Full);
+        }
+        let first_offset = self.queued;
+        for record in &records[fresh..] {
+            self.push(&record.as_ref(), Some((producer, record.offset.0)), clock);
+        }
+        let count = (records.len() - fresh) as u64;
+        let next = records.last().map_or(0, |record| record.offset.0.saturating_add(1));
+        self.producers.note(producer, next, Offset(self.queued.0.saturating_sub(1)));
+        Ok(Appended {
+            first_offset: Some(first_offset),
+            first_sequence: first.offset.0,
+            count,
+            end: self.queued,
+        })
+    }
+
+    #[inline]
+    fn push(&mut self, record: &RecordRef<'_>, from: Option<(ProducerId, u64)>, clock: &dyn Clock) {
+        let soonest = self.last_time.plus_nanos(1);
+        let mut time = soonest;
+        if self.clock_left == 0 || self.open.is_none() {
+            self.clock_left = RECORDS_PER_CLOCK;
+            time = soonest.max(clock.now());
+        }
+        self.clock_left -= 1;
+        let continues = self.open.as_ref().is_some_and(|open| {
+            open.producer() == from.map(|(id, _)| id)
+                && from.is_none_or(|(_, sequence)| sequence == self.open_sequence)
+                && open.fits(time, record)
+        });
+        if !continues {
+            self.close_batch();
+        }
+        let base = self.queued;
+        let open = self.open.get_or_insert_with(|| BatchBuilder::new(base, from));
+        open.push(time, record);
+        if let Some((_, sequence)) = from {
+            self.open_sequence = sequence.saturating_add(1);
+        }
+        self.queued = self.queued.plus(1);
+        self.last_time = time;
+    }
+
+    /// What is not done for every record: refuses, or takes the epoch at the first append after an open.
+    #[cold]
+    fn begin(&mut self) -> Result<(), AppendError> {
+        if let Some(refusal) = &self.refusal {
+            return Err(match refusal {
+                Refusal::Sealed(at) => AppendError::Sealed { at: *at },
+                Refusal::Deleted => AppendError::Deleted,
+                Refusal::Closed => AppendError::Closed,
+                Refusal::Poisoned(why) => AppendError::Poisoned { why: Arc::clone(why) },
+                Refusal::NoSpace => AppendError::NoSpace { min_free_percent: self.min_free_percent },
+            });
+        }
+        self.take_epoch();
+        Ok(())
+    }
+
+    pub(super) fn take_epoch(&mut self) {
+        if !self.epoch_taken {
+            self.epoch_taken = true;
+            let next = netchan_proto::Epoch(self.epochs.last().0.saturating_add(1));
+            self.epochs.note(next, self.queued);
+        }
+    }
+
+    /// A time later than every record's, for the seal.
+    pub(super) fn take_time(&mut self, clock: &dyn Clock) -> Timestamp {
+        self.last_time = self.last_time.plus_nanos(1).max(clock.now());
+        self.last_time
+    }
+
+    /// Whether `need` bytes may be queued. An empty queue takes anything, or the largest records would never go.
+    #[inline]
+    fn has_room(&self, need: usize) -> bool {
+        let queued = self.backlog + self.open.as_ref().map_or(0, BatchBuilder::byte_len);
+        queued + need <= self.max_queued || queued == 0
+    }
+
+    /// Whether what was refused for want of room may come again.
+    pub(super) fn has_room_again(&self) -> bool {
+        self.has_room(self.refused_room)
+    }
+
+    #[cold]
+    fn close_batch(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.backlog += open.byte_len();
+            self.closed.push_back(open);
+        }
+    }
+
+    /// Moves up to about `max` bytes of batches out, the oldest first. They count as queued until
+    /// [`State::release`].
+    pub(super) fn take_group(&mut self, max: usize, into: &mut Vec<BatchBuilder>) -> usize {
+        let mut bytes = 0;
+        while bytes < max {
+            let Some(batch) = self.closed.pop_front() else { break };
+            bytes += batch.byte_len();
+            into.push(batch);
+        }
+        if self.closed.is_empty() && bytes < max {
+            // What is open goes along: it has waited for the disk, not for more records.
+            self.close_batch();
+            if let Some(batch) = self.closed.pop_front() {
+                bytes += batch.byte_len();
+                into.push(batch);
+            }
+        }
+        bytes
+    }
+
+    pub(super) fn has_queue(&self) -> bool {
+        self.open.is_some() || !self.closed.is_empty()
+    }
+
+    /// The bytes of a group are no longer queued.
+    pub(super) fn release(&mut self, bytes: usize, wake: &mut Vec<Waker>) {
+        self.backlog = self.backlog.saturating_sub(bytes);
+        if self.backlog == 0 {
+            self.refused_room = 0;
+        }
+        wake.append(&mut self.waiters.capacity);
+    }
+
+    /// Drops what is queued: it will not be committed.
+    pub(super) fn drop_queue(&mut self) {
+        self.open = None;
+        self.closed.clear();
+        self.backlog = 0;
+    }
+
+    pub(super) fn visible(&self) -> Offset {
+        if self.durability == Durability::Sync { self.durable } else { self.written }
+    }
+
+    pub(super) fn first(&self) -> Offset {
+        self.segments.first().map_or(Offset::ZERO, |segment| segment.base)
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        Seen(self.changes)
+    }
+
+    /// Something that readers can see has changed.
+    pub(super) fn change(&mut self, wake: &mut Vec<Waker>) {
+        self.changes += 1;
+        wake.append(&mut self.waiters.changed);
+    }
+
+    pub(super) fn set_written(&mut self, end: Offset, time: Timestamp, wake: &mut Vec<Waker>) {
+        if end > self.written {
+            self.written = end;
+            self.written_time = time;
+            self.waiters.written.take_reached(end, wake);
+        }
+    }
+
+    pub(super) fn set_durable(&mut self, end: Offset, wake: &mut Vec<Waker>) {
+        if end > self.durable {
+            self.durable = end;
+            self.waiters.durable.take_reached(end, wake);
+        }
+    }
+
+    /// Refuses appends from now on, and wakes everybody.
+    pub(super) fn refuse(&mut self, refusal: Refusal, wake: &mut Vec<Waker>) {
+        // A seal, a failure or a deletion is never covered by a mere closing.
+        let keep = matches!(
+            (&self.refusal, &refusal),
+            (Some(Refusal::Poisoned(_) | Refusal::Deleted | Refusal::Sealed(_)), Refusal::Closed)
+                | (Some(_), Refusal::NoSpace)
+        );
+        if !keep {
+            self.refusal = Some(refusal);
+        }
+        self.changes += 1;
+        self.waiters.take_all(wake);
+    }
+
+    /// Why what is waited for will not come, if so.
+    pub(super) fn failure(&self) -> Option<LogError> {
+        match &self.refusal {
+            Some(Refusal::Poisoned(why)) => Some(LogError::Poisoned { why: Arc::clone(why) }),
+            Some(Refusal::Deleted) => Some(LogError::Deleted),
+            Some(Refusal::Closed) => Some(LogError::Closed),
+            Some(Refusal::Sealed(_) | Refusal::NoSpace) | None => None,
+        }
+    }
+
+    pub(super) fn push_tail(&mut self, batches: &mut Vec<Stored>) {
+        for stored in batches.drain(..) {
+            self.tail_bytes += stored.bytes.len() + TAIL_OVERHEAD;
+            self.tail.push_back(stored);
+        }
+        while self.tail_bytes > self.tail_cache {
+            let Some(oldest) = self.tail.pop_front() else { break };
+            self.tail_bytes -= oldest.bytes.len() + TAIL_OVERHEAD;
+        }
+    }
+
+    pub(super) fn drop_tail(&mut self) {
+        self.tail.clear();
+        self.tail_bytes = 0;
+    }
+
+    /// The batch in memory that holds `offset`, which is visible.
+    pub(super) fn tail_at(&self, offset: Offset) -> Option<&Stored> {
+        let oldest = self.tail.front()?;
+        if offset < oldest.header.base_offset {
+            return None;
+        }
+        let index = self.tail.partition_point(|stored| stored.header.next_offset() <= offset);
+        self.tail.get(index)
+    }
+}

@@ -1,0 +1,186 @@
+//! The small files that say who is who: a channel's `meta`, and the node's `node`.
+//!
+//! Both are written whole under a temporary name, synced, renamed, and the directory synced.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netchan_proto::crc::crc32c;
+use netchan_proto::{ChannelName, Durability, LogId, NodeId, Timestamp};
+
+use crate::disk::{Disk, Open};
+use crate::{LogOptions, Retention, StoreError};
+
+const META_MAGIC: [u8; 8] = *b"NCMETA01";
+const NODE_MAGIC: [u8; 8] = *b"NCNODE01";
+/// Bytes of a meta file before the name.
+const META_FIXED: usize = 72;
+/// Bytes of a meta file at most.
+const META_MAX: usize = META_FIXED + 255 + 4;
+/// "No limit" in a meta file.
+const NONE: u64 = u64::MAX;
+
+/// What a channel's directory says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) name: ChannelName,
+    pub(crate) id: LogId,
+    pub(crate) created: Timestamp,
+    pub(crate) options: LogOptions,
+}
+
+impl Meta {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(NONE - 1);
+        let retention = self.options.retention;
+        let name = self.name.as_str().as_bytes();
+        let mut bytes = Vec::with_capacity(META_MAX);
+        bytes.extend_from_slice(&META_MAGIC);
+        bytes.extend_from_slice(&[self.options.durability.code(), u8::try_from(name.len()).unwrap_or(0)]);
+        bytes.extend_from_slice(&[0; 6]);
+        bytes.extend_from_slice(&self.id.0);
+        for number in [
+            self.created.0.cast_unsigned(),
+            nanos(self.options.interval),
+            self.options.segment_bytes,
+            retention.max_age.map_or(NONE, nanos),
+            retention.max_bytes.unwrap_or(NONE),
+        ] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(name);
+        seal(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Meta> {
+        let bytes = unseal(bytes, META_MAGIC)?;
+        let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let limit = |value: u64| (value != NONE).then_some(value);
+        let name = std::str::from_utf8(bytes.get(META_FIXED..)?).ok()?;
+        if usize::from(bytes[9]) != name.len() || bytes[10..16] != [0; 6] {
+            return None;
+        }
+        Some(Meta {
+            name: ChannelName::new(name).ok()?,
+            id: LogId(bytes.get(16..32)?.try_into().ok()?),
+            created: Timestamp(number(32)?.cast_signed()),
+            options: LogOptions {
+                durability: Durability::from_code(bytes[8])?,
+                interval: Duration::from_nanos(number(40)?),
+                segment_bytes: number(48)?,
+                retention: Retention {
+                    max_age: limit(number(56)?).map(Duration::from_nanos),
+                    max_bytes: limit(number(64)?),
+                },
+            },
+        })
+    }
+}
+
+pub(crate) fn encode_node(id: NodeId) -> Vec<u8> {
+    seal([&NODE_MAGIC[..], &id.0].concat())
+}
+
+pub(crate) fn decode_node(bytes: &[u8]) -> Option<NodeId> {
+    Some(NodeId(unseal(bytes, NODE_MAGIC)?.get(8..)?.try_into().ok()?))
+}
+
+fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let crc = crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn unseal(bytes: &[u8], magic: [u8; 8]) -> Option<&[u8]> {
+    let (bytes, crc) = bytes.split_last_chunk::<4>()?;
+    (bytes.len() >= 16 && bytes.starts_with(&magic) && crc32c(bytes) == u32::from_le_bytes(*crc))
+        .then_some(bytes)
+}
+
+/// An error of the disk, with what was tried on what.
+pub(crate) fn failed<'a>(
+    action: &'static str,
+    path: &'a str,
+) -> impl FnOnce(std::io::Error) -> StoreError + use<'a> {
+    move |source| StoreError::Io { action, path: path.to_owned(), source: Arc::new(source) }
+}
+
+/// Reads a small file; `None` if there is none.
+pub(crate) fn read_small(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let file = match disk.open(path, Open::Read) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(failed("opening", path))?,
+    };
+    let mut bytes = Vec::with_capacity(META_MAX + 1);
+    while bytes.len() < bytes.capacity() {
+        let at = bytes.len() as u64;
+        if file.read_at(&mut bytes, at).map_err(failed("reading", path))? == 0 {
+            break;
+        }
+    }
+    Ok(Some(bytes))
+}
+
+/// Puts `bytes` in the place of `dir/name`, all or nothing, durable when it returns.
+pub(crate) fn replace(disk: &dyn Disk, dir: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let path = join(dir, name);
+    let temporary = format!("{path}.tmp");
+    match disk.remove_file(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed("removing", &temporary)(error));
+        }
+        _ => {}
+    }
+    let file = disk.open(&temporary, Open::CreateNew).map_err(failed("creating", &temporary))?;
+    file.write_all_at(&[IoSlice::new(bytes)], 0).map_err(failed("writing", &temporary))?;
+    file.sync().map_err(failed("syncing", &temporary))?;
+    disk.rename(&temporary, &path).map_err(failed("renaming", &temporary))?;
+    disk.sync_dir(dir).map_err(failed("syncing", dir))
+}
+
+/// `dir/name`, or `name` alone in the data directory itself.
+pub(crate) fn join(dir: &str, name: &str) -> String {
+    if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> Meta {
+        Meta {
+            name: ChannelName::new("orders/eu").unwrap(),
+            id: LogId([7; 16]),
+            created: Timestamp(-5),
+            options: LogOptions {
+                durability: Durability::Os,
+                retention: Retention { max_age: Some(Duration::from_secs(9)), max_bytes: None },
+                ..LogOptions::default()
+            },
+        }
+    }
+
+    // NC-DSK-010
+    #[test]
+    fn meta_is_read_as_it_was_written() {
+        assert_eq!(Meta::decode(&meta().encode()), Some(meta()));
+    }
+
+    // NC-DSK-010, NC-DSK-011
+    #[test]
+    fn every_flipped_bit_and_every_cut_of_a_small_file_is_found() {
+        for good in [meta().encode(), encode_node(NodeId([3; 16]))] {
+            for bit in 0..good.len() * 8 {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(Meta::decode(&bad), None, "bit {bit}");
+                assert_eq!(decode_node(&bad), None, "bit {bit}");
+            }
+            for len in 0..good.len() {
+                assert_eq!(Meta::decode(&good[..len]), None);
+                assert_eq!(decode_node(&good[..len]), None);
+            }
+        }
+    }
+}

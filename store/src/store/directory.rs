@@ -1,0 +1,132 @@
+//! The data directory's files and directories, but for what is in a log.
+
+use netchan_proto::{ChannelName, LogId, NodeId, Timestamp};
+
+use super::Random;
+use crate::disk::{Disk, Open};
+use crate::log::{identity_of_segment, is_segment};
+use crate::meta::{self, Meta, failed, join};
+use crate::{LogOptions, StoreError};
+
+/// What the name of a directory ends in that is being removed.
+const TRASH: &str = ".trash";
+
+/// A channel's directory.
+pub(super) fn path(id: LogId) -> String {
+    format!("channels/{id}")
+}
+
+/// The node's identity, made if there is none.
+pub(super) fn node(disk: &dyn Disk, random: &mut Random) -> Result<NodeId, StoreError> {
+    if let Some(bytes) = meta::read_small(disk, "node")? {
+        return meta::decode_node(&bytes).ok_or_else(|| StoreError::Damaged {
+            path: "node".to_owned(),
+            what: "its checksum does not hold; removing it gives the node a new identity",
+        });
+    }
+    let node = NodeId(random.identity());
+    meta::replace(disk, "", "node", &meta::encode_node(node))?;
+    Ok(node)
+}
+
+/// The state log's meta, made if there is none.
+pub(super) fn state_meta(disk: &dyn Disk, random: &mut Random, now: Timestamp) -> Result<Meta, StoreError> {
+    if let Some(meta) = known_meta(disk, "state")? {
+        return Ok(meta);
+    }
+    let damaged = |what| StoreError::Damaged { path: "state".to_owned(), what };
+    let meta = Meta {
+        name: ChannelName::new("state").map_err(|_| damaged("its name is refused"))?,
+        id: LogId(random.identity()),
+        created: now,
+        options: LogOptions { segment_bytes: 64 << 20, ..LogOptions::default() },
+    };
+    meta::replace(disk, "state", "meta", &meta.encode())?;
+    Ok(meta)
+}
+
+/// What channels there are. Removes what was half made or half removed.
+pub(super) fn channels(disk: &dyn Disk) -> Result<Vec<Meta>, StoreError> {
+    let mut metas = Vec::new();
+    for name in disk.list("channels").map_err(failed("listing", "channels"))? {
+        let dir = join("channels", &name);
+        if name.ends_with(TRASH) {
+            empty_out(disk, &dir)?;
+            continue;
+        }
+        let Ok(id) = name.parse::<LogId>() else { continue };
+        match known_meta(disk, &dir)? {
+            Some(meta) if meta.id == id => metas.push(meta),
+            Some(_) => tracing::error!(dir, "its meta belongs to another channel; left out"),
+            None if has_segments(disk, &dir)? => {
+                tracing::error!(dir, "a channel without a meta or a head that holds; left out");
+            }
+            None => empty_out(disk, &dir)?,
+        }
+    }
+    // Two of one name cannot be made; should they be there all the same, the older one has it.
+    metas.sort_by(|a, b| (&a.name, a.created, a.id).cmp(&(&b.name, b.created, b.id)));
+    metas.dedup_by(|later, earlier| {
+        let same = later.name == earlier.name;
+        if same {
+            tracing::error!(channel = %later.name, id = %later.id, "a second channel of this name; left out");
+        }
+        same
+    });
+    Ok(metas)
+}
+
+/// A directory's meta. One that is damaged is made again from the head of a segment, with default options.
+fn known_meta(disk: &dyn Disk, dir: &str) -> Result<Option<Meta>, StoreError> {
+    let path = join(dir, "meta");
+    if let Some(meta) = meta::read_small(disk, &path)?.and_then(|bytes| Meta::decode(&bytes)) {
+        return Ok(Some(meta));
+    }
+    for name in disk.list(dir).map_err(failed("listing", dir))? {
+        if !is_segment(&name) {
+            continue;
+        }
+        let path = join(dir, &name);
+        let file = disk.open(&path, Open::Read).map_err(failed("opening", &path))?;
+        if let Some((id, name, created)) = identity_of_segment(&*file).map_err(failed("reading", &path))? {
+            tracing::error!(channel = %name, dir, "meta is damaged, and made again from a segment's head");
+            let meta = Meta { name, id, created, options: LogOptions::default() };
+            meta::replace(disk, dir, "meta", &meta.encode())?;
+            return Ok(Some(meta));
+        }
+    }
+    Ok(None)
+}
+
+fn has_segments(disk: &dyn Disk, dir: &str) -> Result<bool, StoreError> {
+    Ok(disk.list(dir).map_err(failed("listing", dir))?.iter().any(|name| is_segment(name)))
+}
+
+/// Makes a channel's directory; the channel exists when this returns.
+pub(super) fn make(disk: &dyn Disk, meta: &Meta) -> Result<(), StoreError> {
+    let dir = path(meta.id);
+    disk.create_dir(&dir).map_err(failed("making", &dir))?;
+    meta::replace(disk, &dir, "meta", &meta.encode())?;
+    disk.sync_dir("channels").map_err(failed("syncing", "channels"))
+}
+
+/// Takes a channel's directory out of sight, durably, and removes it.
+pub(super) fn discard(disk: &dyn Disk, id: LogId) -> Result<(), StoreError> {
+    let dir = path(id);
+    let trash = format!("{dir}{TRASH}");
+    disk.rename(&dir, &trash).map_err(failed("setting aside", &dir))?;
+    disk.sync_dir("channels").map_err(failed("syncing", "channels"))?;
+    if let Err(error) = empty_out(disk, &trash) {
+        tracing::warn!(trash, %error, "not removed yet: the next open does");
+    }
+    Ok(())
+}
+
+/// Removes a directory with the files in it.
+fn empty_out(disk: &dyn Disk, dir: &str) -> Result<(), StoreError> {
+    for name in disk.list(dir).map_err(failed("listing", dir))? {
+        let path = join(dir, &name);
+        disk.remove_file(&path).map_err(failed("removing", &path))?;
+    }
+    disk.remove_dir(dir).map_err(failed("removing", dir))
+}
