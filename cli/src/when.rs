@@ -1,0 +1,128 @@
+//! Points in time as people type them: `10m`, `1h30m`, `2026-11-21`, RFC 3339.
+//!
+//! Owns the reading of times; a time that is relative stays so, because `--since 10m` is resolved by the
+//! sender's clock, not by ours.
+
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, SpanRelativeTo};
+use netchan_proto::Timestamp;
+
+/// A point in time, absolute or so long ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// This long before now.
+    Ago(Duration),
+    /// Then.
+    At(Timestamp),
+}
+
+impl When {
+    /// The point itself, `now` being now.
+    pub(crate) fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            When::At(time) => time,
+            When::Ago(ago) => {
+                let ago = i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX);
+                Timestamp(now.0.saturating_sub(ago))
+            }
+        }
+    }
+}
+
+/// This machine's clock.
+pub(crate) fn now() -> Timestamp {
+    Timestamp(nanos(jiff::Timestamp::now()).unwrap_or(i64::MAX))
+}
+
+/// Nanoseconds since the epoch, where an i64 can hold them (the years 1677 to 2262).
+fn nanos(time: jiff::Timestamp) -> Option<i64> {
+    i64::try_from(time.as_nanosecond()).ok()
+}
+
+/// Reads a time: `now`, a length of time before now, or a date (with a time and a zone, or by this machine's
+/// zone without).
+///
+/// # Errors
+/// Says what would have been understood.
+pub(crate) fn parse(text: &str) -> Result<When, String> {
+    parse_in(text, TimeZone::system())
+}
+
+fn parse_in(text: &str, zone: TimeZone) -> Result<When, String> {
+    let text = text.trim();
+    if text == "now" {
+        return Ok(When::Ago(Duration::ZERO));
+    }
+    if let Ok(span) = text.trim_end_matches("ago").trim_end().parse::<Span>() {
+        if span.get_years() != 0 || span.get_months() != 0 {
+            return Err("a month or a year is not a fixed time: say days, or a date".into());
+        }
+        let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+        return Duration::try_from(length).map(When::Ago).map_err(|_| "a length of time cannot be negative".into());
+    }
+    let time = match text.parse::<jiff::Timestamp>() {
+        Ok(time) => time,
+        Err(_) => text
+            .parse::<DateTime>()
+            .and_then(|civil| civil.to_zoned(zone))
+            .map(|zoned| zoned.timestamp())
+            .map_err(|_| "neither a length of time (10m, 1h30m, 2d), a date (2026-11-21, 2026-11-21T08:15) nor RFC 3339 (2026-11-21T08:15:00Z)")?,
+    };
+    nanos(time).map(|time| When::At(Timestamp(time))).ok_or_else(|| "a year out of range (1677 to 2262)".into())
+}
+
+/// The time as RFC 3339 in UTC, always with nine digits behind the second.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(time.0)) {
+        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string(),
+        Err(_) => time.0.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<When, String> {
+        parse_in(text, TimeZone::fixed(jiff::tz::offset(2)))
+    }
+
+    #[test]
+    fn lengths_of_time_are_before_now() {
+        for (text, seconds) in
+            [("10m", 600), ("1h30m", 5400), ("90s", 90), ("2d", 172_800), ("1w", 604_800), ("now", 0), ("5m ago", 300)]
+        {
+            assert_eq!(read(text), Ok(When::Ago(Duration::from_secs(seconds))), "{text}");
+        }
+        assert_eq!(read("250ms"), Ok(When::Ago(Duration::from_millis(250))));
+    }
+
+    #[test]
+    fn dates_have_a_zone_or_take_this_machines() {
+        let at = |text: &str| Ok(When::At(Timestamp(nanos(text.parse().unwrap()).unwrap())));
+        assert_eq!(read("2026-11-21T08:15:00.123456789Z"), at("2026-11-21T08:15:00.123456789Z"));
+        assert_eq!(read("2026-11-21T08:15:00+02:00"), at("2026-11-21T06:15:00Z"));
+        assert_eq!(read("2026-11-21T08:15"), at("2026-11-21T06:15:00Z"));
+        assert_eq!(read("2026-11-21 08:15:00"), at("2026-11-21T06:15:00Z"));
+        assert_eq!(read("2026-11-21"), at("2026-11-20T22:00:00Z"));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_what_would_be() {
+        for text in ["", "yesterday", "10", "2026-13-01", "-5m", "1y", "2mo", "9999-01-01T00:00:00Z"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back_to_the_nanosecond() {
+        for nanos in [0, 1, 1_795_245_300_123_456_789, -1, 1_795_245_300_000_000_000] {
+            let text = rfc3339(Timestamp(nanos));
+            assert_eq!(read(&text), Ok(When::At(Timestamp(nanos))), "{text}");
+        }
+        assert_eq!(rfc3339(Timestamp(0)), "1970-01-01T00:00:00.000000000Z");
+    }
+}
