@@ -129,6 +129,7 @@ mod tests {
         assert!(!token.verify(Side::Dialler, &HELLO, &[3; 32], &given));
     }
 
+    /// NC-HSK-016
     #[test]
     fn a_token_has_its_limits_and_is_never_printed() {
         assert_eq!(Token::new("").unwrap_err(), InvalidToken { len: 0 });

@@ -122,6 +122,7 @@ impl fmt::Display for ErrorCode {
 mod tests {
     use super::*;
 
+    /// NC-ERR-010
     #[test]
     fn codes_have_names_and_say_whether_to_retry() {
         assert_eq!(ErrorCode::CALM.to_string(), "CALM");

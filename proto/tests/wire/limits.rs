@@ -78,7 +78,7 @@ fn note(len: u16) -> Vec<u8> {
     payload
 }
 
-/// NC-LIM-002, NC-LIM-003: 0, 1, the limit, one more, and the most the field can say.
+/// NC-LIM-002, NC-LIM-003, NC-HSK-008, NC-PUB-027, NC-FRM-018: 0, 1, the limit, one more, and the most the field can say.
 #[test]
 fn each_length_is_held_to_its_limit() {
     let max_text = u16::try_from(MAX_ERROR_TEXT).unwrap();

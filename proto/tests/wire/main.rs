@@ -5,6 +5,7 @@
 mod any;
 mod header;
 mod limits;
+mod types;
 
 use any::{frame, has_params, message, one_of_each, read};
 use bytes::Bytes;
@@ -59,7 +60,7 @@ fn every_truncation_is_refused() {
     }
 }
 
-/// NC-FRM-015, NC-EXT-006
+/// NC-FRM-015, NC-EXT-005, NC-EXT-006, NC-EXT-007, NC-ERR-008
 #[test]
 fn every_extension_is_refused_or_a_parameter() {
     for message in one_of_each() {
@@ -106,7 +107,7 @@ fn frames_stay_on_their_streams() {
     }
 }
 
-/// NC-FRM-013, NC-EXT-001, NC-EXT-002
+/// NC-FRM-013, NC-INV-005, NC-EXT-001
 #[test]
 fn unknown_types_are_ignorable_or_fatal() {
     for number in 0..=u8::MAX {
@@ -121,7 +122,7 @@ fn unknown_types_are_ignorable_or_fatal() {
     }
 }
 
-/// NC-TYP-004: of fields that are enumerations, every number but the named ones is refused.
+/// NC-TYP-004, NC-STR-001, NC-POS-001, NC-PUB-001: of fields that are enumerations, every number but the named ones is refused.
 #[test]
 fn reserved_bytes_and_unknown_numbers_are_refused() {
     let zeros_or_enum: &[(FrameType, usize, &[u8])] = &[
@@ -195,7 +196,7 @@ fn a_start_has_only_the_fields_of_its_kind() {
     }
 }
 
-/// NC-STR-021
+/// NC-STR-004
 #[test]
 fn a_filter_ends_its_stream_only() {
     let sample = one_of_each().into_iter().find(|message| message.kind() == FrameType::OPEN).unwrap();
@@ -219,7 +220,7 @@ fn an_error_text_is_cut_between_characters() {
     }
 }
 
-/// NC-STR-030
+/// NC-STR-030, NC-STR-031
 #[test]
 fn a_list_is_in_the_order_of_names_and_never_promises_more_of_nothing() {
     let info = |name: &str| {
@@ -241,6 +242,7 @@ fn a_list_is_in_the_order_of_names_and_never_promises_more_of_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
+    /// NC-HSK-010: roles of any bits are among what is written.
     #[test]
     fn what_is_written_is_read(message in message()) {
         let (header, payload) = frame(&message);
@@ -266,6 +268,7 @@ proptest! {
         }
     }
 
+    /// NC-LIM-006
     #[test]
     fn rubbish_never_panics(kind in any::<u8>(), stream in 0u32..3, payload in prop::collection::vec(any::<u8>(), 0..600)) {
         let header = FrameHeader { len: payload.len().try_into().unwrap(), kind: FrameType(kind), stream: StreamId(stream) };
