@@ -2,59 +2,79 @@
 
 use std::path::PathBuf;
 
-use netchan_store::StoreOptions;
+use netchan_node::{Error, ErrorKind};
+use netchan_proto::Token;
+use netchan_store::{LogOptions, StoreOptions};
 
-use crate::{Error, Node};
+use crate::hub::{Hub, Settings};
+use crate::node::Node;
 
 /// What a node is told before it starts. Made by [`Node::builder`].
 #[derive(Debug, Default)]
 #[must_use = "nothing happens before start()"]
 pub struct NodeBuilder {
-    _data_dir: Option<PathBuf>,
+    settings: Settings,
+    token: Option<Result<Token, Error>>,
 }
 
 impl NodeBuilder {
-    /// Keeps channels in this directory. A node without one only receives from and publishes to other nodes.
-    pub fn data_dir(self, _dir: impl Into<PathBuf>) -> NodeBuilder {
+    /// Keeps channels in this directory, which is made if it is missing. A node without one only receives from other
+    /// nodes and publishes to them.
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> NodeBuilder {
+        self.settings.data_dir = Some(dir.into());
         self
     }
 
-    /// Whether to work through the node that holds the directory already, and take over when that one goes
-    /// away. Otherwise (the default) [`start`](Self::start) fails while somebody else holds it.
-    pub fn shared(self, _shared: bool) -> NodeBuilder {
+    /// Whether to work through the program that holds the data directory, if there is one, and to take the directory over
+    /// when that one goes away. Otherwise, by default, [`start`](Self::start) fails while somebody holds it.
+    pub fn shared(mut self, shared: bool) -> NodeBuilder {
+        self.settings.shared = shared;
         self
     }
 
-    /// Listens on this `HOST:PORT` for others to read and publish. Beyond loopback this needs a
-    /// [`token`](Self::token), or [`insecure`](Self::insecure).
-    pub fn listen(self, _addr: impl Into<String>) -> NodeBuilder {
+    /// Listens on this `HOST:PORT` for others to read and publish, while it holds the data directory. Beyond loopback
+    /// this needs a [`token`](Self::token), or [`insecure`](Self::insecure).
+    pub fn listen(mut self, address: impl Into<String>) -> NodeBuilder {
+        self.settings.listen = Some(address.into());
         self
     }
 
-    /// The secret that both sides of a connection must hold: asked of who calls, shown to who asks.
-    pub fn token(self, _token: impl AsRef<[u8]>) -> NodeBuilder {
+    /// The secret that both sides of a connection must hold, 1 to 1024 bytes: asked of who calls, shown to who asks. It
+    /// never goes over the wire.
+    pub fn token(mut self, token: impl AsRef<[u8]>) -> NodeBuilder {
+        self.token =
+            Some(Token::new(token).map_err(|error| Error::new(ErrorKind::Config, error.to_string())));
         self
     }
 
-    /// Listens without a token wherever it is told to.
-    pub fn insecure(self, _insecure: bool) -> NodeBuilder {
+    /// Listens without a token wherever it is told to: everybody who can reach it may read, publish and delete.
+    pub fn insecure(mut self, insecure: bool) -> NodeBuilder {
+        self.settings.insecure = insecure;
         self
     }
 
-    /// How the store in the data directory works (threads, limits).
-    pub fn store(self, _options: StoreOptions) -> NodeBuilder {
+    /// How the store in the data directory works: threads, limits.
+    pub fn store(mut self, options: StoreOptions) -> NodeBuilder {
+        self.settings.store = options;
+        self
+    }
+
+    /// How channels are kept that others make by publishing to them.
+    pub fn created(mut self, options: LogOptions) -> NodeBuilder {
+        self.settings.node.created = options;
         self
     }
 
     /// Opens the data directory and the sockets.
     ///
     /// # Errors
-    /// [`Error`]: the directory is held by another node, an address cannot be listened on, or must not be
-    /// without a token.
+    /// [`ErrorKind::Locked`] if another program holds the data directory, [`ErrorKind::Config`] if listening as asked
+    /// would let everybody in, and what disk and network say.
     ///
     /// # Cancel safety
-    /// Cancel safe: if it is dropped before it is ready, what was opened is closed again.
-    pub async fn start(self) -> Result<Node, Error> {
-        unimplemented!()
+    /// Cancel safe: what was opened is closed again.
+    pub async fn start(mut self) -> Result<Node, Error> {
+        self.settings.node.token = self.token.transpose()?;
+        Ok(Node::new(Hub::start(self.settings).await?))
     }
 }

@@ -1,19 +1,40 @@
 //! The node that a program holds.
 
-use std::future::Future;
-use std::io;
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_proto::{LogInfo, NodeId, Offset, Side};
+use netchan_node::{Error, Lost, Target};
+use netchan_proto::{ChannelName, LogInfo, NodeId, Offset, Side};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Error, NodeBuilder, ReceiverBuilder, SenderBuilder};
+use crate::builder::NodeBuilder;
+use crate::hub::{Hub, blocking};
+use crate::receiver::ReceiverBuilder;
+use crate::sender::SenderBuilder;
 
-/// One program's part in netchan: its data directory, its listeners, and what it reads and publishes.
-/// Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Node;
+/// One program's part in netchan: its data directory, its listeners, and what it reads and publishes. Cheap to clone.
+///
+/// When the last handle is gone (and the last receiver, which has one), peers are not served any more; what was sent
+/// is written and synced all the same. [`shutdown`](Self::shutdown) waits for that, and takes leave of peers.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// use netchan_tokio::{Node, Start};
+///
+/// let node = Node::builder().data_dir(dir.path()).start().await?;
+/// let log = node.sender("greetings").open().await?;
+/// log.send("hello").await?.durable().await?;
+///
+/// let mut greetings = node.receiver("greetings").from(Start::Earliest).open().await?;
+/// let record = greetings.recv().await?.expect("the channel is not sealed");
+/// assert_eq!(record.payload, "hello");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Node(Arc<Hub>);
 
 impl Node {
     /// A node to be told where its data is and where to listen.
@@ -21,33 +42,37 @@ impl Node {
         NodeBuilder::default()
     }
 
-    /// The node's identity; without a data directory a new one each time.
+    pub(crate) fn new(hub: Arc<Hub>) -> Node {
+        Node(hub)
+    }
+
+    /// The node's identity: its data directory's, or a new one where it holds none.
     pub fn id(&self) -> NodeId {
-        unimplemented!()
+        self.0.node().id()
     }
 
     /// Where it listens, with the port that was picked if 0 was asked for.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        unimplemented!()
+        self.0.local_addr()
     }
 
-    /// Whether this node holds its data directory (and not another one, see [`NodeBuilder::shared`]).
+    /// Whether this program holds the data directory now; see [`NodeBuilder::shared`].
     pub fn is_holder(&self) -> bool {
-        unimplemented!()
+        self.0.node().store().is_some()
     }
 
     /// To send into a channel: `NAME` on this machine, or `HOST:PORT/NAME`.
-    pub fn sender(&self, _target: impl AsRef<str>) -> SenderBuilder {
-        unimplemented!()
+    pub fn sender(&self, target: impl AsRef<str>) -> SenderBuilder {
+        SenderBuilder::new(Arc::clone(&self.0), target.as_ref())
     }
 
     /// To receive from a channel: `NAME` on this machine, or `HOST:PORT/NAME`.
-    pub fn receiver(&self, _target: impl AsRef<str>) -> ReceiverBuilder {
-        unimplemented!()
+    pub fn receiver(&self, target: impl AsRef<str>) -> ReceiverBuilder {
+        ReceiverBuilder::new(Arc::clone(&self.0), target.as_ref())
     }
 
-    /// The channels of a place, in the order of their names: `""` is this machine, `PREFIX` those of it whose
-    /// names begin so, `HOST:PORT` and `HOST:PORT/PREFIX` those of another node.
+    /// The channels of a place, in the order of their names: `""` is this machine, `PREFIX` those of it whose names
+    /// begin so, `HOST:PORT` and `HOST:PORT/PREFIX` those of another node.
     ///
     /// # Errors
     /// [`Error`].
@@ -58,56 +83,70 @@ impl Node {
         unimplemented!()
     }
 
-    /// What a channel's node tells about it.
+    /// What there is to say of a channel.
     ///
     /// # Errors
     /// [`ErrorKind::NoChannel`](crate::ErrorKind::NoChannel) if there is none.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn info(&self, _target: impl AsRef<str>) -> Result<LogInfo, Error> {
-        unimplemented!()
+    pub async fn info(&self, target: impl AsRef<str>) -> Result<LogInfo, Error> {
+        self.here(target.as_ref(), |node, name| node.info(name)).await
     }
 
-    /// Says that a channel is complete: nothing can be sent into it any more. Durable when it returns the
-    /// offset after its last record.
+    /// Says that a channel is complete: nothing can be sent into it any more. Durable when it gives the offset after the
+    /// last record.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`ErrorKind::NoChannel`](crate::ErrorKind::NoChannel) if there is none. Sealing what is sealed is no error.
     ///
     /// # Cancel safety
-    /// If it is dropped before it is ready, the channel may be sealed or not. Sealing again is well.
-    pub async fn seal(&self, _target: impl AsRef<str>) -> Result<Offset, Error> {
-        unimplemented!()
+    /// If it is dropped before it is ready, the channel may be sealed or not.
+    pub async fn seal(&self, target: impl AsRef<str>) -> Result<Offset, Error> {
+        self.here(target.as_ref(), |node, name| node.seal(name)).await
     }
 
     /// Deletes a channel and its records.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`ErrorKind::NoChannel`](crate::ErrorKind::NoChannel) if there is none.
     ///
     /// # Cancel safety
     /// If it is dropped before it is ready, the channel may be deleted or not.
-    pub async fn delete(&self, _target: impl AsRef<str>) -> Result<(), Error> {
-        unimplemented!()
+    pub async fn delete(&self, target: impl AsRef<str>) -> Result<(), Error> {
+        self.here(target.as_ref(), |node, name| node.delete(name)).await
     }
 
-    /// Serves this node's channels over a stream of any kind (stdin and stdout, ssh, TLS) until it ends.
+    async fn here<T: Send + 'static>(
+        &self,
+        target: &str,
+        act: impl FnOnce(&netchan_node::Node, &ChannelName) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let target = Target::parse(target)?;
+        let node = self.0.node();
+        blocking(move || act(&node, &target.name)).await?
+    }
+
+    /// Serves this node's channels over a stream of any kind (standard input and output, ssh, TLS) until it ends. A
+    /// [token](NodeBuilder::token), if the node has one, is asked for.
     ///
     /// # Errors
     /// Why it ended, if not by the peer's closing it.
     ///
     /// # Cancel safety
     /// Dropping it closes the stream.
-    pub async fn serve_stream<S>(&self, _stream: S, _side: Side) -> Result<(), Error>
+    pub async fn serve_stream<S>(&self, stream: S, side: Side) -> Result<(), Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        unimplemented!()
+        match self.0.serve(Box::new(stream), side, false).await {
+            Lost::Eof => Ok(()),
+            lost => Err(Error::new(crate::ErrorKind::Unreachable, lost.to_string())),
+        }
     }
 
-    /// Calls a receiver that listens (this node being where it cannot be called) and serves it, again and
-    /// again, until the node shuts down or the future is dropped.
+    /// Calls a receiver that listens ([`ReceiverBuilder::accept_on`]), for a node that cannot be called itself, and
+    /// serves it; again and again, until the future is dropped.
     ///
     /// # Errors
     /// What calling again will not mend.
@@ -118,21 +157,24 @@ impl Node {
         unimplemented!()
     }
 
-    /// Takes leave of who is connected, makes everything sent durable and closes the data directory. After
-    /// `deadline` it stops waiting for peers.
+    /// Takes leave of peers, makes everything sent durable and closes the data directory, for all handles of this node.
+    /// After `deadline` it stops waiting for peers.
     ///
     /// # Errors
-    /// What could not be made durable.
+    /// [`Error`] if the runtime is shutting down.
     ///
     /// # Cancel safety
-    /// The node is shutting down once this was polled; dropping it only stops waiting.
-    pub async fn shutdown(&self, _deadline: Duration) -> Result<(), Error> {
-        unimplemented!()
+    /// The node is closing once this was polled; dropping it only stops waiting.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), Error> {
+        self.0.shut_down(deadline).await
     }
 }
 
-/// A way to reach the other side, tried again each time the connection is lost.
-pub(crate) trait _Connect<S>: Send {
-    /// One attempt.
-    fn connect(&mut self) -> impl Future<Output = io::Result<S>> + Send;
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id())
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
 }

@@ -1,131 +1,236 @@
-//! Receiving from a channel.
+//! Receiving from a channel: the user's own task drives the connection, inside [`Receiver::recv`].
 
-use std::future::Future;
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use netchan_node::{Error, Event, Lost, Machine, Next, ReceiverCore, ReceiverOptions, Target};
 use netchan_proto::{Position, Record, Side, Start, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::{Error, Event};
+use crate::hub::Hub;
+use crate::line::{Attempt, Line, Reached, Way};
+use crate::sockets;
 
 /// How to receive from a channel. Made by [`Node::receiver`](crate::Node::receiver).
-#[derive(Debug)]
 #[must_use = "nothing happens before open()"]
-pub struct ReceiverBuilder;
+pub struct ReceiverBuilder {
+    hub: Arc<Hub>,
+    target: Result<Target, Error>,
+    way: Option<Way>,
+    start: Start,
+    window: Option<u64>,
+    wait: bool,
+    follow: bool,
+    until: Option<Timestamp>,
+}
 
 impl ReceiverBuilder {
-    /// Where to begin; [`Start::Latest`] if nothing is said.
-    pub fn from(self, _start: Start) -> ReceiverBuilder {
-        self
+    pub(crate) fn new(hub: Arc<Hub>, target: &str) -> ReceiverBuilder {
+        ReceiverBuilder {
+            hub,
+            target: Target::parse(target),
+            way: None,
+            start: Start::default(),
+            window: None,
+            wait: true,
+            follow: true,
+            until: None,
+        }
+    }
+
+    /// Where to begin; [`Start::Latest`], the next record to come, if nothing is said.
+    pub fn from(self, start: Start) -> ReceiverBuilder {
+        ReceiverBuilder { start, ..self }
     }
 
     /// Bytes that may be under way to this receiver. Default 1 MiB.
-    pub fn window(self, _bytes: u64) -> ReceiverBuilder {
-        self
+    pub fn window(self, bytes: u64) -> ReceiverBuilder {
+        ReceiverBuilder { window: Some(bytes), ..self }
     }
 
-    /// Whether to go on past what is there now (the default).
-    pub fn follow(self, _follow: bool) -> ReceiverBuilder {
-        self
+    /// Whether to go on past what is there at the first connection (the default).
+    pub fn follow(self, follow: bool) -> ReceiverBuilder {
+        ReceiverBuilder { follow, ..self }
     }
 
     /// Whether to wait for a channel that does not exist yet (the default).
-    pub fn wait(self, _wait: bool) -> ReceiverBuilder {
-        self
+    pub fn wait(self, wait: bool) -> ReceiverBuilder {
+        ReceiverBuilder { wait, ..self }
     }
 
     /// Ends before the first record at or after this time.
-    pub fn until(self, _time: Timestamp) -> ReceiverBuilder {
-        self
+    pub fn until(self, time: Timestamp) -> ReceiverBuilder {
+        ReceiverBuilder { until: Some(time), ..self }
     }
 
-    /// Receives over this stream; when it ends, so does the receiver. `side` says who called.
-    pub fn over<S>(self, _stream: S, _side: Side) -> ReceiverBuilder
+    /// Receives over this one stream, which is up already; `side` says which part it has in the handshake. The host
+    /// and port of the target, if it has them, are for messages only.
+    pub fn over<S>(self, stream: S, side: Side) -> ReceiverBuilder
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self
+        let mut stream = Some(stream);
+        self.by(move || {
+            let stream = stream.take().ok_or_else(|| Lost::Io("the stream that was given has ended".into()));
+            async move { Ok(Reached { stream: Box::new(stream?), side, trusted: false }) }
+        })
     }
 
-    /// Receives over streams that `connect` makes, one after the other.
-    pub fn connect_with<C, F, S>(self, _connect: C) -> ReceiverBuilder
+    /// Receives over streams that `connect` makes, a new one whenever the last was lost.
+    pub fn connect_with<C, F, S>(self, mut connect: C) -> ReceiverBuilder
     where
         C: FnMut() -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self
+        self.by(move || {
+            let stream = connect();
+            async move { Ok(Reached { stream: Box::new(stream.await?), side: Side::Dialler, trusted: false }) }
+        })
     }
 
-    /// Receives from a node that calls here ([`Node::dial`](crate::Node::dial)).
-    pub fn accept_on(self, _listener: TcpListener) -> ReceiverBuilder {
-        self
+    /// Receives from a node that calls here, see [`Node::dial`](crate::Node::dial).
+    pub fn accept_on(self, listener: TcpListener) -> ReceiverBuilder {
+        let listener = Arc::new(listener);
+        self.by(move || {
+            let listener = Arc::clone(&listener);
+            async move {
+                let stream = sockets::tuned(listener.accept().await?.0);
+                Ok(Reached { stream, side: Side::Listener, trusted: false })
+            }
+        })
     }
 
-    /// A receiver; it connects when it is first asked for a record.
+    fn by<F>(self, mut way: impl FnMut() -> F + Send + 'static) -> ReceiverBuilder
+    where
+        F: Future<Output = Result<Reached, Lost>> + Send + 'static,
+    {
+        ReceiverBuilder { way: Some(Box::new(move || Box::pin(way()) as Attempt)), ..self }
+    }
+
+    /// A receiver. Waits until the other side has said where reading begins (so that nothing sent later is missed), or
+    /// that the channel does not exist yet, or until a first attempt to reach it failed; it is tried again by
+    /// [`recv`](Receiver::recv).
     ///
     /// # Errors
-    /// [`Error`] if the target or an option is not valid.
+    /// [`ErrorKind::Target`](crate::ErrorKind::Target) if the target is none. What the other side has to say
+    /// against it, `recv` tells.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn open(self) -> Result<Receiver, Error> {
-        unimplemented!()
+        let target = self.target?;
+        let node = self.hub.node();
+        let mut options = ReceiverOptions::new(target.name);
+        options.start = self.start;
+        options.window = self.window.unwrap_or(options.window);
+        options.wait = self.wait;
+        options.follow = self.follow;
+        options.until = self.until;
+        options.node = node.id();
+        options.token = node.token().cloned();
+        options.seed = node.seed();
+        let way = self.way.unwrap_or_else(|| self.hub.way(target.remote));
+        let mut receiver =
+            Receiver { line: Mutex::new(Line::new(ReceiverCore::new(options), self.hub, way)) };
+        poll_fn(|cx| {
+            receiver.line().poll_until(cx, |core| (core.position().is_some() || core.is_over()).then_some(()))
+        })
+        .await;
+        Ok(receiver)
     }
 }
 
 /// Receives a channel's records in order, over as many connections as it takes.
-#[derive(Debug)]
-pub struct Receiver;
+///
+/// It is driven by whoever asks it: there is no task behind it, and what nobody asks for stays with the sender. A program
+/// that is busy with a record for more than ten minutes is taken for gone; asking for the next one connects again.
+pub struct Receiver {
+    /// Never locked but to be looked at: what drives it has it by `&mut`.
+    line: Mutex<Line<ReceiverCore>>,
+}
 
 impl Receiver {
-    /// The next record. `None`: the channel is sealed and all of it was received (or, not following, the end
-    /// was reached).
+    /// The next record. `None`: the channel is sealed and all of it was received (or the end that was asked for is
+    /// reached).
     ///
     /// # Errors
-    /// [`ErrorKind::Gap`](crate::ErrorKind::Gap) and [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) are
-    /// told once, then it goes on; after any other error comes `None`.
+    /// [`ErrorKind::Gap`](crate::ErrorKind::Gap) and [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) are told
+    /// once, then it goes on. After any other error comes `None`. A lost connection is no error: it is made again.
     ///
     /// # Cancel safety
     /// Cancel safe: no record is lost if it is dropped before it is ready.
+    #[inline]
     pub async fn recv(&mut self) -> Result<Option<Record>, Error> {
-        unimplemented!()
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// As [`recv`](Self::recv), to be polled.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
-    pub fn poll_recv(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Option<Record>, Error>> {
-        unimplemented!()
+    #[inline]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Record>, Error>> {
+        let line = self.line();
+        loop {
+            match line.machine.next(line.now) {
+                Next::Record(record) => return Poll::Ready(Ok(Some(record))),
+                Next::Error(error) => return Poll::Ready(Err(error)),
+                Next::Over => return Poll::Ready(Ok(None)),
+                Next::Idle => ready!(line.poll_step(cx)),
+            }
+        }
     }
 
-    /// Where to go on later: after the last record that was given. `None` before the first connection.
+    /// Where to go on later: after the last record that was given. `None` until it is known where reading begins.
     pub fn position(&self) -> Option<Position> {
-        unimplemented!()
+        self.look().machine.position()
     }
 
-    /// Goes on from elsewhere.
-    pub fn seek(&mut self, _start: Start) {
-        unimplemented!()
+    /// Goes on from elsewhere, also after the end.
+    pub fn seek(&mut self, start: Start) {
+        self.line().machine.seek(start);
     }
 
-    /// What happened to the connection (connected, lost, resumed), oldest first. Drives the receiver, so it makes
-    /// progress while nobody asks for records.
+    /// The next thing that happened beside the records: connected, lost, resumed. `None` when nothing will any more.
+    /// The receiver is driven meanwhile, up to its window.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn next_event(&mut self) -> Option<Event> {
-        unimplemented!()
+        poll_fn(|cx| self.poll_event(cx)).await
     }
 
     /// As [`next_event`](Self::next_event), to be polled.
-    pub fn poll_event(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        unimplemented!()
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.line().poll_until(cx, |core| {
+            let event = core.poll_event();
+            (event.is_some() || core.is_over()).then_some(event)
+        })
+    }
+
+    fn line(&mut self) -> &mut Line<ReceiverCore> {
+        self.line.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> MutexGuard<'_, Line<ReceiverCore>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.look();
+        f.debug_struct("Receiver")
+            .field("channel", line.machine.name())
+            .field("position", &line.machine.position())
+            .finish_non_exhaustive()
     }
 }
 

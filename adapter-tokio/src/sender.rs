@@ -1,18 +1,28 @@
 //! Opening a channel to send into.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::{Durability, ProducerId};
 use netchan_store::Retention;
 
-use crate::{Error, Sender};
+use netchan_node::{Error, Target};
+
+use crate::hub::Hub;
+use crate::placeholder::Sender;
 
 /// How to send into a channel. Made by [`Node::sender`](crate::Node::sender).
-#[derive(Debug)]
 #[must_use = "nothing happens before open()"]
-pub struct SenderBuilder;
+pub struct SenderBuilder {
+    _hub: Arc<Hub>,
+    _target: Result<Target, Error>,
+}
 
 impl SenderBuilder {
+    pub(crate) fn new(hub: Arc<Hub>, target: &str) -> SenderBuilder {
+        SenderBuilder { _hub: hub, _target: Target::parse(target) }
+    }
+
     /// When the channel acknowledges, if it is made by this call. An existing channel keeps its own.
     pub fn durability(self, _durability: Durability) -> SenderBuilder {
         self

@@ -1,0 +1,265 @@
+//! What the handles of one node share: its place in the data directory, its doors, and the tasks behind them.
+//!
+//! Whether this program holds the directory is decided by `netchan_node::place`, anew at each attempt to reach it; here
+//! doors open once it does.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use netchan_node::place::{self, Place};
+use netchan_node::{Error, ErrorKind, Lost, Node, NodeConfig, Remote, Served};
+use netchan_proto::Side;
+use netchan_store::StoreOptions;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::line::{Reached, Way};
+use crate::pump::{Clock, Duplex, Pump};
+use crate::sockets::{self, Door};
+
+/// Connections served at once; who comes beyond is turned away.
+const MAX_CONNECTIONS: usize = 4096;
+/// After an accept that failed, for instance because no file descriptor was free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes between a receiver and its node within one program.
+const MEMORY_STREAM: usize = 256 << 10;
+
+/// What a node was told.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) shared: bool,
+    pub(crate) listen: Option<String>,
+    pub(crate) insecure: bool,
+    pub(crate) store: StoreOptions,
+    /// Token and the like; its store is filled in once there is one.
+    pub(crate) node: NodeConfig,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) clock: Clock,
+    settings: Settings,
+    /// With a store once this program holds the data directory.
+    node: RwLock<Node>,
+    /// Held by who is finding the place.
+    finding: tokio::sync::Mutex<()>,
+    local_addr: OnceLock<SocketAddr>,
+    tasks: Mutex<JoinSet<()>>,
+    doors: Mutex<Vec<AbortHandle>>,
+    free: Arc<Semaphore>,
+    is_closed: AtomicBool,
+}
+
+impl Hub {
+    pub(crate) async fn start(settings: Settings) -> Result<Arc<Hub>, Error> {
+        if settings.listen.is_some() && settings.data_dir.is_none() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a node without a data directory has nothing to listen for",
+            ));
+        }
+        let hub = Arc::new(Hub {
+            clock: Clock::new(),
+            node: RwLock::new(Node::new(settings.node.clone())?),
+            settings,
+            finding: tokio::sync::Mutex::default(),
+            local_addr: OnceLock::new(),
+            tasks: Mutex::default(),
+            doors: Mutex::default(),
+            free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            is_closed: AtomicBool::new(false),
+        });
+        if let Some(dir) = &hub.settings.data_dir {
+            let place = hub.find(dir).await?;
+            if let (Some(_), false) = (place, hub.settings.shared) {
+                let what = format!("{}: another program holds this data directory", dir.display());
+                return Err(Error::new(ErrorKind::Locked, what));
+            }
+        }
+        Ok(hub)
+    }
+
+    /// What machines share; it has a store only while this program holds the data directory.
+    pub(crate) fn node(&self) -> Node {
+        self.node.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr.get().copied()
+    }
+
+    /// The channels of this machine: this node, or the socket of who holds the data directory.
+    pub(crate) async fn find(self: &Arc<Hub>, dir: &Path) -> Result<Option<PathBuf>, Error> {
+        let _turn = self.finding.lock().await;
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the node was shut down"));
+        }
+        if self.node().store().is_some() {
+            return Ok(None);
+        }
+        let (options, own) = (self.settings.store.clone(), dir.to_owned());
+        let store = match blocking(move || place::find(&own, options)).await?? {
+            Place::Own(store) => store,
+            Place::Guest(socket) => return Ok(Some(socket)),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Locked,
+                    "the data directory is held in a way unknown here",
+                ));
+            }
+        };
+        let own = NodeConfig { store: Some(store.clone()), ..self.settings.node.clone() };
+        match (Node::new(own), self.doors(dir).await) {
+            (Ok(node), Ok(doors)) => {
+                *self.node.write().unwrap_or_else(PoisonError::into_inner) = node;
+                doors.into_iter().for_each(|door| self.open(door));
+                Ok(None)
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                blocking(move || store.close()).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where others come in: the socket in the data directory, whose lock is held, and the address that was asked for.
+    async fn doors(&self, dir: &Path) -> Result<Vec<Door>, Error> {
+        let mut doors = Vec::new();
+        #[cfg(unix)]
+        match sockets::listen_socket(&place::socket_path(dir)) {
+            Ok(listener) => doors.push(Door::Socket(listener)),
+            Err(error) => {
+                let what = format!("cannot listen on the socket in {}: {error}", dir.display());
+                return Err(Error::new(ErrorKind::Io, what));
+            }
+        }
+        if let Some(address) = &self.settings.listen {
+            let has_token = self.settings.node.token.is_some();
+            let listener = sockets::listen(address, has_token, self.settings.insecure).await?;
+            if let Ok(address) = listener.local_addr() {
+                let _ = self.local_addr.set(address);
+            }
+            doors.push(Door::Tcp(listener));
+        }
+        Ok(doors)
+    }
+
+    /// Serves who comes in.
+    fn open(self: &Arc<Hub>, door: Door) {
+        let hub = Arc::downgrade(self);
+        let task = self.spawn(async move {
+            loop {
+                match door.accept().await {
+                    Ok((stream, trusted)) => {
+                        let Some(hub) = hub.upgrade() else { return };
+                        match Arc::clone(&hub.free).try_acquire_owned() {
+                            Ok(permit) => {
+                                let served = hub.serve(stream, Side::Listener, trusted);
+                                hub.spawn(async move {
+                                    let lost = served.await;
+                                    tracing::debug!(%lost, "a served connection ended");
+                                    drop(permit);
+                                });
+                            }
+                            Err(_) => tracing::warn!(
+                                "{MAX_CONNECTIONS} connections are open: one more was turned away"
+                            ),
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a connection failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        });
+        lock(&self.doors).push(task);
+    }
+
+    /// Serves this node's channels on a stream, until it is over.
+    pub(crate) fn serve(
+        &self,
+        stream: Box<dyn Duplex>,
+        side: Side,
+        trusted: bool,
+    ) -> impl Future<Output = Lost> + Send + 'static {
+        let mut served = Served::new(&self.node(), side, trusted, self.clock.now());
+        let mut pump = Pump::new(stream, self.clock);
+        poll_fn(move |cx| pump.poll_drive(&mut served, cx))
+    }
+
+    /// The way to a node, or to this machine's channels.
+    pub(crate) fn way(self: &Arc<Hub>, remote: Option<Remote>) -> Way {
+        let hub = Arc::clone(self);
+        match remote {
+            None => Box::new(move || {
+                let hub = Arc::clone(&hub);
+                Box::pin(async move { hub.reach().await })
+            }),
+            Some(remote) => Box::new(move || {
+                let remote = remote.clone();
+                Box::pin(async move {
+                    Ok(Reached { stream: sockets::call(&remote).await?, side: Side::Dialler, trusted: false })
+                })
+            }),
+        }
+    }
+
+    /// A stream to this machine's channels.
+    async fn reach(self: &Arc<Hub>) -> Result<Reached, Lost> {
+        let Some(dir) = &self.settings.data_dir else {
+            return Err(Lost::Io("this node has no data directory, and so no channels of its own".into()));
+        };
+        let stream: Box<dyn Duplex> =
+            match self.find(dir).await.map_err(|error| Lost::Io(error.to_string()))? {
+                Some(socket) => sockets::call_socket(&socket).await?,
+                None => {
+                    let (near, far) = tokio::io::duplex(MEMORY_STREAM);
+                    let served = self.serve(Box::new(far), Side::Listener, true);
+                    self.spawn(async move { drop(served.await) });
+                    Box::new(near)
+                }
+            };
+        Ok(Reached { stream, side: Side::Dialler, trusted: true })
+    }
+
+    /// Runs a task that ends with this node at the latest.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task)
+    }
+
+    pub(crate) async fn shut_down(&self, deadline: Duration) -> Result<(), Error> {
+        self.is_closed.store(true, Ordering::Release);
+        lock(&self.doors).drain(..).for_each(|door| door.abort());
+        let _turn = self.finding.lock().await;
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        let leave = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(deadline, leave).await.is_err() {
+            tasks.shutdown().await;
+        }
+        match self.node().store().cloned() {
+            Some(store) => blocking(move || store.close()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs what may wait for the disk where that is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new(ErrorKind::Closed, format!("the runtime did not do it: {error}")))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,121 @@
+//! A machine that is called by or calls another node, and its way there.
+//!
+//! Owns the stream there is, or the attempt to get one. When to try is the machine's decision.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use netchan_node::{Lost, Machine, ReceiverCore};
+use netchan_proto::{Instant, Side};
+
+use crate::hub::Hub;
+use crate::pump::{Alarm, Duplex, Pump};
+
+/// A stream that is up.
+pub(crate) struct Reached {
+    pub(crate) stream: Box<dyn Duplex>,
+    pub(crate) side: Side,
+    /// Whether the stream proves by itself who is across.
+    pub(crate) trusted: bool,
+}
+
+/// An attempt to get a stream.
+pub(crate) type Attempt = Pin<Box<dyn Future<Output = Result<Reached, Lost>> + Send>>;
+/// Makes attempts.
+pub(crate) type Way = Box<dyn FnMut() -> Attempt + Send>;
+
+enum Link {
+    Down,
+    Dialling(Attempt),
+    Up(Pump),
+}
+
+/// A machine and its link.
+pub(crate) struct Line<M> {
+    pub(crate) machine: M,
+    hub: Arc<Hub>,
+    way: Way,
+    link: Link,
+    alarm: Alarm,
+    /// The time of the last step: near enough for what happens between two.
+    pub(crate) now: Instant,
+}
+
+/// A machine that says when it wants to be connected.
+pub(crate) trait Dialling: Machine {
+    fn wants_dial(&self, now: Instant) -> bool;
+    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant);
+}
+
+impl Dialling for ReceiverCore {
+    fn wants_dial(&self, now: Instant) -> bool {
+        ReceiverCore::wants_dial(self, now)
+    }
+
+    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
+        ReceiverCore::connected(self, side, trusted, nonce, now);
+    }
+}
+
+impl<M: Dialling> Line<M> {
+    pub(crate) fn new(machine: M, hub: Arc<Hub>, way: Way) -> Line<M> {
+        Line { machine, alarm: Alarm::new(hub.clock), now: hub.clock.now(), hub, way, link: Link::Down }
+    }
+
+    /// Drives the machine until `found` finds something in it.
+    pub(crate) fn poll_until<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut found: impl FnMut(&mut M) -> Option<T>,
+    ) -> Poll<T> {
+        loop {
+            self.machine.work(self.now, cx.waker());
+            if let Some(found) = found(&mut self.machine) {
+                return Poll::Ready(found);
+            }
+            ready!(self.poll_step(cx));
+        }
+    }
+
+    /// One step of dialling, reading, writing, waiting. Ready: the machine may have something to do.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.hub.clock.now();
+        self.now = now;
+        match &mut self.link {
+            Link::Down if self.machine.wants_dial(now) => {
+                self.link = Link::Dialling((self.way)());
+                return Poll::Ready(());
+            }
+            Link::Down => {}
+            Link::Dialling(attempt) => match attempt.as_mut().poll(cx) {
+                Poll::Ready(Ok(Reached { stream, side, trusted })) => {
+                    self.machine.connected(side, trusted, self.hub.node().nonce(), now);
+                    self.link = Link::Up(Pump::new(stream, self.hub.clock));
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Err(lost)) => return self.lost(lost),
+                Poll::Pending => {}
+            },
+            Link::Up(_) if self.machine.connection().is_none() => return self.lost(Lost::Eof),
+            Link::Up(pump) => {
+                return match ready!(pump.poll_turn(&mut self.machine, cx)) {
+                    Ok(()) => Poll::Ready(()),
+                    Err(lost) => self.lost(lost),
+                };
+            }
+        }
+        if self.alarm.poll(self.machine.deadline(), cx).is_ready() {
+            self.machine.handle_timeout(now);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    fn lost(&mut self, lost: Lost) -> Poll<()> {
+        self.link = Link::Down;
+        self.machine.disconnected(lost, self.hub.clock.now());
+        Poll::Ready(())
+    }
+}
