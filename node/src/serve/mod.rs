@@ -1,19 +1,84 @@
-//! A connection that is served: peers read and publish this node's logs over it. (Skeleton.)
+//! A connection that is served: peers read and publish this node's channels over it.
+//!
+//! Owns the streams of one connection, whose turn it is, and how much of its memory each may use. It never blocks:
+//! what may, goes out as a [`Job`] and comes back as a letter. What frames mean is the connection's to know, and
+//! where bytes are is the store's.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `reading`, `sending` | a stream that reads: its place; its bytes |
+//! | `publishing` | a stream that publishes |
+//! | `requests` | questions that are answered once |
+//! | `desk` | jobs and their answers; `slots`: memory for what they read |
+//! | `refusal` | what a peer is told when something cannot be done |
 
+mod desk;
+mod publishing;
+mod reading;
+mod refusal;
+mod requests;
+mod sending;
+mod slots;
+
+use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
-use netchan_proto::conn::{Connection, ConnectionConfig};
+use netchan_proto::conn::{Connection, ConnectionConfig, Event};
 use netchan_proto::limits::SERVED_TIMEOUT;
-use netchan_proto::{Instant, Side};
+use netchan_proto::wire::{ErrorFrame, StreamId};
+use netchan_proto::{ErrorCode, Instant, Roles, Side};
 
+use self::desk::{Answer, Desk, Letter};
+use self::publishing::Publishing;
+use self::reading::Reading;
+use self::refusal::not_done;
+use self::slots::Slots;
 use crate::job::Job;
 use crate::machine::{Lost, Machine};
 use crate::node::Node;
+use crate::wake::Bell;
+
+/// Frames that one call of `work` takes in.
+const WORK_EVENTS: usize = 512;
+/// Rounds through the streams in one call of `work`. The output is full after a few.
+const WORK_ROUNDS: usize = 64;
 
 /// One served connection.
 #[derive(Debug)]
 pub struct Served {
+    shared: Shared,
+    readings: Vec<Reading>,
+    publishings: Vec<Publishing>,
+    /// Which reader goes first in the next round.
+    first: usize,
+    ended: Option<Lost>,
+}
+
+/// What the streams of one connection share.
+#[derive(Debug)]
+struct Shared {
+    node: Node,
     connection: Connection,
+    bell: Arc<Bell>,
+    desk: Desk,
+    slots: Slots,
+    /// The publisher that may be in the middle of a batch larger than its window.
+    large: Option<StreamId>,
+    /// Streams that read.
+    readers: usize,
+    now: Instant,
+}
+
+/// What came of a stream's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing to do before something comes.
+    Idle,
+    /// Something was done; there may be more.
+    Moved,
+    /// The stream is over.
+    Over,
 }
 
 impl Served {
@@ -30,30 +95,235 @@ impl Served {
             trusted,
             peer_timeout: SERVED_TIMEOUT,
         };
-        Served { connection: Connection::new(config, now) }
+        let bell = Arc::new(Bell::default());
+        let shared = Shared {
+            node: node.clone(),
+            connection: Connection::new(config, now),
+            desk: Desk::new(&bell),
+            bell,
+            slots: Slots::default(),
+            large: None,
+            readers: 0,
+            now,
+        };
+        Served { shared, readings: Vec::new(), publishings: Vec::new(), first: 0, ended: None }
     }
+
+    /// Tells the peer that this node will stop in `drain`. Streams are served until the driver closes.
+    pub fn go_away(&mut self, drain: Duration) {
+        self.shared.connection.go_away(drain);
+        self.shared.bell.ring();
+    }
+
+    /// Whether a stream is open, or a request unanswered: a node that stops may wait for that.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.readings.is_empty() || !self.publishings.is_empty() || self.shared.desk.is_busy()
+    }
+
+    /// Why it is over, once it is.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Lost> {
+        self.ended.as_ref()
+    }
+
+    fn take_letters(&mut self) {
+        while let Some(Letter { stream, answer }) = self.shared.desk.take_letter() {
+            if self.ended.is_none() {
+                self.on_answer(stream, answer);
+            }
+        }
+    }
+
+    fn on_answer(&mut self, stream: StreamId, answer: Answer) {
+        let shared = &mut self.shared;
+        let reading = reading(&mut self.readings, stream);
+        let publishing = publishing(&mut self.publishings, stream);
+        let step = match (answer, reading, publishing) {
+            (Answer::Found(found), Some(reading), _) => reading.on_found(found, shared),
+            (Answer::Run { from, slot, run }, Some(reading), _) => reading.on_run(from, slot, run, shared),
+            (Answer::Accepted(accepted), _, Some(publishing)) => publishing.on_accepted(accepted, shared),
+            (Answer::Noted(kept), _, Some(publishing)) => publishing.on_noted(kept, shared),
+            (Answer::NotDone, ..) => {
+                shared.connection.stream_error(stream, not_done());
+                Step::Over
+            }
+            (answer, ..) => return requests::answer(&mut shared.connection, stream, answer),
+        };
+        if step == Step::Over {
+            self.forget(stream);
+        }
+    }
+
+    fn take_events(&mut self) {
+        for _ in 0..WORK_EVENTS {
+            match self.shared.connection.poll_event(self.shared.now) {
+                Ok(Some(event)) => self.on_event(event),
+                Ok(None) => return,
+                Err(error) => return self.end(error.into()),
+            }
+        }
+        self.shared.bell.ring();
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let Some(event) = self.permit(event) else { return };
+        let shared = &mut self.shared;
+        let (readings, publishings) = (&mut self.readings, &mut self.publishings);
+        let (stream, step) = match event {
+            Event::OpenRequest(id, open) => return self.readings.push(Reading::new(id, open, shared)),
+            Event::SeekRequest(id, seek) => (id, reading(readings, id).map(|it| it.on_seek(seek, shared))),
+            Event::CloseRequest(id) => (id, reading(readings, id).map(|it| it.on_close(shared))),
+            Event::PublishRequest(id, open) => {
+                let others = self.publishings.len();
+                return self.publishings.push(Publishing::new(id, open, others, shared));
+            }
+            Event::PublishData(id, range) => (id, publishing(publishings, id).map(|it| it.on_range(range))),
+            Event::NoteRequest(id, note) => {
+                (id, publishing(publishings, id).map(|it| it.on_note(note, shared)))
+            }
+            Event::PublishCloseRequest(id) => (id, publishing(publishings, id).map(Publishing::on_close)),
+            Event::StatRequest(id, name) => return requests::stat(shared, id, name),
+            Event::ListRequest(id, list) => return requests::list(shared, id, list),
+            Event::SealRequest(id, name) => return requests::seal(shared, id, name),
+            Event::DeleteRequest(id, name) => return requests::delete(shared, id, name),
+            // Credit is looked at in every turn. The rest is for who opens streams, which this side never does.
+            _ => return,
+        };
+        if step == Some(Step::Over) {
+            self.forget(stream);
+        }
+    }
+
+    /// The event, unless it asks for what one of the two sides is not there for.
+    fn permit(&mut self, event: Event) -> Option<Event> {
+        let (stream, needed) = match &event {
+            Event::OpenRequest(id, _) => (*id, Roles::RECEIVES),
+            Event::PublishRequest(id, _) | Event::SealRequest(id, _) | Event::DeleteRequest(id, _) => {
+                (*id, Roles::PUBLISHES)
+            }
+            Event::StatRequest(id, _) | Event::ListRequest(id, _) => (*id, Roles::default()),
+            _ => return Some(event),
+        };
+        let connection = &mut self.shared.connection;
+        let text = if !self.shared.node.roles().has(Roles::SENDS) {
+            "this node has no channels of its own"
+        } else if !connection.peer().is_some_and(|peer| peer.roles.has(needed)) {
+            "the handshake did not name the role that this needs"
+        } else {
+            return Some(event);
+        };
+        connection.stream_error(stream, ErrorFrame::new(ErrorCode::DENIED, text));
+        None
+    }
+
+    fn serve_publishers(&mut self) {
+        let large = self.shared.large;
+        let shared = &mut self.shared;
+        self.publishings.retain_mut(|publishing| publishing.turn(shared) != Step::Over);
+        if large.is_some() && shared.large != large {
+            self.publishings.iter().for_each(Publishing::look_again);
+            shared.bell.ring();
+        }
+    }
+
+    /// Rounds through the readers, each a little at a time, until none can do anything or the output is full.
+    fn serve_readers(&mut self) {
+        for _ in 0..WORK_ROUNDS {
+            let count = self.readings.len();
+            self.shared.readers = count;
+            let mut moved = false;
+            let mut over = false;
+            for index in 0..count {
+                let reading = &mut self.readings[(self.first + index) % count];
+                let step = reading.turn(&mut self.shared);
+                moved |= step != Step::Idle;
+                if step == Step::Over {
+                    reading.mark_over();
+                    over = true;
+                }
+            }
+            if over {
+                let slots = &mut self.shared.slots;
+                self.readings.retain(|reading| {
+                    let stays = !reading.is_over();
+                    if !stays {
+                        slots.forget(reading.id());
+                    }
+                    stays
+                });
+            }
+            if !moved {
+                return;
+            }
+            self.first = self.first.wrapping_add(1);
+        }
+        self.shared.bell.ring();
+    }
+
+    fn forget(&mut self, stream: StreamId) {
+        self.readings.retain(|reading| reading.id() != stream);
+        self.publishings.retain(|publishing| publishing.id() != stream);
+        self.shared.slots.forget(stream);
+        if self.shared.large == Some(stream) {
+            self.shared.large = None;
+            self.publishings.iter().for_each(Publishing::look_again);
+        }
+    }
+
+    fn end(&mut self, why: Lost) {
+        self.readings.clear();
+        self.publishings.clear();
+        self.ended.get_or_insert(why);
+    }
+}
+
+fn reading(readings: &mut [Reading], id: StreamId) -> Option<&mut Reading> {
+    readings.iter_mut().find(|reading| reading.id() == id)
+}
+
+fn publishing(publishings: &mut [Publishing], id: StreamId) -> Option<&mut Publishing> {
+    publishings.iter_mut().find(|publishing| publishing.id() == id)
 }
 
 impl Machine for Served {
     fn connection(&mut self) -> Option<&mut Connection> {
-        Some(&mut self.connection)
+        Some(&mut self.shared.connection)
     }
 
-    fn work(&mut self, _now: Instant, _waker: &Waker) {}
+    fn work(&mut self, now: Instant, waker: &Waker) {
+        self.shared.now = now;
+        self.shared.bell.hang(waker);
+        self.take_letters();
+        if self.ended.is_none() {
+            self.take_events();
+            self.serve_publishers();
+            self.serve_readers();
+        }
+    }
 
     fn take_job(&mut self) -> Option<Job> {
-        None
+        self.shared.desk.take_job()
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.connection.deadline().map(|(at, _)| at)
+        let connection = self.shared.connection.deadline().map(|(at, _)| at);
+        self.publishings.iter().filter_map(Publishing::deadline).chain(connection).min()
     }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    /// Only the connection's deadline needs this call; a publisher's is met by the next `work`.
+    fn handle_timeout(&mut self, now: Instant) {
+        if let Err(error) = self.shared.connection.handle_timeout(now) {
+            self.end(error.into());
+        }
+        self.shared.bell.ring();
+    }
 
-    fn disconnected(&mut self, _why: Lost, _now: Instant) {}
+    fn disconnected(&mut self, why: Lost, _now: Instant) {
+        self.end(why);
+    }
 
     fn is_over(&self) -> bool {
-        self.connection.is_over()
+        self.ended.is_some()
     }
 }

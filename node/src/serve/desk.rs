@@ -1,0 +1,147 @@
+//! Blocking work of one served connection: what is asked of the disk, and the answers as they come back.
+//!
+//! Owns the bound on how much of it is under way at once, and the promise that every question is answered: a job
+//! that is dropped or panics answers [`Answer::NotDone`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use netchan_proto::Offset;
+use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, StreamId};
+use netchan_store::{LogError, Run};
+
+use super::publishing::Accepted;
+use super::reading::Found;
+use super::slots::Slot;
+use crate::job::Job;
+use crate::wake::{Bell, Mailbox};
+
+/// Jobs of one connection that run at the same time; the others wait here.
+const MAX_JOBS: usize = 4;
+
+/// What a job found out.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Where a reader begins; `None`: the channel does not exist.
+    Found(Result<Option<Found>, ErrorFrame>),
+    /// Batches from the disk, for who asked for those at `from`.
+    Run { from: Offset, slot: Slot, run: Result<Run, LogError> },
+    /// A publisher may begin.
+    Accepted(Result<Accepted, ErrorFrame>),
+    /// A producer's note is kept.
+    Noted(Result<(), ErrorFrame>),
+    /// What a request asked for.
+    Stat(Result<LogInfo, ErrorFrame>),
+    /// What a request asked for.
+    List(Result<ListReply, ErrorFrame>),
+    /// What a request asked for.
+    Done(Result<Done, ErrorFrame>),
+    /// The job was dropped, or it panicked.
+    NotDone,
+}
+
+/// An answer, and the stream it is for.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) stream: StreamId,
+    pub(super) answer: Answer,
+}
+
+/// The questions and answers of one connection.
+#[derive(Debug)]
+pub(super) struct Desk {
+    mailbox: Arc<Mailbox<Letter>>,
+    jobs: VecDeque<Job>,
+    running: usize,
+}
+
+impl Desk {
+    pub(super) fn new(bell: &Arc<Bell>) -> Desk {
+        Desk { mailbox: Arc::new(Mailbox::new(bell)), jobs: VecDeque::new(), running: 0 }
+    }
+
+    /// Asks for `work` to be done for `stream`. The streams bound how much they ask for.
+    pub(super) fn ask(&mut self, stream: StreamId, work: impl FnOnce() -> Answer + Send + 'static) {
+        let mailbox = Arc::clone(&self.mailbox);
+        let reply = Reply { mailbox, stream, answer: Answer::NotDone };
+        self.jobs.push_back(Job::new(move || reply.give(work())));
+    }
+
+    /// The next job to run.
+    pub(super) fn take_job(&mut self) -> Option<Job> {
+        if self.running >= MAX_JOBS {
+            return None;
+        }
+        self.jobs.pop_front().inspect(|_| self.running += 1)
+    }
+
+    /// Whether a question is unanswered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.running > 0 || !self.jobs.is_empty()
+    }
+
+    /// The next answer.
+    pub(super) fn take_letter(&mut self) -> Option<Letter> {
+        self.mailbox.take().inspect(|_| self.running = self.running.saturating_sub(1))
+    }
+}
+
+/// Posts its answer when it is dropped, however that comes about.
+struct Reply {
+    mailbox: Arc<Mailbox<Letter>>,
+    stream: StreamId,
+    answer: Answer,
+}
+
+impl Reply {
+    fn give(mut self, answer: Answer) {
+        self.answer = answer;
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let answer = std::mem::replace(&mut self.answer, Answer::NotDone);
+        self.mailbox.post(Letter { stream: self.stream, answer });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desk() -> Desk {
+        Desk::new(&Arc::new(Bell::default()))
+    }
+
+    #[test]
+    fn every_question_is_answered_even_if_the_job_is_dropped_or_panics() {
+        let mut desk = desk();
+        desk.ask(StreamId(1), || Answer::Noted(Ok(())));
+        desk.ask(StreamId(3), || panic!("a test's panic"));
+        desk.ask(StreamId(5), || Answer::Noted(Ok(())));
+        desk.take_job().unwrap().run();
+        let panicking = desk.take_job().unwrap();
+        std::thread::spawn(|| panicking.run()).join().unwrap_err();
+        drop(desk.take_job().unwrap());
+        let letters: Vec<_> = std::iter::from_fn(|| desk.take_letter()).collect();
+        assert_eq!(letters.iter().map(|letter| letter.stream.0).collect::<Vec<_>>(), [1, 3, 5]);
+        assert!(matches!(letters[0].answer, Answer::Noted(Ok(()))));
+        assert!(matches!(letters[1].answer, Answer::NotDone));
+        assert!(matches!(letters[2].answer, Answer::NotDone));
+    }
+
+    #[test]
+    fn only_so_many_jobs_run_at_once() {
+        let mut desk = desk();
+        for stream in 0..20 {
+            desk.ask(StreamId(stream), || Answer::Noted(Ok(())));
+        }
+        let mut running: Vec<_> = std::iter::from_fn(|| desk.take_job()).collect();
+        assert_eq!(running.len(), MAX_JOBS);
+        running.pop().unwrap().run();
+        assert!(desk.take_job().is_none());
+        assert!(desk.take_letter().is_some());
+        assert!(desk.take_job().is_some());
+    }
+}

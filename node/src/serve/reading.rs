@@ -1,0 +1,263 @@
+//! One stream that reads a log of this node, from OPEN to END.
+//!
+//! Owns where the stream is: looking for its place, waiting for its channel, sending. Bytes come from the log's tail
+//! in memory, or from the disk a run at a time; they go out as they are stored, never copied here. Neighbours:
+//! [`super::sending`] moves the bytes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Open, Opened, Seek, Seeked, StreamId, Truncated};
+use netchan_proto::{ChannelName, Epoch, ErrorCode, Offset, Start, Timestamp};
+use netchan_store::{Log, LogError, Run};
+
+use super::desk::Answer;
+use super::refusal::refuse;
+use super::sending::Sending;
+use super::slots::Slot;
+use super::{Shared, Step};
+use crate::wake::Flag;
+
+/// SEEKs that may wait for their turn.
+const MAX_SEEKS: usize = 64;
+
+/// Where reading begins.
+#[derive(Debug)]
+pub(super) struct Found {
+    log: Log,
+    opened: Opened,
+    truncated: Option<Truncated>,
+    gap: Option<Gap>,
+    next: Offset,
+}
+
+/// Finds a start in a log. Blocks.
+fn find(log: Log, start: &Start, clock: Timestamp) -> Result<Found, LogError> {
+    let resolved = log.resolve(start)?;
+    // What is asked for, before truncation and gaps move it: the receiver hears of those one by one.
+    let (asked, epoch) = match start {
+        Start::Resume(position) => (position.offset, position.epoch),
+        _ => {
+            let asked = resolved.gap_from.unwrap_or(resolved.start);
+            (asked, epoch_before(&log, asked))
+        }
+    };
+    let opened = Opened {
+        log: log.id(),
+        epoch,
+        durability: log.durability(),
+        sealed: log.is_sealed(),
+        first: log.first(),
+        next: log.visible(),
+        start: asked,
+        clock,
+    };
+    let truncated =
+        resolved.truncated.map(|cut| Truncated { epoch: cut.epoch, log_epoch: log.epoch(), end: cut.end });
+    let from = truncated.map_or(asked, |cut| cut.end);
+    let gap = (from < resolved.start).then_some(Gap { from, to: resolved.start, why: GapReason::Retention });
+    Ok(Found { log, opened, truncated, gap, next: resolved.start })
+}
+
+/// The epoch of the record right before `offset`: what a position there carries.
+fn epoch_before(log: &Log, offset: Offset) -> Epoch {
+    if offset == Offset::ZERO {
+        return Epoch(0);
+    }
+    let mut epoch = log.epoch();
+    while epoch.0 > 1 && log.epoch_end(Epoch(epoch.0 - 1)).is_some_and(|end| end >= offset) {
+        epoch = Epoch(epoch.0 - 1);
+    }
+    epoch
+}
+
+#[derive(Debug)]
+enum State {
+    /// A job finds the place.
+    Finding,
+    /// The channel does not exist yet.
+    Absent,
+    /// Batches go out.
+    Sending(Sending),
+    /// END or ERROR was sent.
+    Over,
+}
+
+/// A stream that reads.
+#[derive(Debug)]
+pub(super) struct Reading {
+    id: StreamId,
+    name: ChannelName,
+    start: Start,
+    wait: bool,
+    told_waiting: bool,
+    /// Once it was found.
+    log: Option<Log>,
+    /// The first of them is being answered.
+    seeks: VecDeque<Seek>,
+    state: State,
+    flag: Arc<Flag>,
+    waker: Waker,
+}
+
+impl Reading {
+    pub(super) fn new(id: StreamId, open: Open, shared: &mut Shared) -> Reading {
+        let flag = Flag::new(&shared.bell);
+        let reading = Reading {
+            id,
+            name: open.name,
+            start: open.start,
+            wait: open.wait,
+            told_waiting: false,
+            log: None,
+            seeks: VecDeque::new(),
+            state: State::Finding,
+            waker: Waker::from(Arc::clone(&flag)),
+            flag,
+        };
+        reading.look_for_it(shared);
+        reading
+    }
+
+    pub(super) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    fn look_for_it(&self, shared: &mut Shared) {
+        let (node, name, start) = (shared.node.clone(), self.name.clone(), self.start);
+        shared.desk.ask(self.id, move || {
+            let Some(store) = node.store() else { return Answer::Found(Ok(None)) };
+            Answer::Found(match store.open_existing(&name) {
+                Ok(Some(log)) => find(log, &start, node.clock()).map(Some).map_err(refuse),
+                Ok(None) => Ok(None),
+                Err(error) => Err(refuse(error)),
+            })
+        });
+    }
+
+    /// SEEK came.
+    pub(super) fn on_seek(&mut self, seek: Seek, shared: &mut Shared) -> Step {
+        if self.seeks.len() == MAX_SEEKS {
+            let error = ErrorFrame::new(ErrorCode::CALM, "too many SEEKs at once");
+            return self.fail(error, shared);
+        }
+        self.seeks.push_back(seek);
+        if self.seeks.len() == 1 {
+            shared.slots.forget(self.id);
+            self.state = State::Finding;
+            self.next_seek(shared);
+        }
+        Step::Moved
+    }
+
+    /// Looks for the place of the first SEEK.
+    fn next_seek(&self, shared: &mut Shared) {
+        if let (Some(seek), Some(log)) = (self.seeks.front(), &self.log) {
+            let (log, start, node) = (log.clone(), seek.start, shared.node.clone());
+            shared.desk.ask(self.id, move || {
+                Answer::Found(find(log, &start, node.clock()).map(Some).map_err(refuse))
+            });
+        }
+    }
+
+    /// The place was found, or not.
+    pub(super) fn on_found(&mut self, found: Result<Option<Found>, ErrorFrame>, shared: &mut Shared) -> Step {
+        if !matches!(self.state, State::Finding) {
+            return Step::Idle;
+        }
+        let found = match found {
+            Ok(Some(found)) => found,
+            Ok(None) if self.wait => return self.begin_waiting(shared),
+            Ok(None) => {
+                let text = format!("there is no channel {}", self.name);
+                return self.fail(ErrorFrame::new(ErrorCode::NO_CHANNEL, text), shared);
+            }
+            Err(error) => return self.fail(error, shared),
+        };
+        match self.seeks.pop_front() {
+            Some(seek) => {
+                shared.connection.seeked(self.id, &Seeked { seek_id: seek.seek_id, opened: found.opened });
+            }
+            None => shared.connection.opened(self.id, &found.opened),
+        }
+        self.log = Some(found.log.clone());
+        if !self.seeks.is_empty() {
+            self.next_seek(shared);
+            return Step::Moved;
+        }
+        if let Some(truncated) = &found.truncated {
+            shared.connection.truncated(self.id, truncated);
+        }
+        if let Some(gap) = &found.gap {
+            shared.connection.gap(self.id, gap);
+        }
+        self.state = State::Sending(Sending::new(found.log, found.next));
+        Step::Moved
+    }
+
+    fn begin_waiting(&mut self, shared: &mut Shared) -> Step {
+        if !std::mem::replace(&mut self.told_waiting, true) {
+            shared.connection.waiting(self.id);
+        }
+        self.state = State::Absent;
+        self.flag.raise();
+        Step::Moved
+    }
+
+    /// A run came from the disk.
+    pub(super) fn on_run(
+        &mut self,
+        from: Offset,
+        slot: Slot,
+        run: Result<Run, LogError>,
+        shared: &mut Shared,
+    ) -> Step {
+        let State::Sending(sending) = &mut self.state else { return Step::Idle };
+        match sending.on_run(from, slot, run, self.id, shared) {
+            Ok(()) => Step::Moved,
+            Err(error) => self.fail(error, shared),
+        }
+    }
+
+    /// It is over, and waits to be forgotten.
+    pub(super) fn mark_over(&mut self) {
+        self.state = State::Over;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// CLOSE came.
+    pub(super) fn on_close(&mut self, shared: &mut Shared) -> Step {
+        shared.connection.end(self.id, End::Closed);
+        Step::Over
+    }
+
+    /// Does what can be done now, a little of it.
+    pub(super) fn turn(&mut self, shared: &mut Shared) -> Step {
+        let mut context = Context::from_waker(&self.waker);
+        match &mut self.state {
+            State::Finding | State::Over => Step::Idle,
+            State::Absent => {
+                let Some(store) = shared.node.store() else { return Step::Idle };
+                if !self.flag.lower() || store.poll_created(&self.name, &mut context) == Poll::Pending {
+                    return Step::Idle;
+                }
+                self.state = State::Finding;
+                self.look_for_it(shared);
+                Step::Moved
+            }
+            State::Sending(sending) => match sending.turn(self.id, &self.flag, &mut context, shared) {
+                Ok(step) => step,
+                Err(error) => self.fail(error, shared),
+            },
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: ErrorFrame, shared: &mut Shared) -> Step {
+        shared.connection.stream_error(self.id, error);
+        Step::Over
+    }
+}

@@ -1,0 +1,40 @@
+//! What a peer is told when something cannot be done.
+
+use netchan_proto::ErrorCode;
+use netchan_proto::wire::ErrorFrame;
+
+use crate::error::{Error, ErrorKind};
+
+/// The ERROR frame for `error`.
+pub(super) fn refuse(error: impl Into<Error>) -> ErrorFrame {
+    let error = error.into();
+    let frame = ErrorFrame::new(code_of(error.kind()), error.to_string());
+    // A log that has failed is opened anew by who asks for it next.
+    let retryable = frame.retryable || error.is_retryable() || error.kind() == ErrorKind::Poisoned;
+    ErrorFrame { retryable, ..frame }
+}
+
+/// The node will not get to it.
+pub(super) fn not_done() -> ErrorFrame {
+    ErrorFrame::new(ErrorCode::GOING_AWAY, "it was not done: the node is stopping; try again")
+}
+
+fn code_of(kind: ErrorKind) -> ErrorCode {
+    match kind {
+        ErrorKind::Sealed => ErrorCode::SEALED,
+        ErrorKind::Deleted => ErrorCode::DELETED,
+        ErrorKind::NoChannel => ErrorCode::NO_CHANNEL,
+        ErrorKind::Auth => ErrorCode::AUTH_FAILED,
+        ErrorKind::Denied | ErrorKind::Config => ErrorCode::DENIED,
+        ErrorKind::Version => ErrorCode::VERSION,
+        ErrorKind::OtherLog => ErrorCode::OTHER_LOG,
+        ErrorKind::BeyondEnd => ErrorCode::OFFSET_BEYOND_END,
+        ErrorKind::Damaged => ErrorCode::DAMAGED,
+        ErrorKind::DiskFull => ErrorCode::DISK_FULL,
+        ErrorKind::Poisoned => ErrorCode::POISONED,
+        ErrorKind::TooLarge | ErrorKind::Protocol => ErrorCode::MALFORMED,
+        ErrorKind::Closed => ErrorCode::GOING_AWAY,
+        ErrorKind::Io => ErrorCode::IO,
+        _ => ErrorCode::INTERNAL,
+    }
+}

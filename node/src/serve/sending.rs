@@ -1,0 +1,349 @@
+//! The bytes of one stream on their way from the log to the connection.
+//!
+//! Owns the place in the log to the byte, so that a run can be given up half sent and be taken up again. At the tail
+//! it takes one batch at a time from the log's memory and holds none; before the tail it sends runs of up to 1 MiB
+//! from the disk and has the next one read meanwhile. Ranges end where batches end as far as credit lets them: a
+//! batch that lies in one frame is not copied by who receives it.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use netchan_proto::batch::HEADER_LEN;
+use netchan_proto::conn::Connection;
+use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES};
+use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Progress, StreamId};
+use netchan_proto::{ErrorCode, Instant, Offset};
+use netchan_store::{Log, LogError, Mark, Run, TailRead};
+
+use super::desk::Answer;
+use super::refusal::refuse;
+use super::slots::{RUN_BYTES, Slot};
+use super::{Shared, Step};
+use crate::wake::Flag;
+
+/// Bytes that a stream sends before the next one has its turn.
+const TURN_BYTES: usize = MAX_DATA;
+/// Looks at the log that a stream takes in one turn.
+const TURN_LOOKS: usize = 1024;
+/// The least time between two PROGRESS frames of a stream.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A run from the disk that is being sent.
+#[derive(Debug)]
+struct Held {
+    _slot: Slot,
+    /// What is left of it.
+    bytes: Bytes,
+    /// Bytes of it that are gone.
+    sent: usize,
+    /// Bytes left of the batch that is partly gone; 0 between batches.
+    left: usize,
+    /// Where to go on after it.
+    next: Offset,
+}
+
+/// Where a stream is in its log.
+#[derive(Debug)]
+pub(super) struct Sending {
+    log: Log,
+    /// What is sent next is in the run of batches that begins with the one that holds this offset ...
+    next: Offset,
+    /// ... after so many bytes of that run.
+    skip: usize,
+    held: Option<Held>,
+    /// The run after the one that is held.
+    ahead: Option<(Slot, Run)>,
+    /// A job reads the run from there.
+    fetching: Option<Offset>,
+    /// All is sent; the flag goes up when there is more.
+    at_tail: bool,
+    progress_told: Option<Instant>,
+}
+
+/// How much may be sent now.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    bytes: usize,
+    /// Less than that is because of credit: waiting for the socket changes nothing.
+    by_credit: bool,
+    /// Waiting for more of it is no loss: nobody else fills the output meanwhile, or the turn is over anyway.
+    may_wait: bool,
+}
+
+impl Room {
+    fn of(shared: &mut Shared, id: StreamId, budget: usize) -> Room {
+        let room = shared.connection.room(id);
+        let space = MAX_OUTBOUND_BYTES.saturating_sub(shared.connection.outbound().remaining());
+        Room {
+            bytes: room.min(budget),
+            by_credit: room < space && room < budget,
+            may_wait: shared.readers == 1 || budget <= room,
+        }
+    }
+
+    /// How much to send of a batch of which `left` bytes are to be sent.
+    fn cut(self, left: usize) -> usize {
+        match left {
+            left if left <= self.bytes => left,
+            // It goes whole once the socket has taken some, or in the next turn.
+            left if left <= MAX_DATA && !self.by_credit && self.may_wait => 0,
+            _ => self.bytes,
+        }
+    }
+}
+
+impl Sending {
+    pub(super) fn new(log: Log, next: Offset) -> Sending {
+        Sending {
+            log,
+            next,
+            skip: 0,
+            held: None,
+            ahead: None,
+            fetching: None,
+            at_tail: false,
+            progress_told: None,
+        }
+    }
+
+    /// Sends some. An error ends the stream.
+    pub(super) fn turn(
+        &mut self,
+        id: StreamId,
+        flag: &Flag,
+        context: &mut Context<'_>,
+        shared: &mut Shared,
+    ) -> Result<Step, ErrorFrame> {
+        if self.at_tail && !flag.lower() {
+            return Ok(Step::Idle);
+        }
+        self.at_tail = false;
+        let mut budget = TURN_BYTES;
+        let mut step = Step::Idle;
+        for _ in 0..TURN_LOOKS {
+            let room = Room::of(shared, id, budget);
+            if let Some(held) = &mut self.held {
+                let sent = held.send(id, room, &mut shared.connection);
+                if sent == 0 {
+                    if room.by_credit && shared.slots.is_wanted() {
+                        self.give_up_run();
+                        return Ok(Step::Moved);
+                    }
+                    return Ok(step);
+                }
+                budget = budget.saturating_sub(sent);
+                step = Step::Moved;
+                self.turn_the_page(id, shared);
+                continue;
+            }
+            if self.fetching.is_some_and(|from| from == self.next) {
+                return Ok(step);
+            }
+            match self.log.read_tail(self.next) {
+                TailRead::Batch(bytes, header) => {
+                    let Some(left) = bytes.len().checked_sub(self.skip).filter(|left| *left > 0) else {
+                        self.skip -= bytes.len();
+                        self.next = header.next_offset();
+                        continue;
+                    };
+                    let sent = room.cut(left);
+                    if sent == 0 {
+                        return Ok(step);
+                    }
+                    shared.connection.data(id, bytes.slice(self.skip..self.skip + sent));
+                    budget = budget.saturating_sub(sent);
+                    step = Step::Moved;
+                    self.skip += sent;
+                    if sent == left {
+                        (self.next, self.skip) = (header.next_offset(), 0);
+                    }
+                }
+                TailRead::End => match self.log.poll_reached(Mark::Visible, self.next.plus(1), context) {
+                    Poll::Pending => {
+                        self.at_tail = true;
+                        self.tell_progress(id, shared);
+                        return Ok(step);
+                    }
+                    Poll::Ready(Ok(()) | Err(LogError::Sealed { .. })) => {}
+                    Poll::Ready(Err(error)) => return Err(refuse(error)),
+                },
+                TailRead::Sealed(final_offset) => {
+                    shared.connection.end(id, End::Sealed { final_offset });
+                    return Ok(Step::Over);
+                }
+                TailRead::Gap { to } => {
+                    self.pass_over(to, GapReason::Retention, id, shared)?;
+                    step = Step::Moved;
+                }
+                TailRead::Cold => {
+                    let waited = shared.slots.awaits(id);
+                    let Some(slot) = shared.slots.take(id) else {
+                        // Who stands in line anew makes others look whether they can spare theirs.
+                        return Ok(if waited { step } else { Step::Moved });
+                    };
+                    self.fetch(self.next, slot, id, shared);
+                    return Ok(Step::Moved);
+                }
+                _ => {
+                    let text = format!("offset {} is beyond the channel's end", self.next);
+                    let at = Some(self.log.visible());
+                    return Err(ErrorFrame { at, ..ErrorFrame::new(ErrorCode::OFFSET_BEYOND_END, text) });
+                }
+            }
+        }
+        Ok(Step::Moved)
+    }
+
+    /// A run came from the disk.
+    pub(super) fn on_run(
+        &mut self,
+        from: Offset,
+        slot: Slot,
+        run: Result<Run, LogError>,
+        id: StreamId,
+        shared: &mut Shared,
+    ) -> Result<(), ErrorFrame> {
+        if self.fetching != Some(from) {
+            return Ok(());
+        }
+        self.fetching = None;
+        if let Some(held) = &self.held {
+            // It was read ahead. Its error, if any, is met again when it is needed.
+            if held.next == from
+                && let Ok(run) = run
+            {
+                self.ahead = Some((slot, run));
+            }
+            return Ok(());
+        }
+        if from != self.next {
+            return Ok(());
+        }
+        match run {
+            Ok(run) => {
+                self.hold(slot, run, id, shared);
+                Ok(())
+            }
+            Err(LogError::Trimmed { to, .. }) => self.pass_over(to, GapReason::Retention, id, shared),
+            Err(LogError::Damaged { to, .. }) => self.pass_over(to, GapReason::Damaged, id, shared),
+            Err(error) => Err(refuse(error)),
+        }
+    }
+
+    /// Reads a run from the disk.
+    fn fetch(&mut self, from: Offset, slot: Slot, id: StreamId, shared: &mut Shared) {
+        self.fetching = Some(from);
+        let log = self.log.clone();
+        shared.desk.ask(id, move || Answer::Run { from, slot, run: log.read(from, RUN_BYTES) });
+    }
+
+    /// Begins to send a run, after what was sent of it before, and has the one after it read meanwhile.
+    fn hold(&mut self, slot: Slot, run: Run, id: StreamId, shared: &mut Shared) {
+        let mut held = Held { _slot: slot, bytes: run.bytes, sent: 0, left: 0, next: run.next };
+        held.pass(self.skip.min(held.bytes.len()));
+        if held.bytes.is_empty() {
+            self.skip -= held.sent;
+            self.next = held.next;
+            return;
+        }
+        let next = held.next;
+        self.held = Some(held);
+        if self.ahead.is_none()
+            && self.fetching.is_none()
+            && matches!(self.log.read_tail(next), TailRead::Cold)
+            && let Some(slot) = shared.slots.spare()
+        {
+            self.fetch(next, slot, id, shared);
+        }
+    }
+
+    /// Once all of a run is sent: goes on with the one that was read ahead.
+    fn turn_the_page(&mut self, id: StreamId, shared: &mut Shared) {
+        if self.held.as_ref().is_none_or(|held| !held.bytes.is_empty()) {
+            return;
+        }
+        if let Some(held) = self.held.take() {
+            (self.next, self.skip) = (held.next, 0);
+        }
+        if let Some((slot, run)) = self.ahead.take() {
+            self.hold(slot, run, id, shared);
+        }
+    }
+
+    /// Lets others have the memory. What was sent of the run is remembered, and not sent again.
+    fn give_up_run(&mut self) {
+        self.skip = self.held.take().map_or(self.skip, |held| held.sent);
+        self.ahead = None;
+        self.fetching = None;
+    }
+
+    /// Goes on at `to`, and says that what is before it will not come.
+    fn pass_over(
+        &mut self,
+        to: Offset,
+        why: GapReason,
+        id: StreamId,
+        shared: &mut Shared,
+    ) -> Result<(), ErrorFrame> {
+        if self.skip > 0 || to <= self.next {
+            let text =
+                format!("what follows offset {} was lost while it was being sent; open again", self.next);
+            return Err(ErrorFrame { at: Some(self.next), ..ErrorFrame::new(ErrorCode::INTERNAL, text) });
+        }
+        shared.connection.gap(id, &Gap { from: self.next, to, why });
+        self.next = to;
+        Ok(())
+    }
+
+    fn tell_progress(&mut self, id: StreamId, shared: &mut Shared) {
+        if self.progress_told.is_some_and(|told| shared.now.since(told) < PROGRESS_INTERVAL) {
+            return;
+        }
+        self.progress_told = Some(shared.now);
+        let progress = Progress { scanned: self.next, next: self.log.visible(), clock: shared.node.clock() };
+        shared.connection.progress(id, &progress);
+    }
+}
+
+impl Held {
+    /// Sends whole batches as far as there is room, or a part of one that is too large to come whole. Returns the
+    /// number of bytes.
+    fn send(&mut self, id: StreamId, room: Room, connection: &mut Connection) -> usize {
+        let first = if self.left > 0 { self.left } else { stored_len(&self.bytes) };
+        let mut count = room.cut(first);
+        if count == first {
+            while count < self.bytes.len() {
+                let more = stored_len(&self.bytes[count..]);
+                if count + more > room.bytes.min(MAX_DATA) {
+                    break;
+                }
+                count += more;
+            }
+        }
+        if count > 0 {
+            let range = self.bytes.slice(..count);
+            self.pass(count);
+            connection.data(id, range);
+        }
+        count
+    }
+
+    /// Goes `count` bytes on, which are there.
+    fn pass(&mut self, mut count: usize) {
+        self.sent += count;
+        while count > 0 {
+            let batch = if self.left > 0 { self.left } else { stored_len(&self.bytes) };
+            let part = batch.min(count);
+            self.bytes.advance(part);
+            self.left = batch - part;
+            count -= part;
+        }
+    }
+}
+
+/// Bytes of the batch that begins here: at least one, and no more than are there. The store has checked its header.
+fn stored_len(bytes: &[u8]) -> usize {
+    let body = bytes.get(8..12).and_then(|len| <[u8; 4]>::try_from(len).ok()).map_or(0, u32::from_le_bytes);
+    (HEADER_LEN + (body as usize).next_multiple_of(8)).min(bytes.len())
+}
