@@ -82,7 +82,8 @@ fn code(error: &Option<ConnectionError>) -> Option<ErrorCode> {
 
 // ---- handshake ----
 
-/// NC-HSK-001, NC-HSK-002: preface, HELLO, WELCOME, whoever has which role.
+/// Preface, HELLO, WELCOME, whoever has which role.
+/// NC-HSK-001, NC-HSK-003, NC-HSK-004, NC-HSK-024
 #[test]
 fn both_sides_come_to_know_each_other_however_the_bytes_are_cut() {
     for cut in [1, 2, 7, 64, usize::MAX] {
@@ -110,6 +111,7 @@ fn who_holds_the_token_gets_in_and_learns_that_the_listener_holds_it_too() {
     );
 }
 
+/// NC-HSK-020
 #[test]
 fn a_wrong_token_is_refused_and_tells_nothing() {
     let mut pair = Pair::new(config(Side::Dialler, Some("guess")), config(Side::Listener, Some("s3cret")));
@@ -119,6 +121,7 @@ fn a_wrong_token_is_refused_and_tells_nothing() {
     assert!(seen.dialler.is_empty() && seen.listener.is_empty());
 }
 
+/// NC-HSK-023
 #[test]
 fn a_listener_that_does_not_ask_for_the_token_is_not_believed_either() {
     let mut pair = Pair::new(config(Side::Dialler, Some("s3cret")), config(Side::Listener, None));
@@ -128,6 +131,7 @@ fn a_listener_that_does_not_ask_for_the_token_is_not_believed_either() {
     assert!(Pair::new(trusting, config(Side::Listener, None)).run().dialler_error.is_none());
 }
 
+/// NC-HSK-017
 #[test]
 fn without_a_token_the_dialler_gives_up_by_itself() {
     let mut pair = Pair::new(config(Side::Dialler, None), config(Side::Listener, Some("s3cret")));
@@ -136,6 +140,7 @@ fn without_a_token_the_dialler_gives_up_by_itself() {
     assert!(seen.listener.is_empty());
 }
 
+/// NC-HSK-021
 #[test]
 fn a_listener_that_does_not_hold_the_token_is_not_believed() {
     // The impostor answers WELCOME with auth asked, and then plays the dialler's own proof back.
@@ -150,6 +155,7 @@ fn a_listener_that_does_not_hold_the_token_is_not_believed() {
     assert_eq!(error.code(), Some(ErrorCode::AUTH_FAILED));
 }
 
+/// NC-HSK-014
 #[test]
 fn nothing_of_the_node_stands_in_a_welcome_that_asks_for_a_token() {
     let mut listener = Connection::new(config(Side::Listener, Some("s3cret")), Instant(0));
@@ -167,6 +173,7 @@ fn a_trusted_transport_needs_no_token() {
     assert!(matches!(seen.dialler[..], [Event::Ready(_)]));
 }
 
+/// NC-HSK-002
 #[test]
 fn other_protocols_are_told_what_this_is() {
     let others: [(&[u8], &str); 3] = [
@@ -182,6 +189,7 @@ fn other_protocols_are_told_what_this_is() {
     }
 }
 
+/// NC-HSK-015
 #[test]
 fn a_peer_of_no_common_version_is_told_which_there_are() {
     let mut listener = connection(Side::Listener);
@@ -196,6 +204,7 @@ fn a_peer_of_no_common_version_is_told_which_there_are() {
     );
 }
 
+/// NC-FRM-006, NC-LIM-005
 #[test]
 fn a_large_frame_before_the_handshake_is_refused_by_its_header() {
     let mut listener = connection(Side::Listener);
@@ -205,6 +214,7 @@ fn a_large_frame_before_the_handshake_is_refused_by_its_header() {
     assert_eq!(error.code(), Some(ErrorCode::FRAME_TOO_LARGE));
 }
 
+/// NC-HSK-005
 #[test]
 fn a_handshake_that_takes_too_long_is_given_up() {
     let mut listener = connection(Side::Listener);
@@ -427,7 +437,8 @@ fn states() -> Vec<State> {
     ]
 }
 
-/// NC-FRM: the table, cell by cell.
+/// The table, cell by cell.
+/// NC-FRM-009, NC-FRM-010, NC-FRM-011, NC-FRM-019, NC-FRM-021, NC-STR-029
 #[test]
 fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
     let mut cells = 0;
@@ -465,6 +476,7 @@ fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
     assert_eq!(cells, 16 * 26, "states x frames looked at");
 }
 
+/// NC-FRM-019, NC-FRM-024, NC-HSK-006
 #[test]
 fn the_connections_own_frames_are_taken_only_in_their_state() {
     for message in every_frame() {
@@ -481,6 +493,7 @@ fn the_connections_own_frames_are_taken_only_in_their_state() {
     }
 }
 
+/// NC-EXT-001, NC-FRM-013
 #[test]
 fn unknown_frames_are_ignored_if_their_top_bit_is_set_and_fatal_if_not() {
     let mut listener = Pair::ready().listener;
@@ -497,6 +510,7 @@ fn unknown_frames_are_ignored_if_their_top_bit_is_set_and_fatal_if_not() {
 
 // ---- flow ----
 
+/// NC-FLW-001, NC-FLW-003, NC-FLW-004, NC-FLW-010
 #[test]
 fn data_flows_only_as_far_as_credit_and_the_output_allow() {
     let mut pair = Pair::ready();
@@ -518,6 +532,7 @@ fn data_flows_only_as_far_as_credit_and_the_output_allow() {
     assert_eq!(pair.listener.room(id), MAX_OUTBOUND_BYTES);
 }
 
+/// NC-FLW-005
 #[test]
 fn one_byte_more_than_the_credit_ends_the_connection() {
     for (bytes, taken) in [(100, true), (101, false)] {
@@ -529,6 +544,7 @@ fn one_byte_more_than_the_credit_ends_the_connection() {
     }
 }
 
+/// NC-STR-015
 #[test]
 fn a_range_out_of_place_ends_the_connection() {
     let (mut dialler, id) = dialler_after(|c| c.open(&open(100)).unwrap(), &[Message::Opened(opened())]);
@@ -559,6 +575,7 @@ fn a_long_range_is_cut_into_frames_and_comes_whole() {
     assert!(got == sent);
 }
 
+/// NC-FRM-022
 #[test]
 fn after_close_nothing_of_the_stream_is_told_but_its_end() {
     let mut pair = Pair::ready();
@@ -575,6 +592,7 @@ fn after_close_nothing_of_the_stream_is_told_but_its_end() {
     assert_eq!(pair.run().dialler, [Event::End(id, End::Closed)]);
 }
 
+/// NC-FRM-007, NC-HSK-011
 #[test]
 fn either_side_may_read_from_the_other_over_one_connection() {
     let mut pair = Pair::ready();
@@ -588,6 +606,7 @@ fn either_side_may_read_from_the_other_over_one_connection() {
 
 // ---- limits ----
 
+/// NC-STR-005
 #[test]
 fn one_stream_too_many_is_refused_and_the_connection_goes_on() {
     let mut pair = Pair::ready();
@@ -603,6 +622,7 @@ fn one_stream_too_many_is_refused_and_the_connection_goes_on() {
     assert!(!pair.listener.is_over());
 }
 
+/// NC-FRM-008, NC-FRM-009
 #[test]
 fn stream_numbers_rise_and_are_the_openers_own() {
     for id in [2, 4] {
@@ -615,6 +635,7 @@ fn stream_numbers_rise_and_are_the_openers_own() {
     assert!(feed(&mut listener, &frame(3, &Message::Open(open(1))), Instant(0)).is_err());
 }
 
+/// NC-FRM-028
 #[test]
 fn a_flood_of_control_frames_is_told_to_calm_down() {
     let mut listener = Pair::ready().listener;
@@ -660,6 +681,7 @@ fn a_peer_that_does_not_read_is_not_listened_to_for_ever() {
 
 // ---- liveness ----
 
+/// NC-FRM-023, NC-FRM-025, NC-FRM-026, NC-FRM-027
 #[test]
 fn silence_is_asked_about_and_then_ends_the_connection() {
     let mut pair = Pair::ready();

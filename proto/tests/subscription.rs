@@ -52,6 +52,7 @@ fn offsets(delivery: Option<Delivery>) -> (u64, u64) {
     }
 }
 
+/// NC-STR-016
 #[test]
 fn records_come_dense_from_the_middle_of_a_batch_on() {
     let mut subscription = begun(3);
@@ -87,6 +88,7 @@ fn before_the_first_opened_a_new_connection_asks_what_the_user_asked() {
     assert_eq!(subscription.request().start, Start::Last(7));
 }
 
+/// NC-STR-017, NC-STR-020
 #[test]
 fn a_hole_a_repeat_and_a_step_back_are_the_senders_fault() {
     for base in [0, 4, 6] {
@@ -99,6 +101,7 @@ fn a_hole_a_repeat_and_a_step_back_are_the_senders_fault() {
     }
 }
 
+/// NC-STR-018
 #[test]
 fn an_epoch_that_goes_back_is_the_senders_fault() {
     let mut subscription = begun(0);
@@ -108,6 +111,7 @@ fn an_epoch_that_goes_back_is_the_senders_fault() {
     assert_eq!(subscription.next_delivery(), Err(SubscriptionError::GoesBack { at: Offset(5) }));
 }
 
+/// NC-BAT-003, NC-STR-020
 #[test]
 fn a_batch_of_another_log_is_never_delivered() {
     let mut subscription = begun(0);
@@ -129,6 +133,7 @@ fn a_gap_is_told_between_what_stands_around_it() {
     assert_eq!(offsets(subscription.next_delivery().unwrap()), (8, 10));
 }
 
+/// NC-POS-015
 #[test]
 fn a_gap_that_does_not_begin_here_is_the_senders_fault() {
     let mut subscription = begun(0);
@@ -136,6 +141,7 @@ fn a_gap_that_does_not_begin_here_is_the_senders_fault() {
     assert!(subscription.next_delivery().is_err());
 }
 
+/// NC-POS-013
 #[test]
 fn a_roll_back_is_told_once_and_reading_goes_on_at_its_end() {
     let mut subscription = begun(0);
@@ -152,6 +158,7 @@ fn a_roll_back_is_told_once_and_reading_goes_on_at_its_end() {
     assert_eq!(subscription.position().unwrap().epoch, Epoch(2));
 }
 
+/// NC-STR-027
 #[test]
 fn only_a_seal_at_the_end_of_all_records_is_the_end() {
     let mut subscription = begun(0);
@@ -169,6 +176,7 @@ fn only_a_seal_at_the_end_of_all_records_is_the_end() {
     assert!(!short.is_over());
 }
 
+/// NC-FLW-009
 #[test]
 fn credit_is_given_as_records_are_consumed() {
     let mut subscription = begun(0);
@@ -182,6 +190,7 @@ fn credit_is_given_as_records_are_consumed() {
     assert_eq!(subscription.credit_due(), None, "told once");
 }
 
+/// NC-FLW-008
 #[test]
 fn a_batch_larger_than_the_window_gets_the_credit_it_needs() {
     let mut subscription = begun(0);
@@ -210,6 +219,7 @@ fn more_than_the_credit_is_the_senders_fault() {
     assert_eq!(error, SubscriptionError::CreditExceeded { granted: WINDOW, received: WINDOW + 1 });
 }
 
+/// NC-STR-011, NC-FLW-007
 #[test]
 fn what_comes_before_seeked_belongs_to_the_old_place_and_costs_no_credit_for_ever() {
     let mut subscription = begun(0);
