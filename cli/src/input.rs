@@ -36,7 +36,7 @@ impl Split {
         }
     }
 
-    fn delimiter_len(&self) -> usize {
+    pub(crate) fn delimiter_len(&self) -> usize {
         match self {
             Split::At(delimiter) => delimiter.len(),
             Split::Whole => 0,
