@@ -9,6 +9,7 @@
 //! | [`node`] | what the machines of one process share; [`config`]: its settings and their rules |
 //! | [`serve`] | a connection that reads and publishes into this node's logs |
 //! | [`receiver`] | reading a channel over as many connections as it takes; [`event`]: what happens on the way |
+//! | [`sender`] | sending into a channel, this node's or another's; [`publisher`]: the way to another's |
 //! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
 //! | [`error`] | the one error that programs see |
 #![forbid(unsafe_code)]
@@ -20,8 +21,10 @@ pub mod job;
 pub mod machine;
 pub mod node;
 pub mod place;
+pub mod publisher;
 pub mod receiver;
 mod redial;
+pub mod sender;
 pub mod serve;
 pub mod target;
 mod wake;
@@ -32,6 +35,8 @@ pub use event::{Event, Events};
 pub use job::Job;
 pub use machine::{Lost, Machine};
 pub use node::Node;
+pub use publisher::{Producer, Publisher, PublisherCore, PublisherOptions};
 pub use receiver::{Next, ReceiverCore, ReceiverOptions};
+pub use sender::{Sender, Sent};
 pub use serve::Served;
 pub use target::{Remote, Target};

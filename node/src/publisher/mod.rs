@@ -1,0 +1,63 @@
+//! A publisher: records for a channel of another node, over as many connections as it takes.
+//!
+//! Two halves. [`Publisher`] is what senders hold: it puts records into batches and knows how far each has come.
+//! [`PublisherCore`] is what one task drives: it takes the batches, sends them, keeps them until they are acknowledged,
+//! and sends them again after a loss; their sequence numbers make them count once. Between the two stands `queue`, one
+//! short lock. A batch is closed when it is full or when the driver takes it, so records gather under load, without a
+//! timer.
+
+mod driven;
+mod frames;
+mod handle;
+mod queue;
+mod waiters;
+
+use netchan_proto::{ChannelName, Durability, NodeId, ProducerId, Token};
+
+pub use self::driven::PublisherCore;
+pub use self::handle::{Publisher, Reached};
+pub use self::queue::Producer;
+pub(crate) use self::queue::{Refused, Shared};
+pub(crate) use self::waiters::Ticket;
+
+/// What a publisher is to do.
+#[derive(Clone, Debug)]
+pub struct PublisherOptions {
+    /// The channel.
+    pub name: ChannelName,
+    /// Whether to make the channel if it does not exist. Default: yes.
+    pub create: bool,
+    /// How durable it is to be if it is made. Default: as the other node likes.
+    pub durability: Option<Durability>,
+    /// Who publishes: random, or the same as in an earlier run.
+    pub producer: ProducerId,
+    /// Whether this producer may have published before: then the first record waits until the other side has told
+    /// which sequence comes next. Default: no.
+    pub resume: bool,
+    /// Bytes that may wait for their acknowledgement before senders do; one record that is larger is let through all
+    /// the same. Default 8 MiB.
+    pub max_unacknowledged: usize,
+    /// Who this side is.
+    pub node: NodeId,
+    /// The token to show when asked.
+    pub token: Option<Token>,
+    /// What the waits before dialling again depend on: any number, another for each publisher.
+    pub seed: u64,
+}
+
+impl PublisherOptions {
+    /// The defaults, for `name`.
+    pub fn new(name: ChannelName, producer: ProducerId) -> PublisherOptions {
+        PublisherOptions {
+            name,
+            create: true,
+            durability: None,
+            producer,
+            resume: false,
+            max_unacknowledged: 8 << 20,
+            node: NodeId::NONE,
+            token: None,
+            seed: 0,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A sender: one face for a channel of this node and for a channel of another.
+//!
+//! Owns the futures of sending, on plain wakers: any runtime can wait on them, and a thread that blocks too. Where the
+//! records go is the store's business, or the [publisher](crate::publisher)'s.
+
+mod local;
+mod sent;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use netchan_proto::wire::Note;
+use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset, ProducerId};
+use netchan_store::{AppendError, Log, Store};
+
+use self::local::LocalProducer;
+pub use self::sent::{Reached, Sent};
+use crate::error::{Error, ErrorKind};
+use crate::publisher::{Producer, Publisher, Refused, Ticket};
+
+/// Sends into a channel. Cheap to clone; clones send into the same channel, each record whole and in some order.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    way: Way,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Local {
+        log: Log,
+        /// Who sends, if records are to count once over restarts.
+        producer: Option<Arc<LocalProducer>>,
+    },
+    Remote(Publisher),
+}
+
+impl Sender {
+    /// Sends into a log of this node.
+    #[must_use]
+    pub fn local(log: Log) -> Sender {
+        Sender { way: Way::Local { log, producer: None } }
+    }
+
+    /// Sends into a log of this node as `producer`, whose records count once over all its runs. Dearer than
+    /// [`local`](Self::local): each record becomes a batch of its own. One such sender at a time.
+    #[must_use]
+    pub fn local_producer(store: Store, log: Log, producer: ProducerId) -> Sender {
+        let producer = Some(Arc::new(LocalProducer::new(store, log.clone(), producer)));
+        Sender { way: Way::Local { log, producer } }
+    }
+
+    /// Sends to another node.
+    #[must_use]
+    pub fn remote(publisher: Publisher) -> Sender {
+        Sender { way: Way::Remote(publisher) }
+    }
+
+    /// The channel.
+    #[must_use]
+    pub fn name(&self) -> &ChannelName {
+        match &self.way {
+            Way::Local { log, .. } => log.name(),
+            Way::Remote(publisher) => publisher.name(),
+        }
+    }
+
+    /// The publisher behind it, if the channel is another node's.
+    #[must_use]
+    pub fn publisher(&self) -> Option<&Publisher> {
+        match &self.way {
+            Way::Remote(publisher) => Some(publisher),
+            Way::Local { .. } => None,
+        }
+    }
+
+    /// Sends a record: it has its place in order when this is ready, at once unless too much waits for the disk or the
+    /// network.
+    ///
+    /// # Errors
+    /// Why the channel takes no record; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropped before it is ready, nothing was sent.
+    pub fn send<R: AsRecord>(&self, record: R) -> SendFuture<'_, R> {
+        SendFuture { sender: self, record, ticket: None }
+    }
+
+    /// Sends a record if that can be done at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`] if it cannot; else why the channel takes no record. Nothing was sent then.
+    pub fn try_send<R: AsRecord>(&self, record: R) -> Result<Sent, Error> {
+        let record = record.as_record();
+        match &self.way {
+            Way::Local { log, producer } => Ok(local::append(log, producer.as_deref(), &record)?),
+            Way::Remote(publisher) => match publisher.shared().push(&record, None) {
+                Ok(sequence) => Ok(Sent::remote(Arc::clone(publisher.shared()), sequence)),
+                Err(Refused::Never(error)) => Err(error),
+                Err(Refused::Full) => {
+                    let text = "as much waits for the other side as may: nothing was sent";
+                    Err(Error::new(ErrorKind::Full, text).about(publisher.name()))
+                }
+            },
+        }
+    }
+
+    /// Ready when everything sent so far is durable, whatever the channel's mode.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only looks.
+    pub fn flush(&self) -> Reached {
+        match &self.way {
+            Way::Local { log, .. } => Reached::flush(log),
+            Way::Remote(publisher) => Reached::remote(publisher.flush()),
+        }
+    }
+
+    /// Seals the channel after everything sent so far: it takes nothing any more. Gives how many records it has had. On
+    /// a channel of this node a thread does it, for the disk may take its time.
+    ///
+    /// # Errors
+    /// What failed; the channel may be sealed all the same if the disk or the way to the other side did.
+    ///
+    /// # Cancel safety
+    /// Dropped after it was first polled, the channel is sealed all the same.
+    pub async fn seal(&self) -> Result<Offset, Error> {
+        match &self.way {
+            Way::Local { log, .. } => local::seal(log).await,
+            Way::Remote(publisher) => publisher.seal().await,
+        }
+    }
+
+    /// What there is to know about the channel.
+    ///
+    /// # Errors
+    /// What the other side answers, or why it can't.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it changes nothing.
+    pub async fn info(&self) -> Result<LogInfo, Error> {
+        match &self.way {
+            Way::Local { log, .. } => Ok(log.info()),
+            Way::Remote(publisher) => publisher.info().await,
+        }
+    }
+
+    /// Where this producer stands: which of its records are in the channel already, and its note. Waits for the first
+    /// connection if the channel is another node's.
+    ///
+    /// # Errors
+    /// What refuses the publisher. [`ErrorKind::Config`] for a sender of this node's that has no producer.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only looks.
+    pub async fn producer(&self) -> Result<Producer, Error> {
+        match &self.way {
+            Way::Local { producer: Some(producer), .. } => producer.producer(),
+            Way::Local { log, .. } => Err(no_producer(log)),
+            Way::Remote(publisher) => publisher.producer().await,
+        }
+    }
+
+    /// Puts a note between the records so far and the next one, whose sequence it names (for instance how far the input
+    /// was read): it is kept, durably, before any record after it is, and given back by [`producer`](Self::producer) in a
+    /// later run. Only the newest note is kept. On a channel of this node a thread does it, and it is kept when this is
+    /// ready; on another's it is on its way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if `next_sequence` is not the next one; what refuses records; what the disk says.
+    ///
+    /// # Cancel safety
+    /// Dropped after it was first polled, the note may or may not be kept.
+    pub async fn note(&self, next_sequence: u64, note: Note) -> Result<(), Error> {
+        match &self.way {
+            Way::Local { producer: Some(producer), .. } => producer.note(next_sequence, note).await,
+            Way::Local { log, .. } => Err(no_producer(log)),
+            Way::Remote(publisher) => publisher.note(next_sequence, note),
+        }
+    }
+
+    /// Takes nothing any more (clones neither), and is ready when everything sent is acknowledged as the channel's mode
+    /// says. On a channel of this node it only waits for that.
+    ///
+    /// # Errors
+    /// What kept records from being acknowledged.
+    ///
+    /// # Cancel safety
+    /// Dropped after it was first polled, it closes all the same.
+    pub async fn close(&self) -> Result<(), Error> {
+        match &self.way {
+            Way::Local { log, .. } => Reached::visible(log).await,
+            Way::Remote(publisher) => publisher.close().await,
+        }
+    }
+}
+
+fn no_producer(log: &Log) -> Error {
+    let text = "this sender has no producer id: open it with one";
+    Error::new(ErrorKind::Config, text).about(log.name())
+}
+
+/// Ready when the record has its place in order. Made by [`Sender::send`].
+///
+/// # Cancel safety
+/// Cancel safe: dropped before it is ready, nothing was sent.
+#[derive(Debug)]
+#[must_use = "nothing is sent unless it is awaited"]
+pub struct SendFuture<'a, R> {
+    sender: &'a Sender,
+    record: R,
+    ticket: Option<Ticket>,
+}
+
+impl<R> Unpin for SendFuture<'_, R> {}
+
+impl<R: AsRecord> Future for SendFuture<'_, R> {
+    type Output = Result<Sent, Error>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let SendFuture { sender, record, ticket } = &mut *self;
+        let record = record.as_record();
+        match &sender.way {
+            Way::Remote(publisher) => match publisher.shared().push(&record, Some((ticket, cx.waker()))) {
+                Ok(sequence) => Poll::Ready(Ok(Sent::remote(Arc::clone(publisher.shared()), sequence))),
+                Err(Refused::Never(error)) => Poll::Ready(Err(error)),
+                Err(Refused::Full) => Poll::Pending,
+            },
+            Way::Local { log, producer } => loop {
+                match local::append(log, producer.as_deref(), &record) {
+                    Ok(sent) => return Poll::Ready(Ok(sent)),
+                    Err(AppendError::Full) => ready!(log.poll_capacity(cx)),
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            },
+        }
+    }
+}
+
+impl<R> Drop for SendFuture<'_, R> {
+    fn drop(&mut self) {
+        if let (Some(ticket), Way::Remote(publisher)) = (self.ticket, &self.sender.way) {
+            publisher.shared().leave_room(ticket);
+        }
+    }
+}
