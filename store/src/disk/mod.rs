@@ -115,9 +115,9 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the disk says. After one, nothing may be believed of what was written since the sync before.
     fn sync(&self) -> io::Result<()>;
-    /// The file's length.
+    /// The file's length in bytes.
     ///
     /// # Errors
     /// What the disk says.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }

@@ -157,7 +157,7 @@ impl DiskFile for RealFile {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn allocate(&self, len: u64) -> io::Result<()> {
         // Without KEEP_SIZE: a sync of data in place writes no new length.
-        let had = self.len()?;
+        let had = self.size()?;
         if had >= len {
             return Ok(());
         }
@@ -166,7 +166,7 @@ impl DiskFile for RealFile {
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     fn allocate(&self, len: u64) -> io::Result<()> {
-        if self.len()? < len { self.0.set_len(len) } else { Ok(()) }
+        if self.size()? < len { self.0.set_len(len) } else { Ok(()) }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -177,7 +177,7 @@ impl DiskFile for RealFile {
         self.0.sync_data()
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 }

@@ -126,9 +126,9 @@ impl File {
             let start = sector * SECTOR;
             let end = (start + SECTOR).min(len);
             if start < end && random.bool() {
-                let known = self.now.len().clamp(start, end);
-                survived[start..known].copy_from_slice(&self.now[start..known]);
-                survived[known..end].fill(0);
+                let known = self.now.get(start..end.min(self.now.len())).unwrap_or_default();
+                survived[start..end].fill(0);
+                survived[start..start + known.len()].copy_from_slice(known);
             }
         }
         self.now.clone_from(&survived);
@@ -491,7 +491,7 @@ impl SimFile {
     }
 }
 
-fn size(len: u64) -> io::Result<usize> {
+fn to_usize(len: u64) -> io::Result<usize> {
     usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
@@ -499,7 +499,7 @@ impl DiskFile for SimFile {
     fn read_at(&self, into: &mut Vec<u8>, at: u64) -> io::Result<usize> {
         let mut sim = self.alive()?;
         let file = sim.file(self.inode)?;
-        let start = size(at)?.min(file.now.len());
+        let start = to_usize(at)?.min(file.now.len());
         let room = into.capacity() - into.len();
         let bytes = &file.now[start..(start + room).min(file.now.len())];
         into.extend_from_slice(bytes);
@@ -511,7 +511,7 @@ impl DiskFile for SimFile {
         let cut = sim.count()?;
         let fails = is_due(&mut sim.failing_write);
         let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        let at = size(at)?;
+        let at = to_usize(at)?;
         self.room(&mut sim, at + bytes.len())?;
         if fails {
             bytes.truncate(bytes.len() / 2);
@@ -527,7 +527,7 @@ impl DiskFile for SimFile {
     fn allocate(&self, len: u64) -> io::Result<()> {
         let mut sim = self.to_change()?;
         let cut = sim.count()?;
-        let len = size(len)?;
+        let len = to_usize(len)?;
         self.room(&mut sim, len)?;
         let file = sim.file(self.inode)?;
         if file.now.len() < len {
@@ -539,7 +539,7 @@ impl DiskFile for SimFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut sim = self.to_change()?;
         let cut = sim.count()?;
-        let len = size(len)?;
+        let len = to_usize(len)?;
         self.room(&mut sim, len)?;
         sim.file(self.inode)?.set_len(len);
         if cut { Err(off()) } else { Ok(()) }
@@ -559,7 +559,7 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.alive()?.file(self.inode)?.now.len() as u64)
     }
 }

@@ -82,6 +82,12 @@ impl Index {
         self.damage.iter().copied().find(|damage| damage.from <= offset && offset < damage.to)
     }
 
+    /// Where the first known damage at or after `offset` begins, or `end`.
+    pub(super) fn sound_until(&self, offset: Offset, end: Offset) -> Offset {
+        let later = self.damage.iter().map(|damage| damage.from).filter(|&from| from >= offset);
+        later.min().map_or(end, |from| from.min(end))
+    }
+
     /// The nearest place at or before `offset`.
     pub(super) fn before(&self, offset: Offset) -> Place {
         if offset >= self.known.offset {

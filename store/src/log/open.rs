@@ -278,6 +278,7 @@ impl Opening<'_> {
                 None => {
                     let to = found.durable.max(at.offset);
                     self.tell_damage(segment, at, to);
+                    segment.index().note_damage(at, Place { offset: to, pos: u64::MAX }, None);
                     found.lost_to = Some(to);
                     return Ok(());
                 }
@@ -359,7 +360,7 @@ impl Opening<'_> {
         let data_start = newest.head(&*self.env.disk).ok().flatten().map_or(0, |head| head.data_start);
         let writer = Writer {
             options,
-            allocated: file.len().unwrap_or(found.end.pos).max(found.end.pos),
+            allocated: file.size().unwrap_or(found.end.pos).max(found.end.pos),
             file,
             segment: newest,
             data_start,

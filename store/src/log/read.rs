@@ -211,7 +211,9 @@ impl Inner {
         let mut at = 0;
         let mut offset = place.offset;
         let mut run: Option<(usize, Offset)> = None;
-        while offset < extent.end {
+        // A batch that was found damaged may have a header that holds.
+        let sound = extent.segment.index().sound_until(place.offset, extent.end);
+        while offset < sound {
             let here = Place { offset, pos: place.pos + at as u64 };
             let header = match bytes[at..].first_chunk() {
                 Some(chunk) => self.header_at(chunk, offset),

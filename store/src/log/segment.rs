@@ -229,7 +229,7 @@ impl Segment {
             return Ok(len);
         }
         let (file, _) = self.open(disk)?;
-        let len = file.len()?;
+        let len = file.size()?;
         Ok(*self.len.get_or_init(|| len))
     }
 }

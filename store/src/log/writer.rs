@@ -317,10 +317,10 @@ impl Writer {
         if self.is_dead {
             return;
         }
-        if self.sync_due().is_some_and(|due| due <= now) {
-            if let Err(failed) = self.write(log, &mut Vec::new(), true, now) {
-                return self.poison(log, &failed);
-            }
+        if self.sync_due().is_some_and(|due| due <= now)
+            && let Err(failed) = self.write(log, &mut Vec::new(), true, now)
+        {
+            return self.poison(log, &failed);
         }
         log.trim(&self.options.retention, now);
         self.arm(log, now);

@@ -1,0 +1,488 @@
+//! What a log promises when the power goes, the disk fails, or bits rot.
+
+mod rig;
+
+use std::sync::Arc;
+
+use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
+use netchan_proto::{AsRecord, Durability, Epoch, Offset, Position, ProducerId, Start, Timestamp};
+use netchan_store::disk::{Disk, SimDisk};
+use netchan_store::{AppendError, Log, LogError, Mark, Store, TruncatedAt};
+use rig::*;
+
+/// A published batch: base offset is the sequence, the seed is the producer.
+fn published(producer: ProducerId, sequence: u64, texts: &[String]) -> Batch {
+    let mut builder = BatchBuilder::new(Offset(sequence), None);
+    for (index, text) in texts.iter().enumerate() {
+        builder.push(Timestamp(index as i64), &text.as_record());
+    }
+    let stamp = Stamp { seed: &producer.0, epoch: Epoch(0), durable_offset: Offset(0), previous_crc: 0 };
+    Batch::verify(builder.finish(stamp).1, &producer.0).unwrap()
+}
+
+fn numbered(range: std::ops::Range<u64>) -> Vec<String> {
+    range.map(|n| format!("{n} {}", "x".repeat(usize::try_from(n * 37 % 300).unwrap()))).collect()
+}
+
+/// Does many things to a store until the power goes, and says what was acknowledged as durable of each channel.
+fn workload(disk: &SimDisk, durability: Durability) -> (Vec<String>, Vec<(String, Offset)>) {
+    let mut acked = Vec::new();
+    let mut state = Vec::new();
+    let mut run = || -> Option<()> {
+        let store = try_open(disk).ok()?;
+        let log = store.create_or_open(&name("a"), &small(durability)).ok()?;
+        let texts = numbered(0..140);
+        for (n, text) in texts.iter().enumerate() {
+            log.append(&text.as_record()).ok()?;
+            if n % 5 == 4 {
+                commit(&store);
+            }
+            if n % 20 == 19 && durability != Durability::Sync {
+                log.sync().ok()?;
+            }
+            acked.push(log.durable());
+            if n == 30 || n == 90 {
+                store.state().put(b"key", n.to_string().as_bytes()).ok()?;
+                state.push((n.to_string(), log.durable()));
+            }
+            if n == 70 {
+                store.create_or_open(&name("b"), &small(durability)).ok()?;
+                store.delete(&name("b")).ok()?;
+            }
+        }
+        log.sync().ok()?;
+        acked.push(log.durable());
+        store.close();
+        Some(())
+    };
+    run();
+    let durable = acked.last().copied().unwrap_or_default();
+    (numbered(0..durable.0), state)
+}
+
+// NC-DSK-030, NC-DSK-040, NC-DSK-041
+#[test]
+fn a_power_cut_at_any_operation_loses_nothing_durable_and_serves_nothing_wrong() {
+    for durability in [Durability::Sync, Durability::Os] {
+        let whole = SimDisk::new(0);
+        workload(&whole, durability);
+        let operations = whole.operations();
+        assert!(operations > 60, "{operations}");
+        for cut in 1..=operations {
+            let disk = SimDisk::new(cut);
+            disk.cut_power_at(cut);
+            let (durable, state) = workload(&disk, durability);
+            disk.crash();
+            // Recovery is cut short too, at each of its first operations in turn.
+            disk.cut_power_at(1 + cut % 9);
+            let _ = try_open(&disk).map(|store| store.open_existing(&name("a")).map(drop));
+            disk.crash();
+            let store = open(&disk);
+            if let Some((value, _)) = state.last() {
+                let found: u64 =
+                    std::str::from_utf8(&store.state().get(b"key").unwrap()).unwrap().parse().unwrap();
+                assert!(found >= value.parse().unwrap(), "cut at {cut}");
+            }
+            assert!(!store.contains(&name("b")) || durable.len() < 80, "cut at {cut}: deleted and back");
+            let Some(log) = store.open_existing(&name("a")).unwrap() else {
+                assert!(durable.is_empty(), "cut at {cut}: the channel is gone");
+                continue;
+            };
+            let found = texts(&log);
+            assert!(found.len() >= durable.len(), "cut at {cut}: {} of {}", found.len(), durable.len());
+            assert_eq!(found, numbered(0..found.len() as u64), "cut at {cut}");
+            // What was read once stays, though the power goes again.
+            disk.crash();
+            let store = open(&disk);
+            let log = store.open_existing(&name("a")).unwrap().unwrap();
+            assert_eq!(texts(&log), found, "cut at {cut}");
+            assert_eq!(append(&log, "goes on"), Offset(found.len() as u64));
+            assert!(log.sync().is_ok());
+        }
+    }
+}
+
+// NC-DSK-036
+#[test]
+fn a_failed_sync_poisons_the_log_and_acknowledges_nothing() {
+    let disk = SimDisk::new(3);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "durable");
+    commit(&store);
+    let seen = log.seen();
+    append(&log, "not");
+    disk.fail_sync(1);
+    commit(&store);
+    assert_eq!((log.durable(), log.visible()), (Offset(1), Offset(1)));
+    assert!(with_cx(|cx| log.poll_changed(seen, cx)).is_ready());
+    assert!(matches!(log.append(&"x".as_record()), Err(AppendError::Poisoned { .. })));
+    assert!(matches!(log.sync(), Err(LogError::Poisoned { .. })));
+    assert!(matches!(
+        with_cx(|cx| log.poll_reached(Mark::Durable, Offset(2), cx)),
+        std::task::Poll::Ready(Err(LogError::Poisoned { .. }))
+    ));
+    assert_eq!(texts(&log), ["durable"], "what was durable is still read");
+    // Opened anew, what the system believed to be clean is written again: what is read now stays.
+    let again = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let found = texts(&again);
+    drop(store);
+    disk.crash();
+    let store = open(&disk);
+    assert_eq!(texts(&store.open_existing(&name("a")).unwrap().unwrap()), found);
+}
+
+#[test]
+fn a_failed_write_poisons_the_log_and_reopening_goes_on_without_a_gap() {
+    let disk = SimDisk::new(3);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    for text in numbered(0..10) {
+        append(&log, &text);
+    }
+    commit(&store);
+    for text in numbered(10..20) {
+        append(&log, &text);
+    }
+    disk.fail_write(1);
+    commit(&store);
+    assert!(log.poisoned().is_some());
+    assert_eq!(texts(&log), numbered(0..10));
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    assert_eq!(texts(&log), numbered(0..10));
+    assert_eq!(append(&log, "x"), Offset(10));
+}
+
+#[test]
+fn a_nearly_full_volume_refuses_appends_and_takes_them_again() {
+    let disk = SimDisk::new(3);
+    disk.set_capacity(400 << 10);
+    let clock = HandClock::default();
+    let options = netchan_store::StoreOptions { min_free_percent: 5, ..options(&clock) };
+    let store = Store::open(Arc::new(disk.clone()) as Arc<dyn Disk>, options).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let mut taken = 0;
+    let refused = loop {
+        match log.append(&"x".repeat(500).as_record()) {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        commit(&store);
+        assert!(taken < 2000);
+    };
+    assert!(matches!(refused, AppendError::NoSpace { min_free_percent: 5 }), "{refused}");
+    assert_eq!(log.durable(), Offset(taken), "what was taken is kept");
+    disk.set_capacity(800 << 10);
+    assert_eq!(append(&log, "again"), Offset(taken));
+    assert!(log.sync().is_ok());
+}
+
+#[test]
+fn a_full_disk_poisons_and_after_space_was_freed_the_log_goes_on_without_a_gap() {
+    let disk = SimDisk::new(3);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "x");
+    commit(&store);
+    disk.set_capacity(0);
+    log.append(&"y".repeat(100_000).as_record()).unwrap();
+    commit(&store);
+    assert!(log.poisoned().is_some());
+    disk.set_capacity(u64::MAX);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    assert_eq!(texts(&log), ["x"]);
+    assert_eq!(append(&log, "z"), Offset(1));
+}
+
+/// A log with several durable groups in its only segment.
+fn some_groups(disk: &SimDisk) -> (Store, Log, Vec<String>) {
+    let store = open(disk);
+    let options = netchan_store::LogOptions::default();
+    let log = store.create_or_open(&name("a"), &options).unwrap();
+    let texts = numbered(0..40);
+    for group in texts.chunks(10) {
+        for text in group {
+            append(&log, text);
+        }
+        commit(&store);
+    }
+    (store, log, texts)
+}
+
+// NC-DSK-041, NC-DSK-042
+#[test]
+fn a_torn_tail_is_cut_and_kept_aside() {
+    let disk = SimDisk::new(4);
+    let (store, log, texts_sent) = some_groups(&disk);
+    let path = segment(&log, 0);
+    drop((store, log));
+    disk.crash();
+    // The last group was half written when the power went.
+    let mut bytes = disk.contents(&path).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes.truncate(end - 200);
+    let torn = bytes.clone();
+    disk.overwrite(&path, bytes);
+    let store = open(&disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!(texts(&log), texts_sent[..30]);
+    let dir = path.rsplit_once('/').unwrap().0;
+    let aside: Vec<String> =
+        disk.list(dir).unwrap().into_iter().filter(|name| name.ends_with(".bad")).collect();
+    assert_eq!(aside.len(), 1);
+    let kept = disk.contents(&format!("{dir}/{}", aside[0])).unwrap();
+    assert!(torn.ends_with(&kept) && !kept.is_empty());
+    assert_eq!(append(&log, "goes on"), Offset(30));
+    log.sync().unwrap();
+    store.close();
+    assert_eq!(texts(&open(&disk).open_existing(&name("a")).unwrap().unwrap()).len(), 31);
+}
+
+// NC-DSK-043, NC-DSK-044
+#[test]
+fn any_flipped_bit_below_the_durable_mark_is_told_and_cuts_nothing() {
+    let disk = SimDisk::new(5);
+    let (store, log, sent) = some_groups(&disk);
+    let path = segment(&log, 0);
+    store.close();
+    let good = disk.contents(&path).unwrap();
+    for at in (0..good.len()).step_by(61) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        disk.overwrite(&path, bad.clone());
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!(log.durable(), Offset(40), "flip at {at}");
+        let (records, holes) = read_from(&log, Offset(0), 1 << 20);
+        for record in &records {
+            assert_eq!(record.payload, sent[usize::try_from(record.offset.0).unwrap()], "flip at {at}");
+        }
+        let lost: u64 = holes.iter().map(|(from, to)| to.0 - from.0).sum();
+        assert_eq!(records.len() as u64 + lost, 40, "flip at {at}: {holes:?}");
+        assert!(lost <= 10, "flip at {at}: {holes:?}");
+        assert_eq!(
+            disk.contents(&path).unwrap()[..good.len()],
+            bad[..],
+            "flip at {at}: the file is as it was"
+        );
+        assert_eq!(append(&log, "goes on"), Offset(40));
+        log.sync().unwrap();
+        let (records, _) = read_from(&log, Offset(40), 1 << 20);
+        assert_eq!(records[0].payload, "goes on", "flip at {at}");
+        disk.crash(); // leave the state's mark as it was
+        for name in disk.list(path.rsplit_once('/').unwrap().0).unwrap() {
+            let other = format!("{}/{name}", path.rsplit_once('/').unwrap().0);
+            if name != "meta" && other != path {
+                disk.remove_file(&other).unwrap();
+            }
+        }
+        disk.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
+    }
+}
+
+// NC-DSK-044
+#[test]
+fn damage_in_a_closed_segment_is_told_with_its_range() {
+    let disk = SimDisk::new(5);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let sent = numbered(0..200);
+    for text in &sent {
+        append(&log, text);
+        commit(&store);
+    }
+    let path = segment(&log, 0);
+    store.close();
+    let good = disk.contents(&path).unwrap();
+    let cuts = [0, 100, 4096, 5000, good.len() - 1];
+    let cases = (0..good.len()).step_by(97).map(|at| {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        bad
+    });
+    for bad in cases.chain(cuts.map(|len| good[..len].to_vec())) {
+        disk.overwrite(&path, bad);
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        for max in [100, 1 << 20] {
+            let mut bodies = 0;
+            let (mut at, mut holes) = (Offset(0), Vec::new());
+            while at < log.visible() {
+                match log.read(at, max) {
+                    Ok(run) => {
+                        assert!(run.first <= at && run.next > at);
+                        bodies += run.bytes.len();
+                        at = run.next;
+                    }
+                    Err(LogError::Damaged { from, to, .. }) => {
+                        assert!(from == at && to > at);
+                        holes.push((from, to));
+                        at = to;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            assert!(bodies > 0 && at == Offset(200));
+            for (from, to) in holes {
+                assert!(to.0 - from.0 < 40, "{from} to {to}");
+            }
+        }
+        store.close();
+    }
+}
+
+#[test]
+fn damaged_meta_is_made_again_and_removes_nothing() {
+    let disk = SimDisk::new(5);
+    let (store, log, sent) = some_groups(&disk);
+    let meta = format!("channels/{}/meta", log.id());
+    let id = log.id();
+    store.close();
+    for bad in [vec![], vec![0; 80], b"NCMETA01 and then rubbish".to_vec()] {
+        disk.overwrite(&meta, bad);
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!((log.id(), texts(&log)), (id, sent.clone()));
+        store.close();
+    }
+}
+
+// NC-DSK-050, NC-DSK-051
+#[test]
+fn each_opening_that_appends_has_an_epoch_and_positions_beyond_its_end_are_truncated() {
+    let disk = SimDisk::new(6);
+    let mut position = None;
+    let mut lost = false;
+    for seed in 0..20u32 {
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+        if let Some(Position { epoch, offset, .. }) = position {
+            let end = log.visible();
+            let resolved = log.resolve(&Start::Resume(position.unwrap())).unwrap();
+            if offset > end {
+                lost = true;
+                assert_eq!(resolved.truncated, Some(TruncatedAt { epoch, end }));
+                assert_eq!(resolved.start, end);
+            } else {
+                assert_eq!((resolved.start, resolved.truncated), (offset, None));
+            }
+            // The same after other records have taken the place of the lost ones.
+            for n in 0..30 {
+                append(&log, &n.to_string());
+            }
+            commit(&store);
+            let later = log.resolve(&Start::Resume(position.unwrap())).unwrap();
+            assert_eq!((later.start, later.truncated), (resolved.start, resolved.truncated));
+            assert_eq!(log.epoch_end(epoch), Some(end));
+        }
+        append(&log, "first");
+        commit(&store);
+        for n in 0..20 {
+            append(&log, &format!("{seed} {n}"));
+            commit(&store);
+        }
+        assert_eq!(log.epoch(), Epoch(seed + 1), "an epoch was visible, so it is not given again");
+        position = Some(Position { log: log.id(), epoch: log.epoch(), offset: log.visible() });
+        disk.crash();
+    }
+    assert!(lost, "the disk lost nothing in 20 power cuts");
+}
+
+// NC-DSK-060
+#[test]
+fn a_published_record_counts_once_over_crashes() {
+    let disk = SimDisk::new(8);
+    let producer = ProducerId([5; 16]);
+    let sent = numbered(0..400);
+    let mut random = fastrand::Rng::with_seed(8);
+    loop {
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+        let known = log.next_sequence(producer);
+        assert_eq!(known, log.visible().0, "the table says what the log holds");
+        if known == 400 {
+            assert_eq!(texts(&log), sent);
+            break;
+        }
+        // The publisher doesn't know which of its records arrived: it sends some again.
+        let mut from = known.saturating_sub(random.u64(0..30));
+        disk.cut_power_at(random.u64(3..25));
+        while from < 400 && log.poisoned().is_none() {
+            let to = (from + random.u64(1..20)).min(400);
+            let before = log.queued();
+            let batch = published(
+                producer,
+                from,
+                &sent[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()],
+            );
+            let Ok(appended) = log.append_batch(producer, &batch) else { break };
+            let fresh = to.saturating_sub(before.0);
+            assert_eq!(appended.count, fresh);
+            assert_eq!(appended.first_offset, (fresh > 0).then_some(before));
+            assert!(appended.end >= Offset(to));
+            if fresh > 0 {
+                assert_eq!(appended.first_sequence, before.0);
+            }
+            commit(&store);
+            from = to;
+        }
+        drop((store, log));
+        disk.crash();
+    }
+}
+
+#[test]
+fn local_and_published_records_share_a_log_and_keep_their_producers() {
+    let disk = SimDisk::new(9);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let (one, two) = (ProducerId([1; 16]), ProducerId([2; 16]));
+    let texts_of = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    append(&log, "local");
+    log.append_batch(one, &published(one, 0, &texts_of(&["a", "b"]))).unwrap();
+    log.append_batch(one, &published(one, 2, &texts_of(&["c"]))).unwrap();
+    log.append_batch(two, &published(two, 7, &texts_of(&["d"]))).unwrap();
+    append(&log, "local");
+    commit(&store);
+    assert_eq!(texts(&log), ["local", "a", "b", "c", "d", "local"]);
+    let run = log.read(Offset(0), 1 << 20).unwrap();
+    let producers: Vec<_> = batches(log.id(), run.bytes).iter().map(Batch::producer).collect();
+    assert_eq!(producers, [None, Some((one, 0)), Some((two, 7)), None]);
+    assert_eq!((log.next_sequence(one), log.next_sequence(two)), (3, 8));
+    store.close();
+    let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!((log.next_sequence(one), log.next_sequence(two)), (3, 8));
+}
+
+// NC-DSK-070
+#[test]
+fn the_state_log_keeps_the_last_value_over_compaction_and_power_cuts() {
+    let disk = SimDisk::new(10);
+    let value = |n: u32| vec![u8::try_from(n % 251).unwrap(); 40_000];
+    for round in 0..6 {
+        let store = open(&disk);
+        for n in 0..60u32 {
+            let key = format!("key/{}", n % 7);
+            store.state().put(key.as_bytes(), &value(round * 60 + n)).unwrap();
+        }
+        store.state().put(b"gone", b"x").unwrap();
+        store.state().remove(b"gone").unwrap();
+        drop(store);
+        disk.crash();
+        let store = open(&disk);
+        let found = store.state().scan(b"key/");
+        assert_eq!(found.len(), 7);
+        for (key, found) in found {
+            let last = (0..60).rev().find(|n| key == format!("key/{}", n % 7)).unwrap();
+            assert_eq!(found, value(round * 60 + last));
+        }
+        assert_eq!(store.state().get(b"gone"), None);
+    }
+    let size: usize = disk
+        .list("state")
+        .unwrap()
+        .iter()
+        .map(|name| disk.contents(&format!("state/{name}")).unwrap().len())
+        .sum();
+    assert!(size < 6 << 20, "{size}: never compacted");
+}

@@ -1,0 +1,333 @@
+//! What a log promises while nothing goes wrong.
+
+mod rig;
+
+use std::time::Duration;
+
+use netchan_proto::{AsRecord, Durability, Epoch, NewRecord, Offset, Position, Start, Timestamp};
+use netchan_store::disk::SimDisk;
+use netchan_store::{AppendError, LogError, LogOptions, Mark, Retention, Store, StoreError, TailRead};
+use rig::*;
+
+#[test]
+fn what_is_appended_is_read_in_order_over_segments_and_reopening() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let expected: Vec<String> = (0..500).map(|n| format!("record {n} {}", "x".repeat(n % 90))).collect();
+    for (n, text) in expected.iter().enumerate() {
+        assert_eq!(append(&log, text), Offset(n as u64));
+        if n % 7 == 0 {
+            commit(&store);
+        }
+    }
+    commit(&store);
+    assert!(log.info().segments > 3);
+    assert_eq!(texts(&log), expected);
+    store.close();
+    let store = open(&disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!(texts(&log), expected);
+    assert_eq!(append(&log, "more"), Offset(500));
+}
+
+#[test]
+fn a_record_is_queued_then_written_then_durable() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    append(&log, "first of its epoch: synced");
+    commit(&store);
+    assert_eq!(log.durable(), Offset(1));
+    append(&log, "x");
+    assert_eq!((log.queued(), log.written(), log.durable()), (Offset(2), Offset(1), Offset(1)));
+    assert_eq!(log.read_tail(Offset(1)), TailRead::End);
+    commit(&store);
+    assert_eq!((log.written(), log.durable(), log.visible()), (Offset(2), Offset(1), Offset(2)));
+    assert!(
+        matches!(log.read_tail(Offset(1)), TailRead::Batch(_, header) if header.base_offset == Offset(1))
+    );
+    assert!(with_cx(|cx| log.poll_reached(Mark::Written, Offset(2), cx)).is_ready());
+    // Somebody wants to know: then it is synced, in this mode too.
+    assert!(with_cx(|cx| log.poll_reached(Mark::Durable, Offset(2), cx)).is_pending());
+    commit(&store);
+    assert!(with_cx(|cx| log.poll_reached(Mark::Durable, Offset(2), cx)).is_ready());
+}
+
+#[test]
+fn in_sync_mode_nothing_is_visible_before_it_is_durable() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "x");
+    assert_eq!(log.visible(), Offset(0));
+    assert_eq!(log.read(Offset(0), 100).unwrap().bytes.len(), 0);
+    assert_eq!(log.read_tail(Offset(1)), TailRead::Beyond);
+    commit(&store);
+    assert_eq!((log.visible(), log.durable()), (Offset(1), Offset(1)));
+    assert_eq!(texts(&log), ["x"]);
+}
+
+#[test]
+fn interval_mode_syncs_when_its_time_has_come() {
+    let disk = SimDisk::new(1);
+    let clock = HandClock::default();
+    let store = Store::open(std::sync::Arc::new(disk), options(&clock)).unwrap();
+    let options = LogOptions {
+        durability: Durability::Interval,
+        interval: Duration::from_secs(1),
+        ..LogOptions::default()
+    };
+    let log = store.create_or_open(&name("a"), &options).unwrap();
+    append(&log, "first");
+    store.run_commits(Timestamp(0));
+    append(&log, "x");
+    store.run_commits(Timestamp(1_000));
+    assert_eq!((log.written(), log.durable()), (Offset(2), Offset(1)));
+    store.run_commits(Timestamp(999_999_999));
+    assert_eq!(log.durable(), Offset(1));
+    store.run_commits(Timestamp(1_000_001_000));
+    assert_eq!(log.durable(), Offset(2));
+}
+
+#[test]
+fn a_sealed_log_takes_no_more_and_says_so_at_its_end() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "x");
+    assert_eq!(log.seal().unwrap(), Offset(1));
+    assert_eq!(log.seal().unwrap(), Offset(1));
+    let ends = |log: &netchan_store::Log| {
+        assert_eq!(log.sealed_at(), Some(Offset(1)));
+        assert_eq!(log.read_tail(Offset(1)), TailRead::Sealed(Offset(1)));
+        assert!(matches!(log.append(&"y".as_record()), Err(AppendError::Sealed { at: Offset(1) })));
+    };
+    ends(&log);
+    disk.crash();
+    let store = open(&disk);
+    ends(&store.open_existing(&name("a")).unwrap().unwrap());
+}
+
+#[test]
+fn a_full_queue_refuses_and_says_when_there_is_room() {
+    let disk = SimDisk::new(1);
+    let clock = HandClock::default();
+    let mut options = options(&clock);
+    options.max_queued = 10_000;
+    let store = Store::open(std::sync::Arc::new(disk), options).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let record = vec![0u8; 4000];
+    append(&log, "a");
+    log.append(&record.as_record()).unwrap();
+    log.append(&record.as_record()).unwrap();
+    assert!(matches!(log.append(&record.as_record()), Err(AppendError::Full)));
+    assert!(with_cx(|cx| log.poll_capacity(cx)).is_pending());
+    commit(&store);
+    assert!(with_cx(|cx| log.poll_capacity(cx)).is_ready());
+    assert_eq!(log.append(&record.as_record()).unwrap(), Offset(3));
+    commit(&store);
+    // An empty queue takes what is larger than the queue.
+    log.append(&vec![1u8; 1 << 20].as_record()).unwrap();
+    commit(&store);
+    assert_eq!(log.durable(), Offset(5));
+    assert_eq!(log.read(Offset(4), 100).unwrap().next, Offset(5));
+}
+
+#[test]
+fn keys_and_headers_come_back() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    log.append(&NewRecord::new("p").key("k").header("h", "v").as_record()).unwrap();
+    commit(&store);
+    let (records, _) = read_from(&log, Offset(0), 100);
+    assert_eq!(records[0].key().unwrap(), "k");
+    assert_eq!(records[0].headers().get("h"), Some(&b"v"[..]));
+}
+
+#[test]
+fn starts_are_found_by_offset_count_and_position() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    assert_eq!(log.resolve(&Start::Earliest).unwrap().start, Offset(0));
+    for n in 0..10 {
+        append(&log, &n.to_string());
+    }
+    commit(&store);
+    let start = |start| log.resolve(&start).unwrap().start;
+    assert_eq!(start(Start::Earliest), Offset(0));
+    assert_eq!(start(Start::Latest), Offset(10));
+    assert_eq!(start(Start::Offset(Offset(3))), Offset(3));
+    assert_eq!(start(Start::Last(4)), Offset(6));
+    assert_eq!(start(Start::Last(40)), Offset(0));
+    assert!(matches!(
+        log.resolve(&Start::Offset(Offset(11))),
+        Err(LogError::BeyondEnd { end: Offset(10), .. })
+    ));
+    let position = |epoch, offset| Position { log: log.id(), epoch: Epoch(epoch), offset: Offset(offset) };
+    assert_eq!(start(Start::Resume(position(1, 7))), Offset(7));
+    let other = Position { log: netchan_proto::LogId([9; 16]), ..position(1, 7) };
+    assert!(matches!(log.resolve(&Start::Resume(other)), Err(LogError::OtherLog { .. })));
+}
+
+#[test]
+fn timestamps_strictly_increase_over_a_clock_that_jumps_back_and_a_restart() {
+    let disk = SimDisk::new(1);
+    let clock = HandClock::default();
+    let mut last = Timestamp::MIN;
+    for round in 0..3 {
+        let store = Store::open(std::sync::Arc::new(disk.clone()), options(&clock)).unwrap();
+        let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+        for now in [5_000_000_000i64, 1_000_000, 7_000_000_000, 0] {
+            clock.set(now - round);
+            for n in 0..50 {
+                append(&log, &n.to_string());
+            }
+            commit(&store);
+        }
+        let (records, _) = read_from(&log, log.first(), 1 << 20);
+        for pair in records.windows(2) {
+            assert!(pair[0].timestamp < pair[1].timestamp);
+        }
+        assert!(records.last().unwrap().timestamp > last);
+        last = records.last().unwrap().timestamp;
+        store.close();
+    }
+}
+
+#[test]
+fn a_time_is_found_exactly() {
+    let disk = SimDisk::new(1);
+    let clock = HandClock::default();
+    let store = Store::open(std::sync::Arc::new(disk.clone()), options(&clock)).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..400i64 {
+        clock.set(n * n * 10_000);
+        append(&log, &"x".repeat(usize::try_from(n).unwrap() % 200));
+        if n % 3 == 0 {
+            commit(&store);
+        }
+    }
+    commit(&store);
+    store.close();
+    let store = Store::open(std::sync::Arc::new(disk), options(&clock)).unwrap();
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    let (records, _) = read_from(&log, Offset(0), 1 << 20);
+    let mut times: Vec<i64> =
+        records.iter().flat_map(|r| [r.timestamp.0 - 1, r.timestamp.0, r.timestamp.0 + 1]).collect();
+    times.extend([i64::MIN, -1, 0, i64::MAX]);
+    // From the end, so that the index of each segment is learnt by seeking.
+    for time in times.into_iter().rev() {
+        let expected = records.iter().find(|r| r.timestamp.0 >= time).map_or(Offset(400), |r| r.offset);
+        assert_eq!(log.resolve(&Start::Time(Timestamp(time))).unwrap().start, expected, "{time}");
+    }
+    clock.set(records[200].timestamp.0 + 60_000_000_000);
+    let ago = log.resolve(&Start::Ago(Duration::from_secs(60))).unwrap().start;
+    assert_eq!(ago, Offset(200));
+}
+
+#[test]
+fn retention_removes_whole_old_segments_and_readers_learn_of_the_gap() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..300 {
+        append(&log, &format!("{n} {}", "x".repeat(100)));
+        commit(&store);
+    }
+    assert_eq!(log.first(), Offset(0), "nothing goes unless asked");
+    let seen = log.seen();
+    log.set_retention(Retention { max_bytes: Some(20 << 10), max_age: None }).unwrap();
+    assert!(with_cx(|cx| log.poll_changed(seen, cx)).is_ready());
+    let first = log.first();
+    assert!(first > Offset(100) && log.info().bytes <= 20 << 10, "{first}");
+    assert!(matches!(log.read(Offset(5), 100), Err(LogError::Trimmed { to, .. }) if to == first));
+    assert_eq!(log.read_tail(Offset(5)), TailRead::Gap { to: first });
+    let resolved = log.resolve(&Start::Offset(Offset(5))).unwrap();
+    assert_eq!((resolved.start, resolved.gap_from), (first, Some(Offset(5))));
+    assert_eq!(texts(&log).len() as u64, 300 - first.0);
+    store.close();
+    let store = open(&disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!(log.first(), first);
+    for _ in 0..100 {
+        append(&log, &"y".repeat(200));
+        commit(&store);
+    }
+    assert!(log.first() > first, "the wish was kept over the restart");
+}
+
+#[test]
+fn retention_by_age_goes_by_the_last_record_of_a_segment() {
+    let disk = SimDisk::new(1);
+    let clock = HandClock::default();
+    let store = Store::open(std::sync::Arc::new(disk), options(&clock)).unwrap();
+    let retention = Retention { max_age: Some(Duration::from_secs(100)), max_bytes: None };
+    let log = store.create_or_open(&name("a"), &LogOptions { retention, ..small(Durability::Sync) }).unwrap();
+    for second in 0..200i64 {
+        clock.set(second * 1_000_000_000);
+        append(&log, &"x".repeat(200));
+        store.run_commits(Timestamp(second * 1_000_000_000));
+    }
+    let (records, _) = read_from(&log, log.first(), 1 << 20);
+    let first = records[0].timestamp.0 / 1_000_000_000;
+    assert!((60..100).contains(&first), "{first}");
+    // Without appends too.
+    clock.set(1_000_000_000_000);
+    store.run_commits(Timestamp(1_000_000_000_000));
+    assert_eq!(log.info().segments, 1);
+}
+
+#[test]
+fn a_deleted_channel_comes_back_with_another_identity() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let old = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&old, "x");
+    commit(&store);
+    let seen = old.seen();
+    store.delete(&name("a")).unwrap();
+    assert!(with_cx(|cx| old.poll_changed(seen, cx)).is_ready());
+    assert!(matches!(old.append(&"y".as_record()), Err(AppendError::Deleted)));
+    assert!(!store.contains(&name("a")));
+    assert!(matches!(store.delete(&name("a")), Err(StoreError::NoChannel { .. })));
+    assert!(with_cx(|cx| store.poll_created(&name("a"), cx)).is_pending());
+    let new = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    assert!(with_cx(|cx| store.poll_created(&name("a"), cx)).is_ready());
+    assert_ne!(new.id(), old.id());
+    assert_eq!(new.queued(), Offset(0));
+    disk.crash();
+    let store = open(&disk);
+    assert_eq!(store.open_existing(&name("a")).unwrap().unwrap().id(), new.id());
+}
+
+#[test]
+fn channels_are_listed_by_name() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    for channel in ["b/2", "a", "b/1", "c"] {
+        store.create_or_open(&name(channel), &small(Durability::Os)).unwrap();
+    }
+    store.close();
+    let store = open(&disk);
+    let names = |after: Option<&str>, prefix: &str, limit| -> Vec<String> {
+        let infos = store.list(after.map(name).as_ref(), prefix, limit);
+        infos.iter().map(|info| info.name.to_string()).collect()
+    };
+    assert_eq!(names(None, "", 10), ["a", "b/1", "b/2", "c"]);
+    assert_eq!(names(Some("a"), "", 2), ["b/1", "b/2"]);
+    assert_eq!(names(None, "b/", 10), ["b/1", "b/2"]);
+    assert_eq!(store.open_existing(&name("c")).unwrap().unwrap().durability(), Durability::Os);
+}
+
+// NC-DSK-002
+#[test]
+fn a_second_store_on_the_same_directory_is_refused() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    assert!(matches!(try_open(&disk), Err(StoreError::Locked { .. })));
+    store.close();
+    open(&disk);
+}
