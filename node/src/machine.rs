@@ -20,8 +20,8 @@
 use std::fmt;
 use std::task::Waker;
 
-use netchan_proto::Instant;
 use netchan_proto::conn::{Connection, ConnectionError};
+use netchan_proto::{Instant, Side};
 
 use crate::job::Job;
 
@@ -52,6 +52,17 @@ pub trait Machine: Send {
     fn is_over(&self) -> bool;
 }
 
+/// A machine that has its byte stream dialled, as often as it takes. A dial that fails is
+/// [`disconnected`](Machine::disconnected) too.
+pub trait Dialling: Machine {
+    /// Whether a byte stream is to be dialled now. If not, look again at the [`deadline`](Machine::deadline) or when
+    /// woken.
+    fn wants_dial(&self, now: Instant) -> bool;
+
+    /// A byte stream is up. `side` says who called; `trusted`, that the way it came proves who is across.
+    fn connected(&mut self, side: Side, trusted: bool, now: Instant);
+}
+
 /// Why there is no byte stream any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,6 +71,8 @@ pub enum Lost {
     Eof,
     /// Dialling, reading or writing failed: what the operating system says.
     Io(String),
+    /// There was one byte stream only, and it ended: another is not to be had.
+    Final(String),
     /// One of the two sides ended it by an error of the protocol.
     Connection(ConnectionError),
 }
@@ -68,7 +81,7 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Lost::Eof => f.write_str("the peer closed the connection"),
-            Lost::Io(error) => f.write_str(error),
+            Lost::Io(error) | Lost::Final(error) => f.write_str(error),
             Lost::Connection(error) => error.fmt(f),
         }
     }

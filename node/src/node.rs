@@ -5,8 +5,9 @@
 //! Serving peers is [`Served`](crate::Served)'s.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use netchan_proto::auth::payload_hash;
 use netchan_proto::wire::NamePrefix;
@@ -15,6 +16,7 @@ use netchan_store::{Log, LogOptions, Store, StoreError};
 
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorKind};
+use crate::wake::{Bell, lock};
 
 /// What the machines of one process share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,6 +27,17 @@ struct Inner {
     id: NodeId,
     config: NodeConfig,
     seeds: SeedSource,
+    stop: Mutex<Stop>,
+    is_stopping: AtomicBool,
+}
+
+/// Who is to hear that the node stops.
+#[derive(Debug, Default)]
+struct Stop {
+    drain: Duration,
+    bells: Vec<Weak<Bell>>,
+    /// How many bells there may be before those of connections that are gone are thrown out.
+    sweep_at: usize,
 }
 
 impl Node {
@@ -35,7 +48,8 @@ impl Node {
     pub fn new(config: NodeConfig) -> Result<Node, Error> {
         let seeds = SeedSource::new(config.seed)?;
         let id = config.store.as_ref().map_or_else(|| NodeId(seeds.nonce()), Store::node_id);
-        Ok(Node(Arc::new(Inner { id, config, seeds })))
+        let stop = Mutex::default();
+        Ok(Node(Arc::new(Inner { id, config, seeds, stop, is_stopping: AtomicBool::new(false) })))
     }
 
     /// Who this node is.
@@ -85,6 +99,39 @@ impl Node {
     #[must_use]
     pub fn clock(&self) -> Timestamp {
         self.0.config.clock.now()
+    }
+
+    /// Stops serving: every connection tells its peer, takes no new streams, and is over once all that is in the logs
+    /// now is sent and acknowledged, or when `drain` has passed.
+    pub fn shut_down(&self, drain: Duration) {
+        let bells = {
+            let mut stop = lock(&self.0.stop);
+            stop.drain = drain;
+            std::mem::take(&mut stop.bells)
+        };
+        self.0.is_stopping.store(true, Ordering::Release);
+        bells.iter().filter_map(Weak::upgrade).for_each(|bell| bell.ring());
+    }
+
+    /// Whether it was [shut down](Node::shut_down).
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// How long connections may go on, if the node stops.
+    pub(crate) fn stops_in(&self) -> Option<Duration> {
+        self.is_stopping().then(|| lock(&self.0.stop).drain)
+    }
+
+    /// Rings when the node stops.
+    pub(crate) fn ring_when_stopping(&self, bell: &Arc<Bell>) {
+        let mut stop = lock(&self.0.stop);
+        if stop.bells.len() >= stop.sweep_at {
+            stop.bells.retain(|bell| bell.strong_count() > 0);
+            stop.sweep_at = (stop.bells.len() * 2).max(16);
+        }
+        stop.bells.push(Arc::downgrade(bell));
     }
 
     /// A channel's log, made if it is missing; `options` count only then. Blocks.

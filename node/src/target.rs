@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use netchan_proto::ChannelName;
+use netchan_proto::wire::NamePrefix;
 
 use crate::error::{Error, ErrorKind};
 
@@ -73,15 +74,36 @@ impl Target {
     /// # Errors
     /// [`ErrorKind::Target`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Target, Error> {
-        let is_remote = text.starts_with('[') || text.split('/').next().is_some_and(|at| at.contains(':'));
         let (remote, name) = match text.split_once('/') {
-            Some((at, name)) if is_remote => (Some(at.parse()?), name),
-            None if is_remote => return Err(refuse(text, "the channel's name is missing: HOST:PORT/NAME")),
+            Some((at, name)) if is_remote(text) => (Some(at.parse()?), name),
+            None if is_remote(text) => {
+                return Err(refuse(text, "the channel's name is missing: HOST:PORT/NAME"));
+            }
             _ => (None, text),
         };
         let name = ChannelName::new(name).map_err(|error| refuse(text, &error.to_string()))?;
         Ok(Target { remote, name })
     }
+}
+
+/// Reads a place for a list of channels: nothing, `PREFIX`, `HOST:PORT`, `HOST:PORT/PREFIX`. Channels whose names
+/// begin with the prefix are meant, on that node or on this machine.
+///
+/// # Errors
+/// [`ErrorKind::Target`] says what is wrong with it.
+pub fn parse_place(text: &str) -> Result<(Option<Remote>, NamePrefix), Error> {
+    let (remote, prefix) = match text.split_once('/') {
+        Some((at, prefix)) if is_remote(text) => (Some(at.parse()?), prefix),
+        None if is_remote(text) => (Some(text.parse()?), ""),
+        _ => (None, text),
+    };
+    let prefix = NamePrefix::new(prefix).map_err(|error| refuse(text, &error.to_string()))?;
+    Ok((remote, prefix))
+}
+
+/// Whether `text` begins with a node.
+fn is_remote(text: &str) -> bool {
+    text.starts_with('[') || text.split('/').next().is_some_and(|at| at.contains(':'))
 }
 
 impl FromStr for Target {
@@ -127,6 +149,24 @@ mod tests {
             let target = Target::parse(text).unwrap();
             assert_eq!((target.remote, target.name.as_str()), (None, text));
         }
+    }
+
+    #[test]
+    fn a_place_is_a_node_a_prefix_or_both() {
+        for (text, remote, prefix) in [
+            ("", None, ""),
+            ("ord", None, "ord"),
+            ("orders/", None, "orders/"),
+            ("host:1", Some("host:1"), ""),
+            ("host:", Some("host:4747"), ""),
+            ("[::1]:2/", Some("[::1]:2"), ""),
+            ("host:1/orders/e", Some("host:1"), "orders/e"),
+        ] {
+            let (found, found_prefix) = parse_place(text).unwrap();
+            assert_eq!(found.map(|remote| remote.to_string()).as_deref(), remote, "{text}");
+            assert_eq!(found_prefix.as_str(), prefix, "{text}");
+        }
+        assert_eq!(parse_place("host:x").unwrap_err().kind(), ErrorKind::Target);
     }
 
     #[test]

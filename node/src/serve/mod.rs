@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `reading`, `sending` | a stream that reads: its place; its bytes |
 //! | `publishing` | a stream that publishes |
+//! | `calling` | a peer that is called, as often as it takes |
 //! | `requests` | questions that are answered once |
 //! | `desk` | jobs and their answers; `slots`: memory for what they read |
 //! | `refusal` | what a peer is told when something cannot be done |
 
+mod calling;
 mod desk;
 mod publishing;
 mod reading;
@@ -24,11 +26,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Buf;
 use netchan_proto::conn::{Connection, ConnectionConfig, Event};
 use netchan_proto::limits::SERVED_TIMEOUT;
 use netchan_proto::wire::{ErrorFrame, StreamId};
 use netchan_proto::{ErrorCode, Instant, Roles, Side};
 
+pub use self::calling::Calling;
 use self::desk::{Answer, Desk, Letter};
 use self::publishing::Publishing;
 use self::reading::Reading;
@@ -41,6 +45,8 @@ use crate::wake::Bell;
 
 /// Frames that one call of `work` takes in.
 const WORK_EVENTS: usize = 512;
+/// How long a connection that is over may take to tell the peer why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Rounds through the streams in one call of `work`. The output is full after a few.
 const WORK_ROUNDS: usize = 64;
 
@@ -52,7 +58,16 @@ pub struct Served {
     publishings: Vec<Publishing>,
     /// Which reader goes first in the next round.
     first: usize,
-    ended: Option<Lost>,
+    /// The node stops: when connections end that are not done by themselves.
+    drain_until: Option<Instant>,
+    ended: Option<Ended>,
+}
+
+/// What the peer is told last, and until when it may take to read it.
+#[derive(Debug)]
+struct Ended {
+    why: Lost,
+    last_words_until: Instant,
 }
 
 /// What the streams of one connection share.
@@ -96,6 +111,7 @@ impl Served {
             peer_timeout: SERVED_TIMEOUT,
         };
         let bell = Arc::new(Bell::default());
+        node.ring_when_stopping(&bell);
         let shared = Shared {
             node: node.clone(),
             connection: Connection::new(config, now),
@@ -106,25 +122,51 @@ impl Served {
             readers: 0,
             now,
         };
-        Served { shared, readings: Vec::new(), publishings: Vec::new(), first: 0, ended: None }
+        Served {
+            shared,
+            readings: Vec::new(),
+            publishings: Vec::new(),
+            first: 0,
+            drain_until: None,
+            ended: None,
+        }
     }
 
-    /// Tells the peer that this node will stop in `drain`. Streams are served until the driver closes.
+    /// Tells the peer that this node will stop in `drain`. New streams are refused; those that are open go on until
+    /// all that is in the logs is sent and acknowledged, or until `drain` has passed. Then it is over.
     pub fn go_away(&mut self, drain: Duration) {
-        self.shared.connection.go_away(drain);
-        self.shared.bell.ring();
+        if self.drain_until.is_none() && self.ended.is_none() {
+            self.drain_until = Some(self.shared.now.plus(drain));
+            self.shared.connection.go_away(drain);
+            self.shared.bell.ring();
+        }
     }
 
-    /// Whether a stream is open, or a request unanswered: a node that stops may wait for that.
+    /// Whether nothing is under way: readers have all that is in their logs, publishers all their acknowledgements,
+    /// and no request is unanswered. Bytes may wait to be written still.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
-        !self.readings.is_empty() || !self.publishings.is_empty() || self.shared.desk.is_busy()
+    pub fn is_drained(&self) -> bool {
+        !self.shared.desk.is_busy()
+            && self.readings.iter().all(Reading::is_drained)
+            && self.publishings.iter().all(Publishing::is_drained)
     }
 
     /// Why it is over, once it is.
     #[must_use]
     pub fn ended(&self) -> Option<&Lost> {
-        self.ended.as_ref()
+        self.ended.as_ref().map(|ended| &ended.why)
+    }
+
+    /// Ends the connection when the node stops and it has nothing more to do, or its time is up.
+    fn drain(&mut self) {
+        if let Some(drain) = self.shared.node.stops_in() {
+            self.go_away(drain);
+        }
+        let Some(until) = self.drain_until else { return };
+        if until <= self.shared.now || (self.shared.connection.is_ready() && self.is_drained()) {
+            let error = self.shared.connection.close_with(ErrorCode::GOING_AWAY, "the node stops");
+            self.end(error.into());
+        }
     }
 
     fn take_letters(&mut self) {
@@ -206,15 +248,23 @@ impl Served {
             _ => return Some(event),
         };
         let connection = &mut self.shared.connection;
-        let text = if !self.shared.node.roles().has(Roles::SENDS) {
-            "this node has no channels of its own"
+        let refusal = |code, text: &str| Some(ErrorFrame::new(code, text));
+        let error = if self.drain_until.is_some() {
+            refusal(ErrorCode::GOING_AWAY, "the node stops")
+        } else if !self.shared.node.roles().has(Roles::SENDS) {
+            refusal(ErrorCode::DENIED, "this node has no channels of its own")
         } else if !connection.peer().is_some_and(|peer| peer.roles.has(needed)) {
-            "the handshake did not name the role that this needs"
+            refusal(ErrorCode::DENIED, "the handshake did not name the role that this needs")
         } else {
-            return Some(event);
+            None
         };
-        connection.stream_error(stream, ErrorFrame::new(ErrorCode::DENIED, text));
-        None
+        match error {
+            Some(error) => {
+                connection.stream_error(stream, error);
+                None
+            }
+            None => Some(event),
+        }
     }
 
     fn serve_publishers(&mut self) {
@@ -274,7 +324,8 @@ impl Served {
     fn end(&mut self, why: Lost) {
         self.readings.clear();
         self.publishings.clear();
-        self.ended.get_or_insert(why);
+        let last_words_until = self.shared.now.plus(LAST_WORDS);
+        self.ended.get_or_insert(Ended { why, last_words_until });
     }
 }
 
@@ -299,6 +350,7 @@ impl Machine for Served {
             self.take_events();
             self.serve_publishers();
             self.serve_readers();
+            self.drain();
         }
     }
 
@@ -307,19 +359,34 @@ impl Machine for Served {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        if let Some(ended) = &self.ended {
+            return self.shared.connection.has_outbound().then_some(ended.last_words_until);
+        }
         let connection = self.shared.connection.deadline().map(|(at, _)| at);
-        self.publishings.iter().filter_map(Publishing::deadline).chain(connection).min()
+        let publishings = self.publishings.iter().filter_map(Publishing::deadline);
+        publishings.chain(connection).chain(self.drain_until).min()
     }
 
-    /// Only the connection's deadline needs this call; a publisher's is met by the next `work`.
+    /// The deadlines of streams are met by the next `work`.
     fn handle_timeout(&mut self, now: Instant) {
-        if let Err(error) = self.shared.connection.handle_timeout(now) {
-            self.end(error.into());
+        self.shared.now = now;
+        match &self.ended {
+            Some(ended) if ended.last_words_until <= now => {
+                let unread = self.shared.connection.outbound();
+                unread.advance(unread.remaining());
+            }
+            Some(_) => {}
+            None => {
+                if let Err(error) = self.shared.connection.handle_timeout(now) {
+                    self.end(error.into());
+                }
+            }
         }
         self.shared.bell.ring();
     }
 
-    fn disconnected(&mut self, why: Lost, _now: Instant) {
+    fn disconnected(&mut self, why: Lost, now: Instant) {
+        self.shared.now = now;
         self.end(why);
     }
 

@@ -223,6 +223,11 @@ impl Publishing {
         self.intake.as_ref().and_then(Intake::sync_due)
     }
 
+    /// Whether all that came is in the log and acknowledged.
+    pub(super) fn is_drained(&self) -> bool {
+        self.intake.as_ref().is_some_and(Intake::is_drained)
+    }
+
     /// Takes in what it can, and acknowledges what it owes.
     pub(super) fn turn(&mut self, shared: &mut Shared) -> Step {
         let Some(intake) = &mut self.intake else { return Step::Idle };
@@ -421,10 +426,15 @@ impl Intake {
         waits.then_some(self.sync_at)
     }
 
-    /// Whether the publisher is done and has all the acknowledgements of the channel's own level.
+    /// Whether the publisher is done and has all the acknowledgements it is owed.
     fn is_finished(&self) -> bool {
+        self.closing && self.is_drained()
+    }
+
+    /// Whether all that came is in the log and acknowledged at the channel's own level.
+    fn is_drained(&self) -> bool {
         let owes = if self.durability == Durability::Sync { &self.durable } else { &self.written };
-        self.closing && self.queue.is_empty() && !self.noting && self.full.is_none() && owes.is_empty()
+        self.queue.is_empty() && !self.noting && self.full.is_none() && owes.is_empty()
     }
 
     /// Allows a window beyond what the log has taken, or the whole of the batch in the making.

@@ -229,6 +229,15 @@ impl Reading {
         matches!(self.state, State::Over)
     }
 
+    /// Whether all that is in the log now was sent.
+    pub(super) fn is_drained(&self) -> bool {
+        match &self.state {
+            State::Finding => false,
+            State::Absent | State::Over => true,
+            State::Sending(sending) => sending.is_drained(),
+        }
+    }
+
     /// CLOSE came.
     pub(super) fn on_close(&mut self, shared: &mut Shared) -> Step {
         shared.connection.end(self.id, End::Closed);

@@ -195,6 +195,11 @@ impl Sending {
         Ok(Step::Moved)
     }
 
+    /// Whether all that is in the log now was sent, also what cannot be seen yet.
+    pub(super) fn is_drained(&self) -> bool {
+        self.at_tail && self.log.queued() <= self.next
+    }
+
     /// A run came from the disk.
     pub(super) fn on_run(
         &mut self,
