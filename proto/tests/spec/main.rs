@@ -6,5 +6,6 @@
 mod examples;
 mod form;
 mod pages;
+mod sessions;
 mod statements;
 mod tables;

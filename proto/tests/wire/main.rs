@@ -220,6 +220,13 @@ fn an_error_text_is_cut_between_characters() {
     }
 }
 
+/// NC-ERR-006
+#[test]
+fn an_error_text_is_shown_with_its_control_characters_escaped() {
+    let error = ErrorFrame::new(ErrorCode::DENIED, "no\u{1b}[2J\r\n\u{202e}");
+    assert_eq!(error.to_string(), "DENIED: no\\u{1b}[2J\\r\\n\\u{202e}");
+}
+
 /// NC-STR-030, NC-STR-031
 #[test]
 fn a_list_is_in_the_order_of_names_and_never_promises_more_of_nothing() {
