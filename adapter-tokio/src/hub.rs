@@ -6,7 +6,6 @@
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) clock: Clock,
-    settings: Settings,
+    pub(crate) settings: Settings,
     /// With a store once this program holds the data directory.
     node: RwLock<Node>,
     /// Held by who is finding the place.
@@ -52,7 +51,6 @@ pub(crate) struct Hub {
     tasks: Mutex<JoinSet<()>>,
     doors: Mutex<Vec<AbortHandle>>,
     free: Arc<Semaphore>,
-    is_closed: AtomicBool,
 }
 
 impl Hub {
@@ -72,14 +70,13 @@ impl Hub {
             tasks: Mutex::default(),
             doors: Mutex::default(),
             free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            is_closed: AtomicBool::new(false),
         });
-        if let Some(dir) = &hub.settings.data_dir {
-            let place = hub.find(dir).await?;
-            if let (Some(_), false) = (place, hub.settings.shared) {
-                let what = format!("{}: another program holds this data directory", dir.display());
-                return Err(Error::new(ErrorKind::Locked, what));
-            }
+        if let Some(dir) = &hub.settings.data_dir
+            && hub.find(dir).await?.is_some()
+            && !hub.settings.shared
+        {
+            let what = format!("{}: another program holds this data directory", dir.display());
+            return Err(Error::new(ErrorKind::Locked, what));
         }
         Ok(hub)
     }
@@ -93,10 +90,18 @@ impl Hub {
         self.local_addr.get().copied()
     }
 
+    /// Whether the channels of this machine are this node's.
+    pub(crate) async fn holds(self: &Arc<Hub>) -> Result<bool, Error> {
+        match &self.settings.data_dir {
+            Some(dir) => Ok(self.find(dir).await?.is_none()),
+            None => Err(no_data_dir()),
+        }
+    }
+
     /// The channels of this machine: this node, or the socket of who holds the data directory.
     pub(crate) async fn find(self: &Arc<Hub>, dir: &Path) -> Result<Option<PathBuf>, Error> {
         let _turn = self.finding.lock().await;
-        if self.is_closed.load(Ordering::Acquire) {
+        if self.node().is_stopping() {
             return Err(Error::new(ErrorKind::Closed, "the node was shut down"));
         }
         if self.node().store().is_some() {
@@ -213,7 +218,7 @@ impl Hub {
     /// A stream to this machine's channels.
     async fn reach(self: &Arc<Hub>) -> Result<Reached, Lost> {
         let Some(dir) = &self.settings.data_dir else {
-            return Err(Lost::Io("this node has no data directory, and so no channels of its own".into()));
+            return Err(Lost::Io(no_data_dir().to_string()));
         };
         let stream: Box<dyn Duplex> =
             match self.find(dir).await.map_err(|error| Lost::Io(error.to_string()))? {
@@ -236,9 +241,11 @@ impl Hub {
     }
 
     pub(crate) async fn shut_down(&self, deadline: Duration) -> Result<(), Error> {
-        self.is_closed.store(true, Ordering::Release);
-        lock(&self.doors).drain(..).for_each(|door| door.abort());
+        self.node().shut_down(deadline);
+        // A take-over that is under way comes to its end first.
         let _turn = self.finding.lock().await;
+        self.node().shut_down(deadline);
+        lock(&self.doors).drain(..).for_each(|door| door.abort());
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let leave = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(deadline, leave).await.is_err() {
@@ -258,6 +265,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::new(ErrorKind::Closed, format!("the runtime did not do it: {error}")))
+}
+
+fn no_data_dir() -> Error {
+    Error::new(ErrorKind::Config, "this node has no data directory, and so no channels of its own")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

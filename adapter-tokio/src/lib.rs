@@ -16,21 +16,19 @@ mod builder;
 mod hub;
 mod line;
 mod node;
-mod placeholder;
 mod pump;
 mod receiver;
 mod sender;
 mod sockets;
 
 pub use builder::NodeBuilder;
-pub use netchan_node::{Error, ErrorKind, Event, Target};
-pub use netchan_proto::wire::GapReason;
+pub use netchan_node::{Error, ErrorKind, Event, Producer, Sender, Sent, Target};
+pub use netchan_proto::wire::{GapReason, Note};
 pub use netchan_proto::{
     AsRecord, ChannelName, Durability, Epoch, LogId, LogInfo, NewRecord, NodeId, Offset, Position,
     ProducerId, Record, RecordRef, Side, Start, Timestamp,
 };
 pub use netchan_store::{LogOptions, Retention, StoreOptions};
 pub use node::Node;
-pub use placeholder::{Sender, Sent};
 pub use receiver::{Receiver, ReceiverBuilder};
 pub use sender::SenderBuilder;

@@ -3,15 +3,16 @@
 //! Owns the stream there is, or the attempt to get one. When to try is the machine's decision.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use netchan_node::{Lost, Machine, ReceiverCore};
+use netchan_node::{Calling, Lost, Machine, PublisherCore, ReceiverCore};
 use netchan_proto::{Instant, Side};
 
 use crate::hub::Hub;
-use crate::pump::{Alarm, Duplex, Pump};
+use crate::pump::{Alarm, Duplex, Pump, work};
 
 /// A stream that is up.
 pub(crate) struct Reached {
@@ -25,6 +26,21 @@ pub(crate) struct Reached {
 pub(crate) type Attempt = Pin<Box<dyn Future<Output = Result<Reached, Lost>> + Send>>;
 /// Makes attempts.
 pub(crate) type Way = Box<dyn FnMut() -> Attempt + Send>;
+
+/// The way that a user's closure is.
+pub(crate) fn through<C, F, S>(mut connect: C) -> Way
+where
+    C: FnMut() -> F + Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: Duplex + 'static,
+{
+    Box::new(move || {
+        let stream = connect();
+        Box::pin(async move {
+            Ok(Reached { stream: Box::new(stream.await?), side: Side::Dialler, trusted: false })
+        })
+    })
+}
 
 enum Link {
     Down,
@@ -59,6 +75,26 @@ impl Dialling for ReceiverCore {
     }
 }
 
+impl Dialling for PublisherCore {
+    fn wants_dial(&self, now: Instant) -> bool {
+        PublisherCore::wants_dial(self, now)
+    }
+
+    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
+        PublisherCore::connected(self, side, trusted, nonce, now);
+    }
+}
+
+impl Dialling for Calling {
+    fn wants_dial(&self, now: Instant) -> bool {
+        netchan_node::Dialling::wants_dial(self, now)
+    }
+
+    fn connected(&mut self, side: Side, trusted: bool, _nonce: [u8; 16], now: Instant) {
+        netchan_node::Dialling::connected(self, side, trusted, now);
+    }
+}
+
 impl<M: Dialling> Line<M> {
     pub(crate) fn new(machine: M, hub: Arc<Hub>, way: Way) -> Line<M> {
         Line { machine, alarm: Alarm::new(hub.clock), now: hub.clock.now(), hub, way, link: Link::Down }
@@ -71,7 +107,7 @@ impl<M: Dialling> Line<M> {
         mut found: impl FnMut(&mut M) -> Option<T>,
     ) -> Poll<T> {
         loop {
-            self.machine.work(self.now, cx.waker());
+            work(&mut self.machine, self.now, cx);
             if let Some(found) = found(&mut self.machine) {
                 return Poll::Ready(found);
             }

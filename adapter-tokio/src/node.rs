@@ -1,16 +1,18 @@
 //! The node that a program holds.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_node::{Error, Lost, Target};
+use netchan_node::{Calling, Error, Lost, Machine, Remote, Target, parse_place};
 use netchan_proto::{ChannelName, LogInfo, NodeId, Offset, Side};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::builder::NodeBuilder;
 use crate::hub::{Hub, blocking};
+use crate::line::Line;
 use crate::receiver::ReceiverBuilder;
 use crate::sender::SenderBuilder;
 
@@ -79,8 +81,10 @@ impl Node {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn channels(&self, _place: impl AsRef<str>) -> Result<Vec<LogInfo>, Error> {
-        unimplemented!()
+    pub async fn channels(&self, place: impl AsRef<str>) -> Result<Vec<LogInfo>, Error> {
+        let (_remote, prefix) = parse_place(place.as_ref())?;
+        let node = self.0.node();
+        blocking(move || node.list(None, &prefix, usize::MAX)).await?
     }
 
     /// What there is to say of a channel.
@@ -153,8 +157,12 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropping it closes the connection.
-    pub async fn dial(&self, _addr: impl AsRef<str>) -> Result<(), Error> {
-        unimplemented!()
+    pub async fn dial(&self, address: impl AsRef<str>) -> Result<(), Error> {
+        let remote: Remote = address.as_ref().parse()?;
+        let calling = Calling::new(&self.0.node(), remote.to_string(), self.0.clock.now());
+        let mut line = Line::new(calling, Arc::clone(&self.0), self.0.way(Some(remote)));
+        poll_fn(|cx| line.poll_until(cx, |calling| calling.is_over().then_some(()))).await;
+        line.machine.error().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Takes leave of peers, makes everything sent durable and closes the data directory, for all handles of this node.

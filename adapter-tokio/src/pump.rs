@@ -73,6 +73,14 @@ impl Alarm {
     }
 }
 
+/// Lets a machine work, and does its blocking jobs elsewhere.
+pub(crate) fn work(machine: &mut impl Machine, now: Instant, cx: &mut Context<'_>) {
+    machine.work(now, cx.waker());
+    while let Some(job) = machine.take_job() {
+        drop(spawn_blocking(move || job.run()));
+    }
+}
+
 /// One byte stream and its timer.
 pub(crate) struct Pump {
     stream: Box<dyn Duplex>,
@@ -90,10 +98,7 @@ impl Pump {
     /// Drives `machine` until its stream is lost or it is over.
     pub(crate) fn poll_drive(&mut self, machine: &mut impl Machine, cx: &mut Context<'_>) -> Poll<Lost> {
         for _ in 0..TURNS {
-            machine.work(self.clock.now(), cx.waker());
-            while let Some(job) = machine.take_job() {
-                drop(spawn_blocking(move || job.run()));
-            }
+            work(machine, self.clock.now(), cx);
             match self.poll_turn(machine, cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(lost)) => return Poll::Ready(lost),

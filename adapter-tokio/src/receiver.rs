@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::hub::Hub;
-use crate::line::{Attempt, Line, Reached, Way};
+use crate::line::{Attempt, Line, Reached, Way, through};
 use crate::sockets;
 
 /// How to receive from a channel. Made by [`Node::receiver`](crate::Node::receiver).
@@ -77,22 +77,20 @@ impl ReceiverBuilder {
     {
         let mut stream = Some(stream);
         self.by(move || {
-            let stream = stream.take().ok_or_else(|| Lost::Io("the stream that was given has ended".into()));
+            let stream =
+                stream.take().ok_or_else(|| Lost::Final("the stream that was given has ended".into()));
             async move { Ok(Reached { stream: Box::new(stream?), side, trusted: false }) }
         })
     }
 
     /// Receives over streams that `connect` makes, a new one whenever the last was lost.
-    pub fn connect_with<C, F, S>(self, mut connect: C) -> ReceiverBuilder
+    pub fn connect_with<C, F, S>(self, connect: C) -> ReceiverBuilder
     where
         C: FnMut() -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.by(move || {
-            let stream = connect();
-            async move { Ok(Reached { stream: Box::new(stream.await?), side: Side::Dialler, trusted: false }) }
-        })
+        ReceiverBuilder { way: Some(through(connect)), ..self }
     }
 
     /// Receives from a node that calls here, see [`Node::dial`](crate::Node::dial).
