@@ -242,7 +242,7 @@ fn a_stream_that_asks_for_what_is_not_there_is_refused_by_itself() {
     assert!(feed(&mut listener, &frame(1, &Message::Open(open())), NOW).is_err());
 }
 
-/// NC-EXT-005: HELLO of a node that knows more, with a role bit, a version and a parameter that mean nothing here.
+/// NC-EXT-005, NC-HSK-025: HELLO of a node that knows more, with a role bit, a version and a parameter that mean nothing here.
 #[test]
 fn a_newer_peer_is_understood_as_far_as_it_goes() {
     let hello = Hello { versions: vec![9, 1], roles: Roles(0xfff2), node: NodeId([5; 16]), nonce: [6; 16] };
@@ -254,6 +254,8 @@ fn a_newer_peer_is_understood_as_far_as_it_goes() {
     let mut listener = Connection::new(config(Side::Listener, None), NOW);
     let events = feed(&mut listener, &[&PREFACE[..], &bytes].concat(), NOW).unwrap();
     assert!(matches!(events[..], [Event::Ready(peer)] if peer.roles.has(Roles::RECEIVES)));
+    let answer = drain(&mut listener).slice(PREFACE.len()..);
+    assert_eq!(answer[FRAME_HEADER_LEN..FRAME_HEADER_LEN + 2], [1, 0], "the version that both speak");
 }
 
 // ---- what a receiver makes of a run of batches ----
