@@ -593,6 +593,37 @@ fn after_close_nothing_of_the_stream_is_told_but_its_end() {
 }
 
 /// NC-FRM-007, NC-HSK-011
+/// NC-ERR-001: the ERROR that ends a connection is the last thing said on it.
+#[test]
+fn after_the_error_that_ends_it_a_connection_says_nothing_more() {
+    let (mut dialler, id) = dialler_after(|c| c.open(&open(100)).unwrap(), &[Message::Opened(opened())]);
+    drain(&mut dialler);
+    dialler.close_with(ErrorCode::INTERNAL, "enough");
+    let said = drain(&mut dialler);
+    assert_eq!(said, frame(0, &Message::Error(ErrorFrame::new(ErrorCode::INTERNAL, "enough"))));
+    dialler.close_stream(StreamId(id));
+    dialler.seek(StreamId(id), &Seek { seek_id: 1, start: Start::Earliest });
+    dialler.grant(StreamId(id), 1000);
+    dialler.go_away(Duration::ZERO);
+    dialler.close_with(ErrorCode::INTERNAL, "again");
+    assert!(drain(&mut dialler).is_empty());
+}
+
+#[test]
+fn a_publisher_that_closes_before_it_is_opened_says_so_after_it() {
+    let mut pair = Pair::ready();
+    let id = pair.dialler.publish_open(&publish_open()).unwrap();
+    pair.dialler.publish_note(id, &PublishNote { next_sequence: 0, note: Note::default() });
+    pair.dialler.publish_close(id);
+    assert!(matches!(pair.run().listener[..], [Event::PublishRequest(..)]));
+    pair.listener.publish_opened(id, &publish_opened(10));
+    let seen = pair.run();
+    assert!(matches!(seen.dialler[..], [Event::PublishOpened(..)]));
+    assert_eq!(seen.listener, [Event::PublishCloseRequest(id)]);
+    pair.dialler.publish(id, Bytes::from_static(b"too late"));
+    assert!(pair.run().listener.is_empty());
+}
+
 #[test]
 fn either_side_may_read_from_the_other_over_one_connection() {
     let mut pair = Pair::ready();

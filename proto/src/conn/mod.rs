@@ -97,7 +97,7 @@ impl Connection {
     pub fn new(config: ConnectionConfig, now: Instant) -> Connection {
         let mut connection = Connection {
             streams: Streams::new(config.side),
-            phase: Phase::Over,
+            phase: Phase::Preface { hello: None },
             peer: None,
             input: BytesMut::new(),
             read_size: READ_SIZES.0,
@@ -389,15 +389,20 @@ impl Connection {
         }
     }
 
-    /// Sends a note to keep beside the sequence, ahead of what is published after it.
+    /// Sends a note to keep beside the sequence, ahead of what is published after it. Means nothing before
+    /// PUBLISH_OPENED or after [`publish_close`](Self::publish_close).
     pub fn publish_note(&mut self, id: StreamId, note: &PublishNote) {
-        self.send_on(id, &Message::PublishNote(note.clone()));
+        if let Some(Stream::Publishing { opened: true, closing: false, .. }) = self.streams.get(id) {
+            self.send(id, &Message::PublishNote(note.clone()));
+        }
     }
 
-    /// Nothing more will be published; END follows the last acknowledgement.
+    /// Nothing more will be published; END follows the last acknowledgement. Before PUBLISH_OPENED it is kept, and
+    /// told after it.
     pub fn publish_close(&mut self, id: StreamId) {
-        if let Some(Stream::Publishing { closing, .. }) = self.streams.get_mut(id)
+        if let Some(Stream::Publishing { opened, closing, .. }) = self.streams.get_mut(id)
             && !std::mem::replace(closing, true)
+            && *opened
         {
             self.send(id, &Message::PublishClose);
         }
@@ -527,6 +532,11 @@ impl Connection {
                 if over {
                     self.streams.remove(id);
                 }
+                if matches!(event, Some(Event::PublishOpened(..)))
+                    && let Some(Stream::Publishing { closing: true, .. }) = self.streams.get(id)
+                {
+                    self.send(id, &Message::PublishClose);
+                }
                 Ok(event)
             }
             Err(requests::Fault { code, text }) => {
@@ -590,7 +600,11 @@ impl Connection {
         }
     }
 
+    /// Queues a frame. After its end a connection says nothing more: the ERROR that ended it is its last word.
     fn send(&mut self, id: StreamId, message: &Message) {
+        if self.is_over() {
+            return;
+        }
         self.scratch.clear();
         message.encode(id, &mut self.scratch);
         self.out.gather(&self.scratch);
@@ -605,15 +619,14 @@ impl Connection {
 
     /// The peer is at fault, or given up: tells it, and is over.
     fn fail(&mut self, code: ErrorCode, text: &str) -> ConnectionError {
-        if !self.is_over() {
-            self.send(StreamId::CONNECTION, &Message::Error(ErrorFrame::new(code, text)));
-        }
+        self.send(StreamId::CONNECTION, &Message::Error(ErrorFrame::new(code, text)));
         self.close(ConnectionError::Ours { code, text: text.to_owned() })
     }
 
     fn close(&mut self, error: ConnectionError) -> ConnectionError {
         self.phase = Phase::Over;
         self.input = BytesMut::new();
+        self.streams.clear();
         error
     }
 

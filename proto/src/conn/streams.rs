@@ -91,6 +91,10 @@ impl Streams {
         self.table.remove(&id);
     }
 
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+    }
+
     /// A new stream of ours.
     pub(super) fn open(&mut self, stream: Stream) -> Option<StreamId> {
         if self.table.len() >= MAX_STREAMS {
