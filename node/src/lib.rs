@@ -24,6 +24,7 @@ pub mod place;
 pub mod publisher;
 pub mod receiver;
 mod redial;
+mod reply;
 pub mod sender;
 pub mod serve;
 pub mod target;

@@ -12,7 +12,7 @@ use netchan_proto::{Durability, Epoch, Instant, LogId, Offset, ProducerId, Side}
 
 use super::PublisherOptions;
 use super::handle::Publisher;
-use super::queue::{Ask, Item, Reply, Request, Shared, closed};
+use super::queue::{AnswerReply, Ask, Item, Request, Shared, closed};
 use crate::error::Error;
 use crate::machine::{Lost, Machine};
 use crate::redial::{Passed, Redial};
@@ -40,7 +40,7 @@ pub(super) enum Outgoing {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) ask: Ask,
-    pub(super) reply: Arc<Reply>,
+    pub(super) reply: Arc<AnswerReply>,
     /// Its stream on the connection there is.
     pub(super) stream: Option<StreamId>,
 }
@@ -198,13 +198,16 @@ impl PublisherCore {
         match &mut self.stream {
             // Never connected, all acknowledged before the connection was lost, or sealed: nobody need be told.
             None if self.outgoing.is_empty() || self.is_sealed => self.finish(closed(&self.shared.name)),
-            Some(stream) if stream.opened && !stream.closing => {
-                if self.sent == self.outgoing.len() && self.shared.is_ready_to_close() {
-                    stream.closing = true;
-                    let id = stream.id;
-                    if let Some(connection) = self.redial.connection() {
-                        connection.publish_close(id);
-                    }
+            Some(stream)
+                if stream.opened
+                    && !stream.closing
+                    && self.sent == self.outgoing.len()
+                    && self.shared.is_ready_to_close() =>
+            {
+                stream.closing = true;
+                let id = stream.id;
+                if let Some(connection) = self.redial.connection() {
+                    connection.publish_close(id);
                 }
             }
             _ => {}

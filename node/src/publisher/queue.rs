@@ -15,6 +15,7 @@ use netchan_proto::{ChannelName, LogInfo, Offset, ProducerId, RecordRef, Timesta
 use super::waiters::{Ticket, Waiters};
 use crate::error::{Error, ErrorKind};
 use crate::event::Events;
+use crate::reply::Reply;
 use crate::wake::lock;
 
 /// Runs of acknowledged records whose offsets are remembered.
@@ -55,8 +56,10 @@ pub(super) enum Item {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) ask: Ask,
-    pub(super) reply: Arc<Reply>,
+    pub(super) reply: Arc<AnswerReply>,
 }
+
+pub(super) type AnswerReply = Reply<Result<Answer, Error>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
@@ -68,33 +71,6 @@ pub(super) enum Ask {
 pub(super) enum Answer {
     Sealed(Offset),
     Info(Box<LogInfo>),
-}
-
-/// Where an answer is left.
-#[derive(Debug, Default)]
-pub(super) struct Reply(Mutex<(Option<Result<Answer, Error>>, Option<Waker>)>);
-
-impl Reply {
-    pub(super) fn give(&self, answer: Result<Answer, Error>) {
-        let mut slot = lock(&self.0);
-        slot.0 = Some(answer);
-        let waker = slot.1.take();
-        drop(slot);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<Answer, Error>> {
-        let mut slot = lock(&self.0);
-        match slot.0.take() {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                slot.1 = Some(waker.clone());
-                Poll::Pending
-            }
-        }
-    }
 }
 
 /// Records that follow each other in sequence and in the log.
@@ -308,8 +284,8 @@ impl Shared {
         lock(&self.queue).waiting_news.leave(ticket);
     }
 
-    pub(super) fn ask(&self, ask: Ask) -> Arc<Reply> {
-        let reply = Arc::new(Reply::default());
+    pub(super) fn ask(&self, ask: Ask) -> Arc<AnswerReply> {
+        let reply = Arc::new(AnswerReply::default());
         let mut queue = lock(&self.queue);
         if let Some(error) = queue.over.clone() {
             drop(queue);

@@ -122,7 +122,9 @@ impl ReceiverCore {
         self.stream = None;
         self.subscription.on_end(end);
         self.subscription.on_lost();
-        if end == End::Closed {
+        if self.seeking.take().is_some() {
+            self.open_stream(); // it ended before the SEEK came there
+        } else if end == End::Closed {
             let why =
                 Error::new(ErrorKind::Unreachable, "the sender closed the stream unasked").about(self.name());
             self.start_over(why, now);

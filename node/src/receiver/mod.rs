@@ -269,7 +269,8 @@ impl ReceiverCore {
             match self.subscription.next_delivery() {
                 Ok(Some(delivery)) => return self.deliver(delivery),
                 Ok(None) if self.has_reached_end() => return None,
-                Ok(None) => {}
+                // A batch that is larger than the window has become known, perhaps.
+                Ok(None) => self.grant(),
                 Err(error) => self.give_up_on(error, now),
             }
         }

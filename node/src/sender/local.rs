@@ -1,9 +1,8 @@
 //! Sending into a log of this node where that takes more than an append: as a producer, and what blocks.
 
-use std::sync::Mutex;
-use std::task::{Poll, Waker};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::{future::poll_fn, sync::Arc};
 
 use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
 use netchan_proto::wire::Note;
@@ -13,6 +12,7 @@ use netchan_store::{AppendError, Log, Store};
 use super::Sent;
 use crate::error::{Error, ErrorKind};
 use crate::publisher::Producer;
+use crate::reply::Reply;
 use crate::wake::lock;
 
 /// A producer whose channel is this node's: it numbers its records, and the log knows which it has.
@@ -95,31 +95,11 @@ async fn blocking<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let slot: Arc<Mutex<(Option<Result<T, Error>>, Option<Waker>)>> = Arc::default();
-    let answer = Arc::clone(&slot);
-    let run = move || {
-        let result = work();
-        let mut slot = lock(&answer);
-        slot.0 = Some(result);
-        let waker = slot.1.take();
-        drop(slot);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    };
+    let reply = Arc::new(Reply::default());
+    let given = Arc::clone(&reply);
     thread::Builder::new()
         .name(name.to_owned())
-        .spawn(run)
+        .spawn(move || given.give(work()))
         .map_err(|error| Error::new(ErrorKind::Io, format!("no thread could be started: {error}")))?;
-    poll_fn(move |cx| {
-        let mut slot = lock(&slot);
-        match slot.0.take() {
-            Some(result) => Poll::Ready(result),
-            None => {
-                slot.1 = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    })
-    .await
+    poll_fn(move |cx| reply.poll(cx.waker())).await
 }
