@@ -84,7 +84,7 @@ registry! {
     DISK_FULL = 0x0701;
     /// The log cannot be written by this side.
     READ_ONLY = 0x0702;
-    /// A write or sync failed before: the log takes nothing until it is opened anew.
+    /// A write or sync failed before: the log takes nothing until the next OPEN or PUBLISH_OPEN opens it anew.
     POISONED = 0x0703;
     /// The disk answered with an error.
     IO = 0x0704;
@@ -105,6 +105,7 @@ impl ErrorCode {
                 | ErrorCode::GOING_AWAY
                 | ErrorCode::TOO_MANY_STREAMS
                 | ErrorCode::DISK_FULL
+                | ErrorCode::POISONED
         )
     }
 }
@@ -129,6 +130,9 @@ mod tests {
         assert_eq!(ErrorCode(0x9999).to_string(), "code 0x9999");
         let retryable: Vec<_> =
             ErrorCode::ALL.iter().filter(|(code, _)| code.is_retryable()).map(|(_, name)| *name).collect();
-        assert_eq!(retryable, ["TIMEOUT", "CALM", "INTERNAL", "GOING_AWAY", "TOO_MANY_STREAMS", "DISK_FULL"]);
+        assert_eq!(
+            retryable,
+            ["TIMEOUT", "CALM", "INTERNAL", "GOING_AWAY", "TOO_MANY_STREAMS", "DISK_FULL", "POISONED"]
+        );
     }
 }

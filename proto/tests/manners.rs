@@ -111,8 +111,12 @@ fn nothing_is_ignored_before_the_handshake_is_done() {
 #[test]
 fn an_error_on_the_connection_is_the_last_thing_said_and_not_answered() {
     let mut pair = Pair::ready();
+    let stream = pair.dialler.open(&open()).unwrap();
+    drain(&mut pair.dialler);
     pair.dialler.close_with(ErrorCode::INTERNAL, "why");
     pair.dialler.close_with(ErrorCode::INTERNAL, "again");
+    pair.dialler.close_stream(stream);
+    pair.dialler.go_away(std::time::Duration::ZERO);
     let last = said(&mut pair.dialler);
     assert!(
         matches!(&last[..], [(0, Message::Error(error))] if error.code == ErrorCode::INTERNAL),
