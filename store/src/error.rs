@@ -128,8 +128,9 @@ pub enum LogError {
         /// The visible end.
         end: Offset,
     },
-    /// A position of another log, for instance of a channel of the same name that was deleted.
-    #[error("the position belongs to log {theirs}, and this is log {ours}")]
+    /// A position of another log, for instance of a channel of the same name that was deleted; or of an epoch that this
+    /// log never had, because its files were put back from an older copy.
+    #[error("the position belongs to another history of log {theirs} than this one of log {ours}")]
     OtherLog {
         /// The log of the position.
         theirs: LogId,

@@ -168,6 +168,9 @@ fn starts_are_found_by_offset_count_and_position() {
     ));
     let position = |epoch, offset| Position { log: log.id(), epoch: Epoch(epoch), offset: Offset(offset) };
     assert_eq!(start(Start::Resume(position(1, 7))), Offset(7));
+    assert_eq!((log.epoch_before(Offset(0)), log.epoch_before(Offset(7))), (Epoch(0), Epoch(1)));
+    // An epoch that this log never had: its files were put back from an older copy.
+    assert!(matches!(log.resolve(&Start::Resume(position(2, 7))), Err(LogError::OtherLog { .. })));
     let other = Position { log: netchan_proto::LogId([9; 16]), ..position(1, 7) };
     assert!(matches!(log.resolve(&Start::Resume(other)), Err(LogError::OtherLog { .. })));
 }
@@ -330,4 +333,21 @@ fn a_second_store_on_the_same_directory_is_refused() {
     assert!(matches!(try_open(&disk), Err(StoreError::Locked { .. })));
     store.close();
     open(&disk);
+}
+
+#[test]
+fn who_waits_past_a_seal_or_a_deletion_is_told() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let sealed = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&sealed, "x");
+    commit(&store);
+    let wait = |log: &netchan_store::Log| with_cx(|cx| log.poll_reached(Mark::Visible, Offset(2), cx));
+    assert!(wait(&sealed).is_pending());
+    sealed.seal().unwrap();
+    assert!(matches!(wait(&sealed), std::task::Poll::Ready(Err(LogError::Sealed { at: Offset(1) }))));
+    let deleted = store.create_or_open(&name("b"), &small(Durability::Sync)).unwrap();
+    assert!(wait(&deleted).is_pending());
+    store.delete(&name("b")).unwrap();
+    assert!(matches!(wait(&deleted), std::task::Poll::Ready(Err(LogError::Deleted))));
 }

@@ -37,6 +37,12 @@ impl Epochs {
         self.0.iter().find(|&&(later, _)| later > epoch).map_or(end, |&(_, first)| first.min(end))
     }
 
+    /// The epoch of the record before `offset`; 0 if there is none or it was forgotten.
+    pub(super) fn before(&self, offset: Offset) -> Epoch {
+        let begun = self.0.iter().take_while(|&&(_, first)| first < offset);
+        begun.last().map_or(Epoch(0), |&(epoch, _)| epoch)
+    }
+
     /// Whether `epoch` is older than what is remembered.
     pub(super) fn has_forgotten(&self, epoch: Epoch) -> bool {
         self.0.len() == MAX_EPOCHS && self.0.first().is_some_and(|&(oldest, _)| epoch < oldest)
@@ -59,6 +65,8 @@ mod tests {
         assert_eq!(epochs.end_of(Epoch(3), end), Offset(20));
         assert_eq!(epochs.end_of(Epoch(5), end), end);
         assert_eq!(epochs.end_of(Epoch(9), end), end);
+        let before: Vec<u32> = [0, 1, 10, 11, 20, 21].map(|at| epochs.before(Offset(at)).0).to_vec();
+        assert_eq!(before, [0, 1, 1, 2, 2, 5]);
     }
 
     #[test]

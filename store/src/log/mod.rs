@@ -288,7 +288,8 @@ impl Log {
     }
 
     /// Ready when `mark` is at `offset` or beyond. Waiting for [`Mark::Durable`] of something queued asks for a sync
-    /// where the mode would do none.
+    /// where the mode would do none. Ready with an error once the mark cannot get there any more: the log was sealed
+    /// before, deleted, closed, or has failed.
     pub fn poll_reached(
         &self,
         mark: Mark,
@@ -309,9 +310,7 @@ impl Log {
         if let Some(failure) = state.failure() {
             return Poll::Ready(Err(failure));
         }
-        if let Some(Refusal::Sealed(at)) = state.refusal
-            && offset > at
-        {
+        if let Some(at) = state.sealed_at.filter(|&at| offset > at) {
             return Poll::Ready(Err(LogError::Sealed { at }));
         }
         let waiters = match mark {
@@ -348,7 +347,7 @@ impl Log {
         if state.seen() != seen {
             return Poll::Ready(state.seen());
         }
-        waiters::register(&mut state.waiters.changed, cx.waker());
+        state.waiters.changed.register(cx.waker());
         Poll::Pending
     }
 
@@ -358,7 +357,7 @@ impl Log {
         if state.refusal.is_some() || state.has_room_again() {
             return Poll::Ready(());
         }
-        waiters::register(&mut state.waiters.capacity, cx.waker());
+        state.waiters.capacity.register(cx.waker());
         Poll::Pending
     }
 
@@ -405,6 +404,12 @@ impl Log {
     pub fn epoch_end(&self, epoch: Epoch) -> Option<Offset> {
         let state = locked(&self.0.state);
         (!state.epochs.has_forgotten(epoch)).then(|| state.epochs.end_of(epoch, state.visible()))
+    }
+
+    /// The epoch of the record right before `offset`, which is what a position at `offset` carries; 0 for offset 0, and
+    /// where the epoch is so old that it was forgotten.
+    pub fn epoch_before(&self, offset: Offset) -> Epoch {
+        locked(&self.0.state).epochs.before(offset)
     }
 
     /// Ends the channel: later appends are refused. What was queued is made durable first, and the seal is durable when

@@ -41,11 +41,17 @@ impl Inner {
             Start::Resume(position) if position.log != self.id => {
                 Err(LogError::OtherLog { theirs: position.log, ours: self.id })
             }
+            // What came before the first record that is left cannot be compared: the position holds.
+            Start::Resume(position) if position.offset <= first => Ok(asked(position.offset, None)),
             Start::Resume(position) => {
-                let end = {
+                let (last, end) = {
                     let state = locked(&self.state);
-                    state.epochs.end_of(position.epoch, state.visible())
+                    (state.epochs.last(), state.epochs.end_of(position.epoch, state.visible()))
                 };
+                if position.epoch > last {
+                    // An epoch is durable before a record of it is visible: this log, or this copy of it, never had it.
+                    return Err(LogError::OtherLog { theirs: position.log, ours: self.id });
+                }
                 if position.offset > end {
                     Ok(asked(end, Some(TruncatedAt { epoch: position.epoch, end })))
                 } else {

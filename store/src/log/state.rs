@@ -298,7 +298,7 @@ impl State {
         if self.backlog == 0 {
             self.refused_room = 0;
         }
-        wake.append(&mut self.waiters.capacity);
+        self.waiters.capacity.take_all(wake);
     }
 
     /// Drops what is queued: it will not be committed.
@@ -323,7 +323,7 @@ impl State {
     /// Something that readers can see has changed.
     pub(super) fn change(&mut self, wake: &mut Vec<Waker>) {
         self.changes += 1;
-        wake.append(&mut self.waiters.changed);
+        self.waiters.changed.take_all(wake);
     }
 
     pub(super) fn set_written(&mut self, end: Offset, time: Timestamp, wake: &mut Vec<Waker>) {

@@ -1,20 +1,40 @@
 //! Who is to be woken, and at what. A waiter is registered under the lock that moves the marks, so no move is
 //! missed; it is woken after that lock was given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 
 use netchan_proto::Offset;
 
-/// Waiters for one mark, by the offset they wait for. A waker is told apart by its two pointers, so that a future
-/// that is polled often is kept once.
+/// Wakers in the order in which they came, each once: they are told apart by their two pointers, so that a future that
+/// is polled often is kept once. The order never depends on an address, and a simulation stays the same in every run.
 #[derive(Debug, Default)]
-pub(super) struct ByOffset(BTreeMap<(Offset, usize, usize), Waker>);
+pub(super) struct Wakers {
+    order: Vec<Waker>,
+    known: BTreeSet<(usize, usize)>,
+}
+
+impl Wakers {
+    pub(super) fn register(&mut self, waker: &Waker) {
+        let vtable = std::ptr::from_ref(waker.vtable()).addr();
+        if self.known.insert((waker.data().addr(), vtable)) {
+            self.order.push(waker.clone());
+        }
+    }
+
+    pub(super) fn take_all(&mut self, into: &mut Vec<Waker>) {
+        self.known.clear();
+        into.append(&mut self.order);
+    }
+}
+
+/// Waiters for one mark, by the offset they wait for.
+#[derive(Debug, Default)]
+pub(super) struct ByOffset(BTreeMap<Offset, Wakers>);
 
 impl ByOffset {
     pub(super) fn register(&mut self, offset: Offset, waker: &Waker) {
-        let vtable = std::ptr::from_ref(waker.vtable()).addr();
-        self.0.entry((offset, waker.data().addr(), vtable)).or_insert_with(|| waker.clone());
+        self.0.entry(offset).or_default().register(waker);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -23,14 +43,15 @@ impl ByOffset {
 
     /// Moves out those whose offset is reached when the mark is at `mark`.
     pub(super) fn take_reached(&mut self, mark: Offset, into: &mut Vec<Waker>) {
-        if self.0.first_key_value().is_some_and(|(key, _)| key.0 <= mark) {
-            let later = self.0.split_off(&(mark.plus(1), 0, 0));
-            into.extend(std::mem::replace(&mut self.0, later).into_values());
+        while let Some(first) = self.0.first_entry()
+            && *first.key() <= mark
+        {
+            first.remove().take_all(into);
         }
     }
 
     fn take_all(&mut self, into: &mut Vec<Waker>) {
-        into.extend(std::mem::take(&mut self.0).into_values());
+        self.take_reached(Offset::NONE, into);
     }
 }
 
@@ -40,9 +61,9 @@ pub(super) struct Waiters {
     pub(super) written: ByOffset,
     pub(super) durable: ByOffset,
     /// For any change that a reader can see.
-    pub(super) changed: Vec<Waker>,
+    pub(super) changed: Wakers,
     /// For room in the queue.
-    pub(super) capacity: Vec<Waker>,
+    pub(super) capacity: Wakers,
 }
 
 impl Waiters {
@@ -50,15 +71,8 @@ impl Waiters {
         self.queued.take_all(into);
         self.written.take_all(into);
         self.durable.take_all(into);
-        into.append(&mut self.changed);
-        into.append(&mut self.capacity);
-    }
-}
-
-/// Adds `waker` where it isn't yet.
-pub(super) fn register(wakers: &mut Vec<Waker>, waker: &Waker) {
-    if !wakers.iter().any(|known| known.will_wake(waker)) {
-        wakers.push(waker.clone());
+        self.changed.take_all(into);
+        self.capacity.take_all(into);
     }
 }
 

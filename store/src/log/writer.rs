@@ -289,6 +289,7 @@ impl Writer {
         state.set_durable(self.durable, &mut wake);
         state.sealed_at = Some(self.written);
         state.change(&mut wake);
+        state.waiters.take_all(&mut wake);
         drop(state);
         wake_all(wake);
     }

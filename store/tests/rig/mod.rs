@@ -1,5 +1,6 @@
 //! A store on a simulated disk, driven by hand, and what the tests look at it with.
 #![allow(dead_code)] // each test file uses its part
+#![allow(clippy::unwrap_used)] // a panic is a failed test
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
