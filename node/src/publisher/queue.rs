@@ -362,14 +362,14 @@ impl Shared {
     /// The other side has told where this producer stands.
     pub(super) fn begin(&self, producer: Producer) {
         let mut queue = lock(&self.queue);
+        let mut woken = Vec::new();
         if queue.next.is_none() {
             let next = producer.next_sequence;
             (queue.next, queue.written, queue.durable, queue.unsent) = (Some(next), next, next, next);
+            queue.waiting_room.take_all(&mut woken);
         }
         queue.producer.get_or_insert(producer);
-        let mut woken = Vec::new();
         queue.waiting_news.take_all(&mut woken);
-        queue.waiting_room.take_all(&mut woken);
         drop(queue);
         wake(woken);
     }
