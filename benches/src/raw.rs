@@ -66,7 +66,7 @@ pub(crate) struct Delays {
 
 impl Delays {
     pub(crate) fn new(skip: u64) -> Delays {
-        Delays { histogram: Histogram::new(3).expect("three digits are allowed"), skip }
+        Delays { histogram: Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are allowed"), skip }
     }
 
     pub(crate) fn note(&mut self, payload: &[u8]) {

@@ -21,8 +21,9 @@ const DELAY_CEILING: f64 = 4.0;
 /// Runs everything and prints it.
 pub(crate) fn run(words: &[&str]) -> ExitCode {
     let check = words.contains(&"--check");
+    let only_delays = words.contains(&"--delays");
     let runs = words.iter().find_map(|word| word.strip_prefix("--runs=")?.parse().ok()).unwrap_or(RUNS);
-    match measure(runs) {
+    match measure(runs, only_delays) {
         Ok(holds) if holds || !check => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -32,11 +33,11 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
     }
 }
 
-fn measure(runs: usize) -> Result<bool, Failure> {
+fn measure(runs: usize, only_delays: bool) -> Result<bool, Failure> {
     let mut holds = true;
     println!("medians of {runs} runs (least to most), two processes over loopback TCP, Sync unless said otherwise\n");
     println!("{:<34} {:>34} {:>24}", "", "records/s", "of raw TCP, run by run");
-    for (size, count) in STREAM {
+    for (size, count) in STREAM.into_iter().filter(|_| !only_delays) {
         let (mut raw, mut stream, mut catch_up, mut publish) = (vec![], vec![], vec![], vec![]);
         for _ in 0..runs {
             raw.push(raw_stream(size, count * RAW_FACTOR)?);
