@@ -18,7 +18,7 @@ use netchan_store::{Log, LogError, Mark, Run, TailRead};
 
 use super::desk::Answer;
 use super::refusal::refuse;
-use super::slots::{RUN_BYTES, Slot};
+use super::slots::Slot;
 use super::{Shared, Step};
 use crate::wake::Flag;
 
@@ -176,9 +176,11 @@ impl Sending {
                     self.pass_over(to, GapReason::Retention, id, shared)?;
                     step = Step::Moved;
                 }
+                // Nothing is read for who cannot send it.
+                TailRead::Cold if room.bytes == 0 => return Ok(step),
                 TailRead::Cold => {
                     let waited = shared.slots.awaits(id);
-                    let Some(slot) = shared.slots.take(id) else {
+                    let Some(slot) = shared.slots.take(id, shared.readers) else {
                         // Who stands in line anew makes others look whether they can spare theirs.
                         return Ok(if waited { step } else { Step::Moved });
                     };
@@ -240,7 +242,10 @@ impl Sending {
     fn fetch(&mut self, from: Offset, slot: Slot, id: StreamId, shared: &mut Shared) {
         self.fetching = Some(from);
         let log = self.log.clone();
-        shared.desk.ask(id, move || Answer::Run { from, slot, run: log.read(from, RUN_BYTES) });
+        shared.desk.ask(id, move || {
+            let run = log.read(from, slot.bytes());
+            Answer::Run { from, slot, run }
+        });
     }
 
     /// Begins to send a run, after what was sent of it before, and has the one after it read meanwhile.
@@ -257,7 +262,7 @@ impl Sending {
         if self.ahead.is_none()
             && self.fetching.is_none()
             && matches!(self.log.read_tail(next), TailRead::Cold)
-            && let Some(slot) = shared.slots.spare()
+            && let Some(slot) = shared.slots.spare(shared.readers)
         {
             self.fetch(next, slot, id, shared);
         }

@@ -1,25 +1,40 @@
-//! The bound on log bytes that one connection holds in memory: so many runs from the disk, whoever reads them.
+//! The bound on log bytes that one connection holds in memory: what is being read from the disk, is read ahead, or
+//! is being sent, whoever reads it.
 //!
-//! Who finds no slot waits in line; who holds one and cannot send gives it back when somebody waits.
+//! The more streams there are, the smaller their reads. Who finds no room waits in line; who has some and cannot send
+//! gives it back when somebody waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use netchan_proto::limits::BATCH_TARGET;
 use netchan_proto::wire::StreamId;
 
-/// Runs of one connection that are read, held or sent at the same time.
-pub(super) const MAX_RUNS: usize = 2;
-/// Bytes of log that one read asks for.
-pub(super) const RUN_BYTES: usize = 1 << 20;
+/// Bytes of runs that one connection may have at a time. A run of a single batch larger than its slot counts no more
+/// than the slot.
+const HELD_BYTES: usize = 2 * RUN_BYTES;
+/// The most bytes of log that one read asks for, and the least.
+const RUN_BYTES: usize = 1 << 20;
+const MIN_RUN_BYTES: usize = BATCH_TARGET;
 
 /// The right to hold one run. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Slot(Arc<AtomicUsize>);
+pub(super) struct Slot {
+    held: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Slot {
+    /// How long the run may be.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.held.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -31,10 +46,10 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// A slot for `stream`, or a place in line.
-    pub(super) fn take(&mut self, stream: StreamId) -> Option<Slot> {
+    /// A slot for `stream`, one of so many `readers`, or a place in line.
+    pub(super) fn take(&mut self, stream: StreamId, readers: usize) -> Option<Slot> {
         let turn = self.line.front().is_none_or(|first| *first == stream);
-        if turn && let Some(slot) = self.free() {
+        if turn && let Some(slot) = self.free(readers) {
             self.line.pop_front();
             return Some(slot);
         }
@@ -45,8 +60,8 @@ impl Slots {
     }
 
     /// A slot that nobody else waits for.
-    pub(super) fn spare(&mut self) -> Option<Slot> {
-        if self.is_wanted() { None } else { self.free() }
+    pub(super) fn spare(&mut self, readers: usize) -> Option<Slot> {
+        if self.is_wanted() { None } else { self.free(readers) }
     }
 
     /// Whether somebody waits in line.
@@ -64,13 +79,14 @@ impl Slots {
         self.line.retain(|waiting| *waiting != stream);
     }
 
-    fn free(&self) -> Option<Slot> {
-        if self.held.load(Ordering::Acquire) >= MAX_RUNS {
+    fn free(&self, readers: usize) -> Option<Slot> {
+        let bytes = (RUN_BYTES / readers.max(1)).max(MIN_RUN_BYTES);
+        if self.held.load(Ordering::Acquire) + bytes > HELD_BYTES {
             return None;
         }
         // Only this connection's own turn takes slots; other threads merely give them back.
-        self.held.fetch_add(1, Ordering::AcqRel);
-        Some(Slot(Arc::clone(&self.held)))
+        self.held.fetch_add(bytes, Ordering::AcqRel);
+        Some(Slot { held: Arc::clone(&self.held), bytes })
     }
 }
 
@@ -81,18 +97,30 @@ mod tests {
     #[test]
     fn slots_go_in_line_and_come_back_when_dropped() {
         let mut slots = Slots::default();
-        let a = slots.take(StreamId(1)).unwrap();
-        let b = slots.spare().unwrap();
-        assert!(slots.take(StreamId(3)).is_none());
-        assert!(slots.take(StreamId(5)).is_none());
+        let a = slots.take(StreamId(1), 1).unwrap();
+        let b = slots.spare(1).unwrap();
+        assert!(slots.take(StreamId(3), 1).is_none());
+        assert!(slots.take(StreamId(5), 1).is_none());
         drop(a);
-        assert!(slots.take(StreamId(1)).is_none(), "others came first");
-        assert!(slots.spare().is_none());
-        let c = slots.take(StreamId(3)).unwrap();
+        assert!(slots.take(StreamId(1), 1).is_none(), "others came first");
+        assert!(slots.spare(1).is_none());
+        let c = slots.take(StreamId(3), 1).unwrap();
         drop((b, c));
         slots.forget(StreamId(5));
-        assert!(slots.take(StreamId(1)).is_some());
+        assert!(slots.take(StreamId(1), 1).is_some());
         assert!(!slots.is_wanted());
-        assert!(slots.spare().is_some());
+        assert!(slots.spare(1).is_some());
+    }
+
+    #[test]
+    fn all_runs_together_stay_within_the_bound_however_many_readers_there_are() {
+        for readers in 0..300 {
+            let mut slots = Slots::default();
+            let held: Vec<Slot> = (0..600).filter_map(|_| slots.spare(readers)).collect();
+            let bytes: usize = held.iter().map(Slot::bytes).sum();
+            assert!(bytes <= HELD_BYTES && bytes > HELD_BYTES / 2);
+            // Up to 16 readers have one run to send and one ahead; up to 32 have one.
+            assert!(held.len() >= (2 * readers).min(32));
+        }
     }
 }

@@ -1,0 +1,572 @@
+//! What a peer that reads is promised.
+
+#![allow(clippy::unwrap_used)]
+
+mod house;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use house::{House, Link, append, name, options};
+use netchan_proto::batch::HEADER_LEN;
+use netchan_proto::conn::Event;
+use netchan_proto::inflow::Inflow;
+use netchan_proto::subscription::Subscription;
+use netchan_proto::wire::{End, GapReason, Open};
+use netchan_proto::{Durability, Epoch, ErrorCode, LogId, Offset, Position, Start, Timestamp};
+use netchan_store::{LogOptions, Retention};
+
+fn until(end: u64) -> Vec<u64> {
+    (0..end).collect()
+}
+
+#[test]
+fn each_kind_of_start_begins_where_it_says() {
+    let house = House::new();
+    let log = house.log("my_log");
+    for second in 0..10i64 {
+        house.clock.0.store(second * 1_000_000_000, std::sync::atomic::Ordering::Relaxed);
+        append(&log, second.to_string());
+        house.commit();
+    }
+    house.clock.0.store(10_000_000_000, std::sync::atomic::Ordering::Relaxed);
+    let resume = Position { log: log.id(), epoch: Epoch(1), offset: Offset(8) };
+    for (start, first) in [
+        (Start::Earliest, 0),
+        (Start::Latest, 10),
+        (Start::Offset(Offset(4)), 4),
+        (Start::Offset(Offset(10)), 10),
+        (Start::Time(Timestamp(6_500_000_000)), 7),
+        (Start::Time(Timestamp(60_000_000_000)), 10),
+        (Start::Ago(Duration::from_secs(5)), 6),
+        (Start::Last(3), 7),
+        (Start::Last(100), 0),
+        (Start::Resume(resume), 8),
+    ] {
+        let mut link = Link::new(&house);
+        let id = link.read("my_log", start);
+        let reader = link.reader(id);
+        let opened = reader.opened.unwrap();
+        assert_eq!(opened.start, Offset(first), "{start:?}");
+        assert_eq!(opened.next, Offset(10));
+        assert_eq!(opened.log, log.id());
+        assert_eq!(opened.epoch, if first == 0 { Epoch(0) } else { Epoch(1) }, "{start:?}");
+        assert_eq!(reader.offsets(), (first..10).collect::<Vec<_>>(), "{start:?}");
+        assert_eq!(reader.error, None);
+    }
+}
+
+#[test]
+fn what_is_appended_later_follows_as_soon_as_it_is_visible() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 3, true);
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Earliest);
+    assert_eq!(link.reader(id).offsets(), until(3));
+    link.commits = None;
+    for round in 0..50 {
+        append(&log, format!("more {round}"));
+        link.pump();
+        assert_eq!(link.reader(id).got.len(), 3 + round, "seen before it was durable");
+        house.commit();
+        link.pump();
+        assert_eq!(link.reader(id).got.len(), 4 + round);
+    }
+    assert_eq!(link.reader(id).offsets(), until(53));
+}
+
+#[test]
+fn a_reader_that_asks_to_wait_gets_the_channel_when_it_is_made() {
+    let house = House::new();
+    let mut link = Link::new(&house);
+    let id = link.read_with(Subscription::new(name("later"), Start::Earliest, 1 << 20, true));
+    assert_eq!(link.reader(id).waiting, 1);
+    assert_eq!(link.reader(id).opened, None);
+    house.log("another");
+    link.pump();
+    assert_eq!(link.reader(id).opened, None);
+    let log = house.log("later");
+    link.pump();
+    assert!(link.reader(id).opened.is_some());
+    house.fill(&log, 2, false);
+    link.pump();
+    assert_eq!(link.reader(id).texts(), ["0", "1"]);
+    assert_eq!(link.reader(id).waiting, 1);
+}
+
+#[test]
+fn a_reader_that_does_not_wait_is_told_that_there_is_no_channel() {
+    let house = House::new();
+    let mut link = Link::new(&house);
+    let id = link.read("nothing", Start::Earliest);
+    let error = link.reader(id).error.clone().unwrap();
+    assert_eq!((error.code, error.retryable), (ErrorCode::NO_CHANNEL, false));
+    assert!(error.text.contains("nothing"));
+}
+
+#[test]
+fn starts_that_cannot_be_are_refused_with_their_code() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 3, false);
+    let other = Position { log: LogId([9; 16]), epoch: Epoch(1), offset: Offset(1) };
+    for (start, code) in [
+        (Start::Offset(Offset(4)), ErrorCode::OFFSET_BEYOND_END),
+        (Start::Resume(other), ErrorCode::OTHER_LOG),
+    ] {
+        let mut link = Link::new(&house);
+        let id = link.read("my_log", start);
+        assert_eq!(link.reader(id).error.as_ref().unwrap().code, code);
+    }
+}
+
+#[test]
+fn credit_of_one_byte_at_a_time_still_delivers_everything() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 3, true);
+    let mut link = Link::new(&house);
+    let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 0 };
+    let id = link.peer.open(&open).unwrap();
+    link.pump();
+    let mut inflow = Inflow::new(log.id().0);
+    let (mut received, mut records) = (0, Vec::new());
+    while records.len() < 3 {
+        link.peer.grant(id, received + 1);
+        link.events.clear();
+        link.pump();
+        let ranges: Vec<Bytes> = link
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Data(_, range) => Some(range.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ranges.iter().map(Bytes::len).collect::<Vec<_>>(), [1]);
+        inflow.push(ranges[0].clone());
+        received += 1;
+        while let Some(batch) = inflow.next_batch().unwrap() {
+            records.extend(batch.records().map(|record| record.unwrap().payload));
+        }
+    }
+    assert_eq!(records, ["0", "1", "2"]);
+}
+
+#[test]
+fn the_largest_record_arrives_whole() {
+    let large: Vec<u8> = (0..16u32 << 20).map(|index| (index * 7 >> 3) as u8).collect();
+    for house in [House::new(), cold_house()] {
+        let log = house.log("my_log");
+        append(&log, "before");
+        house.commit();
+        append(&log, &large);
+        house.commit();
+        append(&log, "after");
+        house.commit();
+        let mut link = Link::new(&house);
+        link.step = 100_000;
+        let id = link.read("my_log", Start::Earliest);
+        let got = &link.reader(id).got;
+        assert_eq!(got.len(), 3);
+        assert!(got[1].1 == large);
+    }
+}
+
+/// A house whose logs keep next to nothing in memory.
+fn cold_house() -> House {
+    House::with(|options| options.tail_cache = 1)
+}
+
+#[test]
+fn a_log_is_read_from_disk_where_memory_has_it_no_more() {
+    let house = cold_house();
+    let log = house.log_with("my_log", LogOptions { segment_bytes: 1 << 20, ..LogOptions::default() });
+    for index in 0..300u32 {
+        append(&log, vec![index as u8; 20_000]);
+        house.commit();
+    }
+    for step in [usize::MAX, 70_000, 4_001] {
+        let mut link = Link::new(&house);
+        link.step = step;
+        let id = link.read("my_log", Start::Offset(Offset(7)));
+        assert_eq!(link.reader(id).offsets(), (7..300).collect::<Vec<_>>());
+        assert!(link.reader(id).got.iter().all(|(offset, payload)| payload[0] == *offset as u8));
+    }
+}
+
+#[test]
+fn ranges_end_where_batches_end_when_credit_is_plenty() {
+    let house = cold_house();
+    let log = house.log("my_log");
+    for index in 0..200usize {
+        append(&log, vec![1; 1 + index * 150]);
+        house.commit();
+    }
+    for subscription_start in [Start::Earliest, Start::Offset(Offset(199))] {
+        for step in [usize::MAX, 10_000] {
+            let mut link = Link::new(&house);
+            link.step = step;
+            let id = link.read_with(Subscription::new(name("my_log"), subscription_start, 1 << 30, false));
+            let ranges = &link.reader(id).ranges;
+            if step == usize::MAX {
+                assert!(ranges.len() < 100, "{} ranges for 3 MB", ranges.len());
+            }
+            for range in ranges {
+                let mut rest = range.clone();
+                while !rest.is_empty() {
+                    let len = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
+                    let stored = HEADER_LEN + len.next_multiple_of(8);
+                    assert!(stored <= rest.len(), "a batch was cut");
+                    rest = rest.slice(stored..);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn retention_before_the_start_is_a_gap_that_says_from_and_to() {
+    let house = cold_house();
+    let retention = Retention { max_age: None, max_bytes: Some(64 << 10) };
+    let options = LogOptions { segment_bytes: 16 << 10, retention, ..LogOptions::default() };
+    let log = house.log_with("my_log", options);
+    for _ in 0..200 {
+        append(&log, vec![1; 2000]);
+        house.commit();
+    }
+    let first = log.first();
+    assert!(first > Offset(3));
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Offset(Offset(3)));
+    let reader = link.reader(id);
+    assert_eq!(reader.opened.unwrap().start, Offset(3));
+    assert_eq!(reader.gaps.len(), 1);
+    assert_eq!((reader.gaps[0].from, reader.gaps[0].to), (Offset(3), first));
+    assert_eq!(reader.gaps[0].why, GapReason::Retention);
+    assert_eq!(reader.offsets(), (first.0..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_trimmed_under_a_slow_reader_is_a_gap_too() {
+    let house = cold_house();
+    let retention = Retention { max_age: None, max_bytes: Some(64 << 10) };
+    let options = LogOptions { segment_bytes: 16 << 10, ..LogOptions::default() };
+    let log = house.log_with("my_log", options);
+    for _ in 0..100 {
+        append(&log, vec![1; 2000]);
+        house.commit();
+    }
+    let mut link = Link::new(&house);
+    let mut subscription = Subscription::new(name("my_log"), Start::Earliest, 2072 * 2, false);
+    let id = link.peer.open(&subscription.request()).unwrap();
+    link.hold_jobs = true;
+    let mut reader = link.read_later(id, subscription);
+    reader.starves = false;
+    link.readers.insert(id, reader);
+    link.pump();
+    link.jobs.pop_front().unwrap().run(); // it is open
+    link.pump();
+    log.set_retention(retention).unwrap();
+    house.commit();
+    let first = log.first();
+    assert!(first > Offset(0));
+    link.hold_jobs = false;
+    while let Some(job) = link.jobs.pop_front() {
+        job.run();
+    }
+    link.pump();
+    let reader = link.reader(id);
+    assert_eq!(reader.gaps.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(Offset(0), first)]);
+    assert_eq!(reader.offsets(), (first.0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_roll_back_reaches_the_reader_as_truncated_once() {
+    let house = House::new();
+    let log = house.log_with("my_log", options(Durability::Os));
+    house.fill(&log, 5, false);
+    log.sync().unwrap();
+    for index in 5..9 {
+        append(&log, index.to_string());
+    }
+    house.commit();
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Earliest);
+    assert_eq!(link.reader(id).offsets(), until(9));
+    let position = link.reader(id).subscription.position().unwrap();
+    drop((link, log));
+    let disk = house.disk.clone();
+    disk.crash();
+    drop(house);
+    let house = House::on(disk, None, |_| ());
+    let log = house.log_with("my_log", options(Durability::Os));
+    let kept = log.visible().0;
+    assert!((5..=9).contains(&kept));
+    for index in 0..10 {
+        append(&log, format!("again {index}"));
+    }
+    house.commit();
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Resume(position));
+    let reader = link.reader(id);
+    assert_eq!(reader.opened.unwrap().start, Offset(9));
+    if kept < 9 {
+        assert_eq!(reader.truncated.len(), 1);
+        let truncated = reader.truncated[0];
+        assert_eq!((truncated.epoch, truncated.log_epoch), (Epoch(1), Epoch(2)));
+        assert_eq!(truncated.end, Offset(kept));
+    }
+    assert_eq!(reader.offsets(), (kept..kept + 10).collect::<Vec<_>>());
+    assert!(kept < 9, "the seed of the disk should lose something");
+}
+
+#[test]
+fn a_seek_goes_on_elsewhere_and_each_is_answered_in_order() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 20, true);
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Earliest);
+    link.seek(id, Start::Offset(Offset(15)));
+    link.pump();
+    link.seek(id, Start::Earliest);
+    link.seek(id, Start::Last(2));
+    link.seek(id, Start::Offset(Offset(19)));
+    link.pump();
+    let reader = link.reader(id);
+    assert_eq!(reader.seeked, [1, 2, 3, 4]);
+    let expected: Vec<u64> = (0..20).chain(15..20).chain(19..20).collect();
+    assert_eq!(reader.offsets(), expected);
+    append(&log, "on");
+    link.pump();
+    assert_eq!(link.reader(id).got.last().unwrap().0, 20);
+}
+
+#[test]
+fn close_is_answered_and_nothing_follows() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 2, false);
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Earliest);
+    link.peer.close_stream(id);
+    link.pump();
+    assert_eq!(link.reader(id).end, Some(End::Closed));
+    append(&log, "more");
+    link.pump();
+    assert_eq!(link.reader(id).got.len(), 2);
+}
+
+#[test]
+fn a_seal_ends_the_stream_after_the_last_record() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 4, true);
+    let mut link = Link::new(&house);
+    let (early, tail) = (link.read("my_log", Start::Earliest), link.read("my_log", Start::Latest));
+    append(&log, "last");
+    log.seal().unwrap();
+    link.pump();
+    for (id, from) in [(early, 0), (tail, 4)] {
+        assert_eq!(link.reader(id).end, Some(End::Sealed { final_offset: Offset(5) }));
+        assert_eq!(link.reader(id).offsets(), (from..5).collect::<Vec<_>>());
+    }
+    let late = link.read("my_log", Start::Last(1));
+    assert!(link.reader(late).opened.unwrap().sealed);
+    assert_eq!(link.reader(late).texts(), ["last"]);
+    assert_eq!(link.reader(late).end, Some(End::Sealed { final_offset: Offset(5) }));
+}
+
+#[test]
+fn a_sealed_log_is_read_from_disk_to_its_end() {
+    let house = cold_house();
+    let log = house.log("my_log");
+    house.fill(&log, 50, true);
+    log.seal().unwrap();
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Earliest);
+    assert_eq!(link.reader(id).offsets(), until(50));
+    assert_eq!(link.reader(id).end, Some(End::Sealed { final_offset: Offset(50) }));
+}
+
+#[test]
+fn deletion_ends_a_stream_with_its_code() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 2, false);
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Earliest);
+    house.node.delete(&name("my_log")).unwrap();
+    link.pump();
+    assert_eq!(link.reader(id).error.as_ref().unwrap().code, ErrorCode::DELETED);
+    assert_eq!(link.reader(id).got.len(), 2);
+}
+
+#[test]
+fn what_is_visible_of_a_log_that_failed_is_served_before_the_error() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 3, true);
+    house.disk.fail_sync(1);
+    append(&log, "lost");
+    house.commit();
+    assert!(log.poisoned().is_some());
+    // The log is opened anew by who asks for it, so a reader of the old one is what is looked at.
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 3, true);
+    let mut link = Link::new(&house);
+    link.step = 50;
+    let id = link.read("my_log", Start::Earliest);
+    house.disk.fail_sync(1);
+    append(&log, "lost");
+    link.pump();
+    let error = link.reader(id).error.clone().unwrap();
+    assert_eq!((error.code, error.retryable), (ErrorCode::POISONED, true));
+    assert_eq!(link.reader(id).offsets(), until(3));
+    let again = link.read("my_log", Start::Earliest);
+    assert!(link.reader(again).offsets().starts_with(&until(3)));
+    assert_eq!(link.reader(again).error, None);
+}
+
+#[test]
+fn progress_comes_at_the_tail_and_at_most_once_a_second() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 2, false);
+    let mut link = Link::new(&house);
+    let id = link.read("my_log", Start::Earliest);
+    let told = |link: &Link| link.reader(id).progress.iter().map(|it| it.scanned.0).collect::<Vec<_>>();
+    assert_eq!(told(&link), [2]);
+    for _ in 0..10 {
+        append(&log, "more");
+        link.pump();
+    }
+    assert_eq!(told(&link), [2]);
+    link.wait(Duration::from_secs(1));
+    append(&log, "more");
+    link.pump();
+    assert_eq!(told(&link), [2, 13]);
+}
+
+#[test]
+fn a_job_that_is_never_run_ends_its_stream_and_no_other() {
+    let house = House::new();
+    let log = house.log("my_log");
+    house.fill(&log, 2, false);
+    let mut link = Link::new(&house);
+    link.hold_jobs = true;
+    let lost = link.read("my_log", Start::Earliest);
+    let kept = link.read("my_log", Start::Earliest);
+    drop(link.jobs.pop_front());
+    link.jobs.pop_front().unwrap().run();
+    link.pump();
+    let error = link.reader(lost).error.clone().unwrap();
+    assert_eq!((error.code, error.retryable), (ErrorCode::GOING_AWAY, true));
+    assert_eq!(link.reader(kept).offsets(), until(2));
+}
+
+#[test]
+fn several_streams_share_the_connection_fairly() {
+    for house in [House::new(), cold_house()] {
+        let mut ids = Vec::new();
+        for stream in 0..4u8 {
+            let log = house.log(&format!("log{stream}"));
+            for _ in 0..100 {
+                // One log has batches ten times as large.
+                append(&log, vec![stream; if stream == 0 { 60_000 } else { 6_000 }]);
+                house.commit();
+            }
+        }
+        let mut link = Link::new(&house);
+        link.step = 16_000;
+        link.peer_reads = false;
+        for stream in 0..4 {
+            ids.push(link.read(&format!("log{stream}"), Start::Earliest));
+        }
+        link.peer_reads = true;
+        let mut bytes = vec![0; 4];
+        while ids.iter().all(|id| link.reader(*id).got.len() < 100) && link.turn() {
+            bytes =
+                ids.iter().map(|id| link.reader(*id).ranges.iter().map(Bytes::len).sum::<usize>()).collect();
+        }
+        let (least, most) = (bytes.iter().min().unwrap(), bytes.iter().max().unwrap());
+        assert!(least * 3 > *most, "{bytes:?}");
+        link.pump();
+        for id in &ids {
+            assert_eq!(link.reader(*id).offsets(), until(100));
+        }
+    }
+}
+
+#[test]
+fn readers_without_credit_do_not_keep_memory_from_the_others() {
+    let house = cold_house();
+    for stream in 0..6 {
+        let log = house.log(&format!("log{stream}"));
+        for index in 0..60u8 {
+            append(&log, vec![index; 50_000]);
+            house.commit();
+        }
+    }
+    let mut link = Link::new(&house);
+    let mut starving = Vec::new();
+    for stream in 0..4 {
+        let window = if stream == 3 { 10 } else { 70_000 };
+        let mut subscription =
+            Subscription::new(name(&format!("log{stream}")), Start::Earliest, window, false);
+        let id = link.peer.open(&subscription.request()).unwrap();
+        let mut reader = link.read_later(id, subscription);
+        reader.starves = true;
+        link.readers.insert(id, reader);
+        starving.push(id);
+    }
+    link.pump();
+    for id in &starving[..3] {
+        assert_eq!(link.reader(*id).got.len(), 1);
+    }
+    let ids = [link.read("log4", Start::Earliest), link.read("log5", Start::Earliest)];
+    for id in ids {
+        assert_eq!(link.reader(id).offsets(), until(60));
+    }
+    // Whoever gave its memory up goes on where it was, to the byte.
+    for id in &starving[..3] {
+        link.readers.get_mut(id).unwrap().starves = false;
+        let total = link.readers.get_mut(id).unwrap().subscription.credit_due().unwrap();
+        link.peer.grant(*id, total);
+    }
+    link.pump();
+    for id in &starving[..3] {
+        assert_eq!(link.reader(*id).offsets(), until(60));
+    }
+}
+
+#[test]
+fn few_reads_are_under_way_for_all_streams_together() {
+    let house = cold_house();
+    for stream in 0..6 {
+        let log = house.log(&format!("log{stream}"));
+        for _ in 0..60 {
+            append(&log, vec![1; 50_000]);
+            house.commit();
+        }
+    }
+    let mut link = Link::new(&house);
+    link.peer_reads = false;
+    let ids: Vec<_> = (0..6).map(|stream| link.read(&format!("log{stream}"), Start::Earliest)).collect();
+    link.hold_jobs = true;
+    link.peer_reads = true;
+    let mut most = 0;
+    loop {
+        link.pump();
+        most = most.max(link.jobs.len());
+        let Some(job) = link.jobs.pop_front() else { break };
+        job.run();
+    }
+    assert!((1..=4).contains(&most), "{most} reads at once");
+    for id in ids {
+        assert_eq!(link.reader(id).offsets(), until(60));
+    }
+}
