@@ -79,10 +79,15 @@ impl Committer {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a log that has become dirty at the end of the queue. The log sees to it that it stands there once.
+    /// Puts a log that has become dirty at the end of the queue. The log sees to it that it stands there once. Once the
+    /// threads were told to stop, nothing more is taken: closing commits what is left.
     pub(crate) fn schedule(&self, log: Arc<Inner>) {
-        self.queue().dirty.push_back(log);
-        self.work.notify_one();
+        let mut queue = self.queue();
+        if !queue.stopping {
+            queue.dirty.push_back(log);
+            drop(queue);
+            self.work.notify_one();
+        }
     }
 
     /// Has `log` looked at again at `when`.
@@ -115,7 +120,7 @@ impl Committer {
         match work {
             Work::Commit(log) => {
                 if log.commit(now) {
-                    self.schedule(log);
+                    self.queue().dirty.push_back(log);
                 }
             }
             Work::Tick(log) => log.tick(now),
@@ -152,12 +157,13 @@ impl Committer {
         self.work.notify_all();
     }
 
-    /// Waits for the threads to end.
+    /// Waits for the threads to end, and forgets what is queued where there are none.
     pub(crate) fn join(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             // A committer thread does not panic; if it did, its logs are as they are.
             let _ = thread.join();
         }
+        self.queue().dirty.clear();
     }
 }

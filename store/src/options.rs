@@ -66,7 +66,8 @@ impl fmt::Debug for StoreOptions {
 /// What may be trimmed: whole closed segments, oldest first, never the active one. Off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Records older than this may go.
+    /// Records older than this may go. They go with their segment, and a segment takes records for up to half this
+    /// time, so the oldest are kept for up to one and a half times as long.
     pub max_age: Option<Duration>,
     /// The oldest segments go while the log's files take more than this many bytes.
     pub max_bytes: Option<u64>,

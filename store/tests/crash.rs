@@ -1,5 +1,7 @@
 //! What a log promises when the power goes, the disk fails, or bits rot.
 
+#![allow(clippy::unwrap_used)] // a panic is a failed test
+
 mod rig;
 
 use std::sync::Arc;
@@ -102,7 +104,7 @@ fn a_power_cut_at_any_operation_loses_nothing_durable_and_serves_nothing_wrong()
     }
 }
 
-// NC-DSK-036
+// NC-DSK-036, NC-DSK-045
 #[test]
 fn a_failed_sync_poisons_the_log_and_acknowledges_nothing() {
     let disk = SimDisk::new(3);
@@ -277,6 +279,37 @@ fn any_flipped_bit_below_the_durable_mark_is_told_and_cuts_nothing() {
             }
         }
         disk.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
+    }
+}
+
+// NC-DSK-042
+#[test]
+fn without_a_clean_close_later_batches_vouch_for_what_was_durable() {
+    let disk = SimDisk::new(5);
+    let (store, log, sent) = some_groups(&disk);
+    let path = segment(&log, 0);
+    drop((store, log));
+    disk.crash();
+    let good = disk.contents(&path).unwrap();
+    let end = good.iter().rposition(|&byte| byte != 0).unwrap();
+    for at in (4096..end).step_by(89) {
+        let mut bad = good.clone();
+        bad[at] ^= 4;
+        disk.overwrite(&path, bad.clone());
+        let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+        let (records, holes) = read_from(&log, Offset(0), 1 << 20);
+        for record in &records {
+            assert_eq!(record.payload, sent[usize::try_from(record.offset.0).unwrap()], "flip at {at}");
+        }
+        if log.visible() == Offset(40) {
+            assert_eq!(disk.contents(&path).unwrap(), bad, "flip at {at}");
+            assert!(holes.len() <= 1 && records.len() >= 30, "flip at {at}");
+        } else {
+            // Only of the last group nobody can say that it was durable.
+            assert_eq!((log.visible(), records.len()), (Offset(30), 30), "flip at {at}");
+        }
+        drop(log);
+        disk.crash();
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a log promises while nothing goes wrong.
 
+#![allow(clippy::unwrap_used)] // a panic is a failed test
+
 mod rig;
 
 use std::time::Duration;
@@ -280,7 +282,12 @@ fn retention_by_age_goes_by_the_last_record_of_a_segment() {
     // Without appends too.
     clock.set(1_000_000_000_000);
     store.run_commits(Timestamp(1_000_000_000_000));
-    assert_eq!(log.info().segments, 1);
+    assert_eq!(
+        (log.info().segments, log.first()),
+        (1, Offset(200)),
+        "the active segment was closed for its age"
+    );
+    assert_eq!(append(&log, "x"), Offset(200));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A store in a real directory, with its threads.
 
+#![allow(clippy::unwrap_used)] // a panic is a failed test
+
 mod rig;
 
 use std::collections::HashSet;

@@ -357,13 +357,16 @@ impl Opening<'_> {
             || Arc::new(Segment::new(self.dir, Offset::ZERO)), // there is one: `begin` or `recover` saw to it
             Arc::clone,
         );
-        let data_start = newest.head(&*self.env.disk).ok().flatten().map_or(0, |head| head.data_start);
+        let head = newest.head(&*self.env.disk).ok().flatten();
+        let data_start = head.map_or(0, |head| head.data_start);
+        let begun = head.map_or(self.meta.created, |head| head.created);
         let writer = Writer {
             options,
             allocated: file.size().unwrap_or(found.end.pos).max(found.end.pos),
             file,
             segment: newest,
             data_start,
+            begun,
             pos: found.end.pos,
             previous_crc: found.previous_crc,
             last_time: found.last_time,

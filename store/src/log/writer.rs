@@ -33,6 +33,8 @@ pub(super) struct Writer {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) segment: Arc<Segment>,
     pub(super) data_start: u64,
+    /// When the segment was made.
+    pub(super) begun: Timestamp,
     /// Where the next batch goes.
     pub(super) pos: u64,
     /// Up to here the file has room on disk.
@@ -230,6 +232,7 @@ impl Writer {
         let before = std::mem::replace(&mut self.segment, Arc::clone(&segment));
         self.file = file;
         self.data_start = data_start;
+        self.begun = now;
         self.pos = data_start;
         self.allocated = data_start;
         self.synced_epoch = epochs.last();
@@ -243,7 +246,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a new segment, if the active one has anything in it. For the state log's compaction.
+    /// Begins a new segment, if the active one has anything in it.
     pub(super) fn roll_now(&mut self, log: &Inner, now: Timestamp) {
         let rolled = |writer: &mut Writer| {
             writer.write(log, &mut Vec::new(), true, now)?;
@@ -322,6 +325,11 @@ impl Writer {
             && let Err(failed) = self.write(log, &mut Vec::new(), true, now)
         {
             return self.poison(log, &failed);
+        }
+        // A log that fills its segments slowly begins new ones for its age, or nothing could ever go.
+        let half_age = self.options.retention.max_age.map(|age| nanos(age / 2));
+        if half_age.is_some_and(|half| self.begun.plus_nanos(half) <= now) {
+            self.roll_now(log, now);
         }
         log.trim(&self.options.retention, now);
         self.arm(log, now);
