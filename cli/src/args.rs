@@ -116,7 +116,7 @@ pub(crate) struct Cutting {
     #[arg(short = '0', long)]
     pub(crate) null: bool,
     /// Records end with this text; \n \r \t \0 \\ and \xHH are understood
-    #[arg(short, long, value_name = "TEXT", value_parser = delimiter)]
+    #[arg(short, long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true)]
     pub(crate) delimiter: Option<Delimiter>,
 }
 
@@ -397,7 +397,8 @@ fn size(text: &str) -> Result<u64, String> {
         "t" | "tb" | "tib" => 40,
         _ => return Err("a size is bytes, or a number with K, M, G or T".into()),
     };
-    let number: u64 = digits.parse().map_err(|_| "a size is bytes, or a number with K, M, G or T".to_owned())?;
+    let number: u64 =
+        digits.parse().map_err(|_| "a size is bytes, or a number with K, M, G or T".to_owned())?;
     number.checked_mul(1 << shift).ok_or_else(|| "more bytes than can be counted".into())
 }
 
@@ -472,7 +473,9 @@ mod tests {
         assert_eq!(size("12"), Ok(12));
         assert_eq!(size("3K"), Ok(3072));
         assert_eq!(size("20GiB"), Ok(20 << 30));
-        assert!(size("G").is_err() && size("1.5G").is_err() && size("99999999T").is_err() && size("1x").is_err());
+        assert!(
+            size("G").is_err() && size("1.5G").is_err() && size("99999999T").is_err() && size("1x").is_err()
+        );
         assert_eq!(length_of_time("7d"), Ok(Duration::from_secs(7 * 86_400)));
         assert!(length_of_time("0s").is_err() && length_of_time("2026-01-01").is_err());
     }

@@ -316,7 +316,12 @@ mod tests {
         }
     }
 
-    fn split(input: &[u8], split: &Split, limit: usize, step: usize) -> (Vec<(Vec<u8>, bool)>, Option<String>) {
+    fn split(
+        input: &[u8],
+        split: &Split,
+        limit: usize,
+        step: usize,
+    ) -> (Vec<(Vec<u8>, bool)>, Option<String>) {
         let mut pieces = Vec::new();
         let mut covered = Vec::new();
         for chunk in Splitter::new(Slowly(input, step), split.clone(), limit) {
@@ -342,7 +347,8 @@ mod tests {
         let mut random = 7u64;
         for round in 0..2_000 {
             let mut next = |below: u64| {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (random >> 33) % below
             };
             let input: Vec<u8> = (0..next(40)).map(|_| b"ab\n\0"[next(4) as usize]).collect();

@@ -1,1 +1,67 @@
-fn main() {}
+//! The program `netchan`: durable channels at a shell.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `args` | what can be said on the command line |
+//! | `send`, `input`, `resume` | an input into a channel: the order of things; cutting; going on with a file |
+//! | `recv`, `output`, `position` | a channel's records out: the order of things; their form; going on later |
+//! | `serve`, `admin` | being the node; looking at channels and ending them |
+//! | `demo` | all of it under SIGKILL, before your eyes |
+//! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
+//! | `exit`, `status`, `stop` | exit codes; what is said on stderr; signals |
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::Exit;
+use crate::status::Status;
+
+mod admin;
+mod args;
+mod exit;
+mod home;
+mod input;
+mod output;
+mod position;
+mod recv;
+mod resume;
+mod send;
+mod serve;
+mod status;
+mod stop;
+mod via;
+mod when;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let status = Status::new(cli.verbose, cli.quiet);
+    let exit = run(cli.command, status).unwrap_or_else(|error| {
+        status::fail(format_args!("{error:#}"));
+        Exit::Error
+    });
+    exit.into()
+}
+
+fn run(command: Command, status: Status) -> Result<Exit> {
+    // The command itself runs on this thread, where it may block; connections of others on those two.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let exit = runtime.block_on(async {
+        match command {
+            Command::Send(args) => send::run(args, status).await,
+            Command::Recv(args) => recv::run(args, status).await,
+            Command::Serve(args) => serve::run(args, status).await,
+            Command::Ls(args) => admin::ls(args).await,
+            Command::Info(args) => admin::info(args).await,
+            Command::Seal(args) => admin::seal(args, status).await,
+            Command::Rm(args) => admin::rm(args, status).await,
+            Command::Demo(args) => anyhow::bail!("{args:?}"),
+        }
+    });
+    // a thread may still be in a read of stdin
+    runtime.shutdown_background();
+    exit
+}

@@ -85,14 +85,19 @@ impl PositionFile {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("the position file {path} cannot be read")),
+            Err(error) => {
+                return Err(error).with_context(|| format!("the position file {path} cannot be read"));
+            }
         };
         let kept = serde_json::from_str(&text).ok().and_then(|value| Kept::of_json(&value));
         let kept = kept.with_context(|| {
             format!("{path} is not a position file; to begin anew, remove it and say where with --from")
         })?;
         if kept.channel != channel {
-            bail!("{path} keeps a position in the channel {}, not in {channel}: use a file for each", kept.channel);
+            bail!(
+                "{path} keeps a position in the channel {}, not in {channel}: use a file for each",
+                kept.channel
+            );
         }
         Ok(Some(kept))
     }
@@ -162,7 +167,8 @@ mod tests {
             file.save(&kept).unwrap();
             assert_eq!(file.load("a/b").unwrap(), Some(kept));
         }
-        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["at"]);
     }
 
@@ -181,7 +187,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("at");
         let file = PositionFile::new(&path);
-        for text in ["", "{}", "7", r#"{"channel":"a/b","log":"ab","epoch":3,"offset":42}"#, "shopping list"] {
+        for text in ["", "{}", "7", r#"{"channel":"a/b","log":"ab","epoch":3,"offset":42}"#, "shopping list"]
+        {
             fs::write(&path, text).unwrap();
             assert!(file.load("a/b").unwrap_err().to_string().contains("not a position file"), "{text}");
         }

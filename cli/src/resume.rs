@@ -72,7 +72,8 @@ impl FromStr for Note {
             };
             (known && words.next().is_none()).then_some(note)
         };
-        read().with_context(|| format!("the note beside the producer is not one of `send --resume`: {text:?}"))
+        read()
+            .with_context(|| format!("the note beside the producer is not one of `send --resume`: {text:?}"))
     }
 }
 
@@ -101,17 +102,30 @@ pub(crate) fn machine() -> String {
 ///
 /// # Errors
 /// The file is not the one that was sent before, or was cut differently.
-pub(crate) fn verify(file: &mut File, path: &Path, split: &Split, next: u64, note: Option<&Note>) -> Result<()> {
+pub(crate) fn verify(
+    file: &mut File,
+    path: &Path,
+    split: &Split,
+    next: u64,
+    note: Option<&Note>,
+) -> Result<()> {
     let path = path.display();
     let Some(note) = note else {
-        ensure!(next == 0, "{next} records of {path} are in the channel, but nothing is known of them any more");
+        ensure!(
+            next == 0,
+            "{next} records of {path} are in the channel, but nothing is known of them any more"
+        );
         return Ok(());
     };
     ensure!(
         note.cutting == cutting(split),
         "{path} was cut into records in another way before: use the same --null, --delimiter or --whole"
     );
-    ensure!(next <= note.records, "{next} records of {path} are in the channel, but {} are known", note.records);
+    ensure!(
+        next <= note.records,
+        "{next} records of {path} are in the channel, but {} are known",
+        note.records
+    );
     let mut hash = Sha256::new();
     let mut left = note.bytes;
     let mut buffer = vec![0; 256 << 10];
@@ -182,7 +196,8 @@ impl<I: Iterator<Item = Result<Chunk, InputError>>> Blocks<I> {
                 }
                 Some(Err(error)) => failed = Some(error.into()),
                 None if self.records < self.skip => {
-                    failed = Some(anyhow::anyhow!("the file has {} records, and had {}", self.records, self.skip));
+                    failed =
+                        Some(anyhow::anyhow!("the file has {} records, and had {}", self.records, self.skip));
                 }
                 None => self.over = true,
             }
@@ -317,7 +332,9 @@ mod tests {
     fn pieces(content: &[u8], split: &Split) -> Vec<(Vec<u8>, bool)> {
         let chunks = Splitter::new(content, split.clone(), 1000).map(Result::unwrap);
         chunks
-            .flat_map(|chunk| chunk.pieces().map(|p| (p.payload.to_vec(), p.unterminated)).collect::<Vec<_>>())
+            .flat_map(|chunk| {
+                chunk.pieces().map(|p| (p.payload.to_vec(), p.unterminated)).collect::<Vec<_>>()
+            })
             .collect()
     }
 

@@ -60,8 +60,11 @@ fn parse_in(text: &str, zone: TimeZone) -> Result<When, String> {
         if span.get_years() != 0 || span.get_months() != 0 {
             return Err("a month or a year is not a fixed time: say days, or a date".into());
         }
-        let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
-        return Duration::try_from(length).map(When::Ago).map_err(|_| "a length of time cannot be negative".into());
+        let length =
+            span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+        return Duration::try_from(length)
+            .map(When::Ago)
+            .map_err(|_| "a length of time cannot be negative".into());
     }
     let time = match text.parse::<jiff::Timestamp>() {
         Ok(time) => time,
@@ -71,7 +74,9 @@ fn parse_in(text: &str, zone: TimeZone) -> Result<When, String> {
             .map(|zoned| zoned.timestamp())
             .map_err(|_| "neither a length of time (10m, 1h30m, 2d), a date (2026-11-21, 2026-11-21T08:15) nor RFC 3339 (2026-11-21T08:15:00Z)")?,
     };
-    nanos(time).map(|time| When::At(Timestamp(time))).ok_or_else(|| "a year out of range (1677 to 2262)".into())
+    nanos(time)
+        .map(|time| When::At(Timestamp(time)))
+        .ok_or_else(|| "a year out of range (1677 to 2262)".into())
 }
 
 /// The time as RFC 3339 in UTC, always with nine digits behind the second.
@@ -92,9 +97,15 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_before_now() {
-        for (text, seconds) in
-            [("10m", 600), ("1h30m", 5400), ("90s", 90), ("2d", 172_800), ("1w", 604_800), ("now", 0), ("5m ago", 300)]
-        {
+        for (text, seconds) in [
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("90s", 90),
+            ("2d", 172_800),
+            ("1w", 604_800),
+            ("now", 0),
+            ("5m ago", 300),
+        ] {
             assert_eq!(read(text), Ok(When::Ago(Duration::from_secs(seconds))), "{text}");
         }
         assert_eq!(read("250ms"), Ok(When::Ago(Duration::from_millis(250))));

@@ -1,0 +1,156 @@
+//! `netchan ls`, `info`, `seal` and `rm`: looking at channels and ending them.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Result, bail};
+use netchan::{LogInfo, Target, Timestamp};
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::exit::Exit;
+use crate::status::Status;
+use crate::when;
+
+pub(crate) async fn ls(args: args::Ls) -> Result<Exit> {
+    let elsewhere = args.place.contains(':');
+    let builder = if elsewhere { args.home.away()? } else { args.home.here(true)? };
+    let channels = builder.start().await?.channels(&args.place).await?;
+    let lines = if args.json {
+        channels.iter().map(|info| json(info).to_string()).collect()
+    } else {
+        table(&channels)
+    };
+    print(&lines)
+}
+
+pub(crate) async fn info(args: args::Info) -> Result<Exit> {
+    let target: Target = args.target.parse()?;
+    let info = args.home.reach(&target).await?.info(target.to_string()).await?;
+    print(&if args.json { vec![json(&info).to_string()] } else { told(&info) })
+}
+
+pub(crate) async fn seal(args: args::Seal, status: Status) -> Result<Exit> {
+    let target: Target = args.target.parse()?;
+    let end = args.home.reach(&target).await?.seal(target.to_string()).await?;
+    status.say(format_args!("{target} is sealed with {end} records"));
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
+    let target: Target = args.target.parse()?;
+    let node = args.home.reach(&target).await?;
+    if !args.yes {
+        if !io::stdin().is_terminal() {
+            bail!("{target} and all its records would be gone: say --yes to delete it");
+        }
+        let info = node.info(target.to_string()).await?;
+        let records = info.next.0 - info.first.0;
+        eprint!("delete {target} with {records} records ({})? [y/N] ", bytes(info.bytes));
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            bail!("{target} was not deleted");
+        }
+    }
+    node.delete(target.to_string()).await?;
+    status.say(format_args!("{target} is deleted"));
+    Ok(Exit::Done)
+}
+
+/// Lines to stdout; who stops reading has read enough.
+fn print(lines: &[String]) -> Result<Exit> {
+    let mut out = io::stdout().lock();
+    for line in lines {
+        match writeln!(out, "{line}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            result => result?,
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn time(time: Timestamp) -> Option<String> {
+    (time != Timestamp::MIN).then(|| when::rfc3339(time))
+}
+
+fn json(info: &LogInfo) -> Value {
+    json!({
+        "name": info.name.as_str(),
+        "log": info.id.to_string(),
+        "epoch": info.epoch.0,
+        "durability": info.durability.to_string(),
+        "sealed": info.sealed,
+        "first": info.first.0,
+        "next": info.next.0,
+        "durable": info.durable.0,
+        "first_time": time(info.first_time),
+        "last_time": time(info.last_time),
+        "created": time(info.created),
+        "bytes": info.bytes,
+        "segments": info.segments,
+    })
+}
+
+fn told(info: &LogInfo) -> Vec<String> {
+    let none = || "-".to_owned();
+    let state = if info.sealed { "sealed: complete" } else { "open" };
+    let rows = [
+        ("name", info.name.to_string()),
+        ("state", state.to_owned()),
+        ("records", format!("{} (offsets {} to {})", info.next.0 - info.first.0, info.first, info.next)),
+        ("durable", format!("{} (mode {})", info.durable, info.durability)),
+        ("first", time(info.first_time).unwrap_or_else(none)),
+        ("last", time(info.last_time).unwrap_or_else(none)),
+        ("created", time(info.created).unwrap_or_else(none)),
+        ("size", format!("{} in {} segments", bytes(info.bytes), info.segments)),
+        ("log", format!("{} epoch {}", info.id, info.epoch.0)),
+    ];
+    rows.map(|(name, value)| format!("{name:8} {value}")).into()
+}
+
+fn table(channels: &[LogInfo]) -> Vec<String> {
+    let width = channels.iter().map(|info| info.name.as_str().chars().count()).max().unwrap_or(0).max(4);
+    let row = |name: &str, records: &str, size: &str, last: &str, state: &str| {
+        format!("{name:width$}  {records:>12}  {size:>9}  {last:30}  {state}")
+    };
+    let head = row("NAME", "RECORDS", "SIZE", "LAST", "STATE");
+    let rows = channels.iter().map(|info| {
+        let records = (info.next.0 - info.first.0).to_string();
+        let last = time(info.last_time).unwrap_or_else(|| "-".into());
+        let state = if info.sealed { "sealed" } else { "open" };
+        row(info.name.as_str(), &records, &bytes(info.bytes), &last, state)
+    });
+    if channels.is_empty() { Vec::new() } else { std::iter::once(head).chain(rows).collect() }
+}
+
+/// Bytes for people: three digits and a unit.
+pub(crate) fn bytes(count: u64) -> String {
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].iter();
+    let mut unit = units.next().unwrap_or(&"B");
+    let mut number = count as f64;
+    while number >= 1000.0
+        && let Some(next) = units.next()
+    {
+        number /= 1024.0;
+        unit = next;
+    }
+    let digits = if number < 10.0 { 2 } else { usize::from(number < 100.0) };
+    format!("{number:.digits$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_digits_and_a_unit() {
+        for (count, text) in
+            [(0, "0 B"), (999, "999 B"), (1024, "1.00 KiB"), (15 << 20, "15.0 MiB"), (300 << 30, "300 GiB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}

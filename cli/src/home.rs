@@ -1,0 +1,86 @@
+//! Nodes as the command line wants them: which directory, which token, which doors.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use etcetera::BaseStrategy;
+use netchan::{Node, NodeBuilder, Target};
+
+use crate::args::{DEFAULT_LISTEN, Home, Listen};
+use crate::status::Status;
+
+impl Home {
+    /// The directory with this machine's channels.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf> {
+        if let Some(dir) = &self.data_dir {
+            return Ok(dir.clone());
+        }
+        let platform = etcetera::choose_base_strategy().context("no home directory: say --data-dir")?;
+        Ok(platform.data_dir().join("netchan"))
+    }
+
+    fn token(&self) -> Result<Option<Vec<u8>>> {
+        let Some(path) = &self.token_file else {
+            return Ok(self.token.as_ref().map(|token| token.clone().into_bytes()));
+        };
+        let what = || format!("the token file {} cannot be read", path.display());
+        let mut token = std::fs::read(path).with_context(what)?;
+        while token.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            token.pop();
+        }
+        if token.is_empty() {
+            bail!("the token file {} is empty", path.display());
+        }
+        Ok(Some(token))
+    }
+
+    /// A node for channels of this machine, alone in its directory or beside another.
+    pub(crate) fn here(&self, shared: bool) -> Result<NodeBuilder> {
+        let builder = Node::builder().data_dir(self.data_dir()?).shared(shared);
+        Ok(match self.token()? {
+            Some(token) => builder.token(token),
+            None => builder,
+        })
+    }
+
+    /// A node for channels elsewhere.
+    pub(crate) fn away(&self) -> Result<NodeBuilder> {
+        Ok(match self.token()? {
+            Some(token) => Node::builder().token(token),
+            None => Node::builder(),
+        })
+    }
+
+    /// A node from which `target` can be reached.
+    pub(crate) async fn reach(&self, target: &Target) -> Result<Node> {
+        let builder = if target.remote.is_some() { self.away()? } else { self.here(true)? };
+        Ok(builder.start().await?)
+    }
+}
+
+/// A node that speaks over a command's pipes only: no token, for who could start the command is trusted.
+pub(crate) async fn via() -> Result<Node> {
+    Ok(Node::builder().start().await?)
+}
+
+/// Starts a node of this machine that listens, as `listen` says.
+///
+/// # Errors
+/// [`netchan::Error`] of the start. The default address may be taken: then it does without.
+pub(crate) async fn start(home: &Home, listen: &Listen, shared: bool, status: Status) -> Result<Node> {
+    let builder = || home.here(shared).map(|builder| builder.insecure(listen.insecure));
+    match listen.listen.as_deref() {
+        Some("none") => Ok(builder()?.start().await?),
+        Some(address) => Ok(builder()?.listen(address).start().await?),
+        None => match builder()?.listen(DEFAULT_LISTEN).start().await {
+            Ok(node) => Ok(node),
+            Err(error) if error.kind() == netchan::ErrorKind::Locked => Err(error.into()),
+            Err(error) => {
+                // what is wrong otherwise will be wrong again
+                let node = builder()?.start().await?;
+                status.say(format_args!("only this machine can reach the channels by name: {error}"));
+                Ok(node)
+            }
+        },
+    }
+}

@@ -1,0 +1,327 @@
+//! `netchan send`: an input's records into a channel, durable before it ends.
+//!
+//! Owns the order of things: open the input, be or find the node, send, make durable, seal, serve. How the input is
+//! cut is [`crate::input`]'s, how a file is continued [`crate::resume`]'s.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use netchan::{NewRecord, Node, Retention, Sender, Sent, Target};
+use netchan_proto::limits::MAX_PAYLOAD;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::args::{self, Durability, Keeping};
+use crate::exit::Exit;
+use crate::input::{Chunk, Splitter, on_a_thread};
+use crate::output::UNTERMINATED;
+use crate::resume::{self, Blocks, Note, Step};
+use crate::status::Status;
+use crate::stop::Stop;
+use crate::{home, via};
+
+/// Chunks that the reading thread may be ahead.
+const AHEAD: usize = 8;
+/// Records after which their durability is asked for (`--acks`), and the pace looked at (`--rate`).
+const STRIDE: u64 = 256;
+/// How long peers may take to let go when the node ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the input still has to give.
+type Steps = mpsc::Receiver<Result<Step>>;
+
+pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
+    let target: Target = args.target.parse()?;
+    if args.via.is_some() && target.remote.is_some() {
+        bail!("--via reaches the channels of the machine the command runs on: give only the NAME");
+    }
+    let input = Input::open(args.file.as_deref(), args.resume)?;
+    let mut stop = Stop::listen()?;
+    let node = match (&args.via, &target.remote) {
+        (Some(_), _) => home::via().await?,
+        (None, Some(_)) => args.home.reach(&target).await?,
+        (None, None) => home::start(&args.home, &args.listen, true, status).await?,
+    };
+    let sender = tokio::select! {
+        sender = open(&node, &args, &target, &input) => sender?,
+        exit = stop.wait() => {
+            status.warn("stopped before anything was sent");
+            return Ok(exit);
+        }
+    };
+    let (first, steps) = start(&sender, &args, &target, input).await?;
+    announce(&node, &target, status);
+    if first > 0 {
+        status.say(format_args!(
+            "{first} {}s are in the channel already: going on behind them",
+            args.split().word()
+        ));
+    }
+
+    let mut sending = Sending::new(sender, first, args.acks, args.rate);
+    let ended = tokio::select! {
+        ended = sending.all(steps) => ended.map(|()| None),
+        exit = stop.wait() => Ok(Some(exit)),
+    };
+    let durable = tokio::select! {
+        biased;
+        durable = sending.finish() => durable,
+        exit = stop.wait(), if matches!(ended, Ok(None)) => {
+            status.warn(format_args!("stopped: {} records were sent, perhaps not all durable", sending.sent));
+            return Ok(exit);
+        }
+    };
+    let word = args.split().word();
+    let sent = sending.sent;
+    match ended {
+        Ok(None) => durable?,
+        Ok(Some(exit)) => {
+            durable?;
+            status.warn(format_args!("stopped after {sent} {word}s; they are durable"));
+            node.shutdown(FAREWELL).await?;
+            return Ok(exit);
+        }
+        Err(error) => {
+            let state = match durable {
+                Ok(()) => format!("{sent} {word}s were sent and are durable"),
+                Err(other) => format!("{sent} {word}s were sent, perhaps not all durable: {other}"),
+            };
+            bail!("{error:#}. {state}");
+        }
+    }
+    if args.seal {
+        let end = sending.sender.seal().await?;
+        status.say(format_args!("{} is sealed with {end} records", target.name));
+    }
+    status.say(format_args!("{sent} {word}s are durable"));
+    let mut exit = Exit::Done;
+    if args.serve {
+        status.say("all is sent; others can read until Ctrl-C");
+        exit = match stop.wait().await {
+            Exit::Interrupted | Exit::Terminated => Exit::Done,
+            other => other,
+        };
+    }
+    node.shutdown(FAREWELL).await?;
+    Ok(exit)
+}
+
+/// Where the records come from.
+#[derive(Debug)]
+enum Input {
+    Stdin,
+    File { file: File, path: PathBuf },
+}
+
+impl Input {
+    fn open(path: Option<&Path>, resume: bool) -> Result<Input> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            if resume {
+                bail!("--resume wants a FILE: stdin cannot be read again from its beginning");
+            }
+            return Ok(Input::Stdin);
+        };
+        let what = || format!("{} cannot be read", path.display());
+        let file = File::open(path).with_context(what)?;
+        let kind = file.metadata().with_context(what)?.file_type();
+        if kind.is_dir() {
+            bail!("{} is a directory", path.display());
+        }
+        if resume && !kind.is_file() {
+            bail!(
+                "--resume wants a regular file: {} cannot be read again from its beginning",
+                path.display()
+            );
+        }
+        let path = if resume { path.canonicalize().with_context(what)? } else { path.to_owned() };
+        Ok(Input::File { file, path })
+    }
+}
+
+/// The input as a file: no lock and no buffer of the standard library is between.
+fn stdin() -> Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned().context("stdin cannot be read")?))
+}
+
+fn keeping(builder: netchan::SenderBuilder, keeping: &Keeping) -> netchan::SenderBuilder {
+    builder
+        .durability(match keeping.durability {
+            Durability::Sync => netchan::Durability::Sync,
+            Durability::Interval => netchan::Durability::Interval,
+            Durability::Os => netchan::Durability::Os,
+        })
+        .retention(Retention { max_age: keeping.keep_age, max_bytes: keeping.keep_size })
+}
+
+async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) -> Result<Sender> {
+    let mut builder = keeping(node.sender(target.to_string()), &args.keeping);
+    if let (true, Input::File { path, .. }) = (args.resume, input) {
+        let away = target.remote.is_some() || args.via.is_some();
+        let machine = if away { resume::machine() } else { String::new() };
+        builder = builder.producer(resume::producer(&target.name, path, &machine));
+    }
+    if let Some(command) = args.via.clone() {
+        builder = builder.connect_with(move || via::run(command.clone()));
+    }
+    Ok(builder.open().await?)
+}
+
+/// Sets the reading thread to work, at the right place of the input.
+async fn start(sender: &Sender, args: &args::Send, target: &Target, input: Input) -> Result<(u64, Steps)> {
+    let split = args.split();
+    let splitter =
+        |input: Box<dyn Read + std::marker::Send>| Splitter::new(input, split.clone(), MAX_PAYLOAD);
+    let plain = |input| splitter(input).map(|chunk| chunk.map(Step::Chunk).map_err(anyhow::Error::from));
+    Ok(match input {
+        Input::Stdin => (0, on_a_thread(AHEAD, plain(Box::new(stdin()?)))?),
+        Input::File { file, .. } if !args.resume => (0, on_a_thread(AHEAD, plain(Box::new(file)))?),
+        Input::File { mut file, path } => {
+            let producer =
+                sender.producer().await.with_context(|| format!("{} cannot be resumed", target.name))?;
+            let next = producer.next_sequence;
+            let note: Option<Note> = match &producer.note.bytes()[..] {
+                [] => None,
+                note => Some(String::from_utf8_lossy(note).parse()?),
+            };
+            let (cut, known) = (split.clone(), note.clone());
+            let file = tokio::task::spawn_blocking(move || {
+                resume::verify(&mut file, &path, &cut, next, known.as_ref()).map(|()| file)
+            })
+            .await??;
+            let blocks = Blocks::new(splitter(Box::new(file)), split.clone(), next, note.as_ref());
+            (next, on_a_thread(AHEAD, blocks)?)
+        }
+    })
+}
+
+fn announce(node: &Node, target: &Target, status: Status) {
+    match (&target.remote, node.local_addr()) {
+        (Some(_), _) => status.say(format_args!("sending to {target}")),
+        (None, Some(addr)) => {
+            status.say(format_args!("sending to {0}; read it with: netchan recv {addr}/{0}", target.name));
+        }
+        (None, None) if node.is_holder() => status.say(format_args!("sending to {}", target.name)),
+        (None, None) => status.say(format_args!("sending to {} through this machine's node", target.name)),
+    }
+}
+
+/// A channel being sent into.
+struct Sending {
+    sender: Sender,
+    /// Records sent by this run.
+    sent: u64,
+    /// The sequence of the first of them.
+    first: u64,
+    acks: Option<Acks>,
+    pace: Option<Pace>,
+}
+
+impl Sending {
+    fn new(sender: Sender, first: u64, acks: bool, rate: Option<u64>) -> Sending {
+        let pace = rate.map(|rate| Pace { since: Instant::now(), rate });
+        Sending { sender, sent: 0, first, acks: acks.then(Acks::start), pace }
+    }
+
+    /// Sends all there is. Dropped midway, the records counted in `sent` were sent, and no others.
+    async fn all(&mut self, mut steps: Steps) -> Result<()> {
+        while let Some(step) = steps.recv().await {
+            match step? {
+                Step::Chunk(chunk) => self.chunk(&chunk).await?,
+                Step::Note(note) => {
+                    let text = netchan::Note::new(note.text())?;
+                    self.sender.note(self.first + self.sent, text).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn chunk(&mut self, chunk: &Chunk) -> Result<(), netchan::Error> {
+        let mut last = None;
+        for piece in chunk.pieces() {
+            let sent = if piece.unterminated {
+                let record = NewRecord::new(piece.payload.to_vec()).header(UNTERMINATED, "");
+                self.sender.send(record).await?
+            } else {
+                self.sender.send(piece.payload).await?
+            };
+            self.sent += 1;
+            if let Some(pace) = &self.pace {
+                pace.keep(self.sent).await;
+            }
+            if self.sent.is_multiple_of(STRIDE)
+                && let Some(acks) = &self.acks
+            {
+                acks.ask(self.sent, sent).await;
+                last = None;
+            } else {
+                last = Some(sent);
+            }
+        }
+        if let (Some(sent), Some(acks)) = (last, &self.acks) {
+            acks.ask(self.sent, sent).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was sent is durable, and told so.
+    async fn finish(&mut self) -> Result<()> {
+        self.sender.flush().await?;
+        if let Some(acks) = self.acks.take() {
+            acks.end().await?;
+        }
+        Ok(())
+    }
+}
+
+/// So many records a second.
+struct Pace {
+    since: Instant,
+    rate: u64,
+}
+
+impl Pace {
+    async fn keep(&self, sent: u64) {
+        let due = Duration::from_nanos((u128::from(sent) * 1_000_000_000 / u128::from(self.rate)) as u64);
+        if due > self.since.elapsed() + Duration::from_millis(1) {
+            sleep(due - self.since.elapsed()).await;
+        }
+    }
+}
+
+/// Tells stdout how many records are durable.
+struct Acks {
+    ask: mpsc::Sender<(u64, Sent)>,
+    told: JoinHandle<Result<()>>,
+}
+
+impl Acks {
+    fn start() -> Acks {
+        let (ask, mut asked) = mpsc::channel::<(u64, Sent)>(1024);
+        let told = tokio::spawn(async move {
+            let mut out = io::stdout();
+            while let Some((count, sent)) = asked.recv().await {
+                sent.durable().await?;
+                // who closed our stdout does not want to know
+                let _ = writeln!(out, "{count}");
+            }
+            Ok(())
+        });
+        Acks { ask, told }
+    }
+
+    async fn ask(&self, count: u64, sent: Sent) {
+        // an error ends the task; finish() tells it
+        let _ = self.ask.send((count, sent)).await;
+    }
+
+    async fn end(self) -> Result<()> {
+        drop(self.ask);
+        self.told.await?
+    }
+}

@@ -1,0 +1,192 @@
+//! SIGKILL at any moment: what was told durable is there, once, in order; receivers end with what the log holds.
+//!
+//! Each loop kills 20 times; NETCHAN_KILLS=200 is the long run.
+
+mod shell;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use shell::{Done, Place, Random, Running, same, until};
+
+fn kills() -> u64 {
+    std::env::var("NETCHAN_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(20)
+}
+
+/// A port nobody listens on now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A file of numbered lines, long enough to be killed within.
+fn numbered(place: &Place, name: &str, lines: u64) -> Vec<u8> {
+    let content: String =
+        (0..lines).map(|line| format!("{name} line {line} {}\n", "x".repeat(line as usize % 90))).collect();
+    fs::write(place.path(name), &content).unwrap();
+    content.into_bytes()
+}
+
+/// The last number that `send --acks` wrote.
+fn told(acks: &[u8]) -> u64 {
+    let whole = acks.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let text = std::str::from_utf8(&acks[..whole]).unwrap();
+    text.lines().last().map_or(0, |line| line.parse().unwrap())
+}
+
+/// Lets a process live for a while: it is the moment of the kill that is to be random, nothing waits for it. Every
+/// second one is killed at any moment from its start on, the others from the first output in `file` on (by default its
+/// stdout), for a slow machine would kill all of them before they begin.
+fn live(mut process: Running, file: Option<&Path>, random: &mut Random) -> Done {
+    let file = file.unwrap_or(&process.out).to_owned();
+    let length = || fs::metadata(&file).map_or(0, |metadata| metadata.len());
+    let before = length();
+    if random.below(2) == 0 {
+        until("the process to do something", || (length() != before || !process.is_running()).then_some(()));
+    }
+    std::thread::sleep(Duration::from_micros(random.below(50_000)));
+    process.kill()
+}
+
+#[test]
+fn a_killed_senders_durable_records_are_there_once_in_order_and_a_receiver_that_stays_gets_all() {
+    let place = Place::new();
+    let port = free_port();
+    let mut random = Random(0x6b69_6c6c);
+    let receiver = place.go(&format!("recv 127.0.0.1:{port}/x --from earliest"));
+    let mut durable = Vec::new();
+    let mut most = 0;
+    for round in 0..kills() {
+        let name = format!("input{round}");
+        let content = numbered(&place, &name, 3_000);
+        let killed = live(
+            place.go(&format!("send x {name} --acks --rate 100000 --listen 127.0.0.1:{port}")),
+            None,
+            &mut random,
+        );
+        let told = told(&killed.out);
+        most = most.max(told);
+        durable.push((name, content, told));
+    }
+    place.run(&format!("send x --seal --listen 127.0.0.1:{port} -v")).well();
+    let server = place.go(&format!("serve --listen 127.0.0.1:{port}"));
+    let log = place.run("recv x --from earliest").well().out;
+    let received = receiver.end().well().out;
+    server.kill();
+    same(&received, &log, "the receiver that was never restarted");
+    assert!(most > 0, "no sender lived long enough to tell anything");
+
+    // each input's lines stand together, from its first on, at least as many as were told durable
+    let mut rest = &log[..];
+    for (name, content, told) in &durable {
+        let prefix = format!("{name} line ");
+        let mut count = 0;
+        for line in content.split_inclusive(|&byte| byte == b'\n') {
+            if !rest.starts_with(line) {
+                break;
+            }
+            rest = &rest[line.len()..];
+            count += 1;
+        }
+        assert!(!rest.starts_with(prefix.as_bytes()), "{name}: out of order or doubled after {count}");
+        assert!(count >= *told, "{name}: {told} lines were told durable, {count} are there");
+    }
+    assert!(rest.is_empty(), "something that was never sent");
+}
+
+#[test]
+fn a_file_sent_with_resume_is_there_once_however_often_its_sender_is_killed() {
+    let place = Place::new();
+    let mut random = Random(0x7265_7375);
+    let content = numbered(&place, "input", 200_000);
+    let mut began = 0;
+    for _ in 0..kills() {
+        let killed = live(place.go("send x input --resume --acks"), None, &mut random);
+        began += u64::from(!killed.out.is_empty());
+    }
+    place.run("send x input --resume --seal").well();
+    same(&place.run("recv x --from earliest").well().out, &content, "the file");
+    println!("{began} runs got somewhere before they were killed");
+}
+
+#[test]
+fn publishing_through_a_node_that_is_killed_goes_on_without_losing_or_doubling() {
+    let place = Place::new();
+    let mut random = Random(0x7075_626c);
+    let content = numbered(&place, "input", 100_000);
+    let mut node = place.go("serve --listen none");
+    node.says("serving");
+    let mut sender = place.go("send x input --rate 50000 --acks --listen none");
+    for _ in 0..kills().min(20) {
+        live(node, Some(&sender.out), &mut random);
+        if !sender.is_running() {
+            node = place.go("serve --listen none");
+            break;
+        }
+        node = place.go("serve --listen none");
+    }
+    let done = sender.end().well();
+    assert_eq!(told(&done.out), 100_000);
+    drop(node);
+    same(&place.run("recv x --from earliest --no-follow").well().out, &content, "what went through");
+}
+
+#[test]
+fn a_killed_receiver_with_a_position_misses_nothing_and_repeats_at_most_one_write() {
+    let place = Place::new();
+    let mut random = Random(0x706f_7369);
+    let content = numbered(&place, "input", 300_000);
+    place.run("send x input --seal").well();
+    let mut outputs = Vec::new();
+    for _ in 0..kills() {
+        let receiver = place.go("recv x --from earliest --position at");
+        outputs.push(live(receiver, None, &mut random).out);
+    }
+    outputs.push(place.run("recv x --from earliest --position at").well().out);
+    let mut expected = 0;
+    for (run, output) in outputs.iter().enumerate() {
+        // the output begins where the one before ended, or up to one write before that
+        let from = (expected.min(content.len())..=expected)
+            .chain((expected.saturating_sub(64 << 10)..expected).rev())
+            .find(|&from| content[from..].starts_with(output));
+        let from =
+            from.unwrap_or_else(|| panic!("run {run} lost or disordered something after byte {expected}"));
+        expected = expected.max(from + output.len());
+    }
+    assert_eq!(expected, content.len(), "all of it came");
+}
+
+#[test]
+fn a_killed_receiver_with_position_and_output_repeats_nothing() {
+    let place = Place::new();
+    let mut random = Random(0x6f75_7470);
+    let content = numbered(&place, "input", 300_000);
+    place.run("send x input --seal").well();
+    let output = place.path("out");
+    let mut moved = 0;
+    let mut length = 0;
+    for _ in 0..kills() {
+        live(place.go("recv x --from earliest --position at --output out"), Some(&output), &mut random);
+        let now = fs::metadata(&output).map_or(0, |metadata| metadata.len());
+        moved += u64::from(now > length);
+        length = now;
+    }
+    place.run("recv x --from earliest --position at --output out").well();
+    same(&fs::read(&output).unwrap(), &content, "the output");
+    assert!(moved > 0, "no receiver lived long enough to write anything");
+}
+
+#[test]
+fn a_waiting_receiver_takes_the_directory_over_from_a_killed_node() {
+    let place = Place::new();
+    place.feed("send x", b"one\n").well();
+    let mut node = place.go("serve --listen none");
+    node.says("serving");
+    let receiver = place.go("recv x --from earliest");
+    receiver.gives(4);
+    node.kill();
+    let sent = place.feed("send x --seal", b"two\n").well();
+    drop(sent);
+    same(&receiver.end().well().out, b"one\ntwo\n", "over the death of the node");
+    until("the lock to be free", || place.run("ls").status.success().then_some(()));
+}
