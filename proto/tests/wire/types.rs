@@ -58,6 +58,15 @@ fn names_are_ordered_by_their_bytes() {
     assert_ne!("e\u{301}".parse::<ChannelName>(), "é".parse::<ChannelName>());
 }
 
+#[test]
+fn a_prefix_is_as_long_as_a_name_at_most() {
+    let longest = NamePrefix::new(&"n".repeat(255)).unwrap();
+    let list = Message::List(List { after: None, prefix: longest });
+    let (header, payload) = frame(&list);
+    assert_eq!(Message::decode(&header, payload), Ok(list));
+    assert!(NamePrefix::new(&"n".repeat(256)).is_err());
+}
+
 /// NC-TYP-012, NC-TYP-013
 #[test]
 fn checksums_are_crc_32c() {
