@@ -234,6 +234,11 @@ fn a_torn_tail_is_cut_and_kept_aside() {
     assert_eq!(aside.len(), 1);
     let kept = disk.contents(&format!("{dir}/{}", aside[0])).unwrap();
     assert!(torn.ends_with(&kept) && !kept.is_empty());
+    drop((store, log));
+    disk.crash();
+    assert_eq!(disk.contents(&format!("{dir}/{}", aside[0])), Some(kept));
+    let store = open(&disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
     assert_eq!(append(&log, "goes on"), Offset(30));
     log.sync().unwrap();
     store.close();
@@ -280,6 +285,34 @@ fn any_flipped_bit_below_the_durable_mark_is_told_and_cuts_nothing() {
         }
         disk.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
     }
+}
+
+// NC-DSK-031
+#[test]
+fn a_batch_of_another_history_of_the_same_log_is_not_taken() {
+    let history = |second: &str| {
+        let disk = SimDisk::new(5);
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &netchan_store::LogOptions::default()).unwrap();
+        let mut ends = Vec::new();
+        for text in ["first", second, "third"] {
+            append(&log, text);
+            commit(&store);
+            ends.push(disk.contents(&segment(&log, 0)).unwrap().iter().rposition(|&byte| byte != 0).unwrap());
+        }
+        drop(store);
+        disk.crash();
+        let bytes = disk.contents(&segment(&log, 0)).unwrap();
+        (disk, segment(&log, 0), bytes, ends)
+    };
+    let (disk, path, mut bytes, ends) = history("this");
+    let (_, other_path, other, other_ends) = history("that");
+    assert_eq!((&path, &ends), (&other_path, &other_ends), "the same log, until its second record");
+    let third = (ends[1] + 1).next_multiple_of(8);
+    bytes[third..].copy_from_slice(&other[third..]);
+    disk.overwrite(&path, bytes);
+    let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!(texts(&log), ["first", "this"]);
 }
 
 // NC-DSK-042
