@@ -4,15 +4,17 @@
 
 mod house;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use house::{House, Link, append, name, options};
+use netchan_node::Machine;
 use netchan_proto::batch::HEADER_LEN;
 use netchan_proto::conn::Event;
 use netchan_proto::inflow::Inflow;
 use netchan_proto::subscription::Subscription;
-use netchan_proto::wire::{End, GapReason, Open};
+use netchan_proto::wire::{AckLevel, End, GapReason, Open};
 use netchan_proto::{Durability, Epoch, ErrorCode, LogId, Offset, Position, Start, Timestamp};
 use netchan_store::{LogOptions, Retention};
 
@@ -156,7 +158,7 @@ fn credit_of_one_byte_at_a_time_still_delivers_everything() {
 
 #[test]
 fn the_largest_record_arrives_whole() {
-    let large: Vec<u8> = (0..16u32 << 20).map(|index| (index * 7 >> 3) as u8).collect();
+    let large: Vec<u8> = (0..16u32 << 20).map(|index| ((index * 7) >> 3) as u8).collect();
     for house in [House::new(), cold_house()] {
         let log = house.log("my_log");
         append(&log, "before");
@@ -568,5 +570,53 @@ fn few_reads_are_under_way_for_all_streams_together() {
     assert!((1..=4).contains(&most), "{most} reads at once");
     for id in ids {
         assert_eq!(link.reader(id).offsets(), until(60));
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // a test of threads needs some
+fn no_wake_up_is_lost_between_appending_committing_and_serving_threads() {
+    const COUNT: u64 = 20_000;
+    for durability in [Durability::Os, Durability::Sync] {
+        let house = House::with(|options| {
+            options.commit = netchan_store::Commit::Threads(2.try_into().unwrap());
+            options.tail_cache = 100_000;
+        });
+        let log = house.log_with("my_log", options(durability));
+        let mut link = Link::new(&house);
+        link.commits = None;
+        let id = link.read("my_log", Start::Earliest);
+        let published = link.publish_open("my_log", 1);
+        let parked = house::Parked::here();
+        link.woken_by(Arc::clone(&parked).into());
+        let appender = std::thread::spawn(move || {
+            for index in 0..COUNT {
+                append(&log, index.to_string());
+                if index % 50 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut sequence = 0;
+        loop {
+            while link.turn_anyway() {}
+            if sequence < 100 && link.peer.room(published) > 1000 {
+                link.peer.publish(published, house::batch(1, sequence, &[b"p"]));
+                sequence += 1;
+                continue;
+            }
+            let acked = link.acks(published).iter().filter(|ack| ack.level == AckLevel::Durable).count();
+            if link.reader(id).got.len() as u64 == COUNT + 100 && acked == 100 {
+                break;
+            }
+            // Time stands still but for this: in Os mode a sync is due each second.
+            match link.machine.deadline() {
+                Some(due) if due <= link.now.plus(Duration::from_secs(1)) => link.now = due,
+                _ => assert!(parked.wait(), "stands still at {}", link.reader(id).got.len()),
+            }
+        }
+        appender.join().unwrap();
+        assert_eq!(link.reader(id).offsets(), until(COUNT + 100));
+        house.store.close();
     }
 }

@@ -109,6 +109,7 @@ impl Drop for Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::AssertUnwindSafe;
 
     fn desk() -> Desk {
         Desk::new(&Arc::new(Bell::default()))
@@ -122,7 +123,7 @@ mod tests {
         desk.ask(StreamId(5), || Answer::Noted(Ok(())));
         desk.take_job().unwrap().run();
         let panicking = desk.take_job().unwrap();
-        std::thread::spawn(|| panicking.run()).join().unwrap_err();
+        std::panic::catch_unwind(AssertUnwindSafe(|| panicking.run())).unwrap_err();
         drop(desk.take_job().unwrap());
         let letters: Vec<_> = std::iter::from_fn(|| desk.take_letter()).collect();
         assert_eq!(letters.iter().map(|letter| letter.stream.0).collect::<Vec<_>>(), [1, 3, 5]);

@@ -108,6 +108,36 @@ impl House {
     }
 }
 
+/// Wakes a thread that waits, and remembers it.
+pub(crate) struct Parked {
+    thread: std::thread::Thread,
+    woken: AtomicBool,
+}
+
+impl Parked {
+    pub(crate) fn here() -> Arc<Parked> {
+        Arc::new(Parked { thread: std::thread::current(), woken: AtomicBool::new(false) })
+    }
+
+    /// Waits to be woken; false if that takes longer than anything here does.
+    pub(crate) fn wait(&self) -> bool {
+        for _ in 0..20 {
+            if self.woken.swap(false, Ordering::SeqCst) {
+                return true;
+            }
+            std::thread::park_timeout(Duration::from_secs(1));
+        }
+        false
+    }
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
 pub(crate) fn options(durability: Durability) -> LogOptions {
     LogOptions { durability, ..LogOptions::default() }
 }
@@ -209,10 +239,21 @@ impl<M: Machine> Link<M> {
         panic!("it never comes to rest");
     }
 
+    /// From now on `waker` is woken instead of what tells [`pump`](Self::pump).
+    pub(crate) fn woken_by(&mut self, waker: Waker) {
+        self.waker = waker;
+    }
+
+    /// One turn that works whether woken or not.
+    pub(crate) fn turn_anyway(&mut self) -> bool {
+        self.machine.work(self.now, &self.waker);
+        self.turn()
+    }
+
     /// One turn of the driver's loop; says whether anything moved.
     pub(crate) fn turn(&mut self) -> bool {
         let mut moved = self.woken.0.swap(false, Ordering::SeqCst);
-        moved |= self.to_machine();
+        moved |= self.carry_in();
         if moved {
             self.machine.work(self.now, &self.waker);
         }
@@ -224,7 +265,7 @@ impl<M: Machine> Link<M> {
                 job.run();
             }
         }
-        if self.to_peer() {
+        if self.carry_out() {
             moved = true;
             self.woken.0.store(true, Ordering::SeqCst); // the driver calls work after bytes moved
         }
@@ -234,7 +275,7 @@ impl<M: Machine> Link<M> {
         moved
     }
 
-    fn to_machine(&mut self) -> bool {
+    fn carry_in(&mut self) -> bool {
         let Some(connection) = self.machine.connection() else { return false };
         if !connection.wants_read() {
             return false;
@@ -244,7 +285,7 @@ impl<M: Machine> Link<M> {
         moved > 0
     }
 
-    fn to_peer(&mut self) -> bool {
+    fn carry_out(&mut self) -> bool {
         let Some(connection) = self.machine.connection() else { return false };
         if !self.peer_reads || !self.peer.wants_read() {
             return false;
