@@ -1,0 +1,63 @@
+//! Reads a whole log, as somebody would who opens it after a crash.
+
+use netchan_proto::inflow::Inflow;
+use netchan_proto::{Offset, Timestamp};
+use netchan_store::Log;
+
+use crate::oracle::{Violation, violated};
+use crate::workload::{Plan, RecordId};
+
+/// Bytes of one read.
+const READ: usize = 1 << 20;
+
+/// A record of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Which one it is.
+    pub id: RecordId,
+    /// Where it stands.
+    pub offset: u64,
+    /// Its time.
+    pub time: Timestamp,
+}
+
+/// Everything in the log, from its first record to its visible end.
+///
+/// # Errors
+/// What cannot be read, or is no record of this run.
+pub fn read_all(log: &Log, plan: &Plan) -> Result<Vec<Found>, Violation> {
+    let mut found = Vec::new();
+    let mut at = log.first();
+    let mut inflow = Inflow::new(log.id().0);
+    while at < log.visible() {
+        let run = match log.read(at, READ) {
+            Ok(run) => run,
+            Err(error) => violated!("the log cannot be read at {at}: {error}"),
+        };
+        if run.first != at {
+            violated!("reading the log at {at} gave {}", run.first);
+        }
+        inflow.push(run.bytes);
+        loop {
+            match inflow.next_batch() {
+                Ok(Some(batch)) => {
+                    for record in batch.records() {
+                        let Ok(record) = record else { violated!("a batch of the log holds no records") };
+                        let Some(id) = plan.identify(&record.payload) else {
+                            violated!("offset {} of the log holds what nobody sent", record.offset);
+                        };
+                        let Offset(offset) = record.offset;
+                        found.push(Found { id, offset, time: record.timestamp });
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => violated!("the log holds no batch after {at}: {error}"),
+            }
+        }
+        if run.next <= at {
+            violated!("reading the log at {at} leads back to {}", run.next);
+        }
+        at = run.next;
+    }
+    Ok(found)
+}

@@ -1,0 +1,423 @@
+//! The node: its disk, its process, the connections that it serves, and how it dies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netchan_node::{Job, Machine, Node, NodeConfig, Served};
+use netchan_proto::{Instant, Side};
+use netchan_store::disk::SimDisk;
+use netchan_store::{Commit, Log, LogOptions, Store, StoreOptions};
+
+use crate::appender::Appender;
+use crate::audit::read_all;
+use crate::clock::Bell;
+use crate::env::{Actor, Env, Event, Line, Party};
+use crate::mortal::MortalDisk;
+use crate::network::{Ending, LinkId, Socket};
+use crate::oracle::{Checked, Oracle, Violation, violated};
+
+/// Turns of a machine before it lets others have theirs.
+const TURNS: usize = 50;
+/// The longest that nobody looks whether the committer has something to do: for what is due by time.
+const COMMIT_TICK: Duration = Duration::from_millis(400);
+
+/// How the log stood when somebody looked last.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks {
+    /// The first record.
+    pub first: u64,
+    /// The visible end.
+    pub visible: u64,
+}
+
+/// The node, alive or not.
+#[derive(Debug)]
+pub struct Host {
+    disk: SimDisk,
+    /// The disk as the process of this life has it.
+    mortal: Option<MortalDisk>,
+    process: Option<Process>,
+    /// Which remote parties the node dials, rather than they it.
+    calls: Vec<Party>,
+    marks: Marks,
+    died_by_power_cut: bool,
+    starts: u64,
+}
+
+/// One life of the node.
+#[derive(Debug)]
+struct Process {
+    store: Store,
+    node: Node,
+    log: Option<Log>,
+    served: BTreeMap<LinkId, Connection>,
+    jobs: BTreeMap<u64, Job>,
+    jobs_taken: u64,
+    appender: Option<Appender>,
+    commits_at: Instant,
+}
+
+#[derive(Debug)]
+struct Connection {
+    machine: Served,
+    line: Line,
+    bell: Bell,
+    called: Option<Party>,
+}
+
+impl Host {
+    /// A machine with an empty disk, switched off.
+    pub fn new(env: &Env, calls: Vec<Party>) -> Host {
+        Host {
+            disk: SimDisk::new(env.plan.seed),
+            mortal: None,
+            process: None,
+            calls,
+            marks: Marks::default(),
+            died_by_power_cut: false,
+            starts: 0,
+        }
+    }
+
+    /// Whether the process runs.
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// The log, while the process runs and the channel exists.
+    pub fn log(&self) -> Option<&Log> {
+        self.process.as_ref()?.log.as_ref()
+    }
+
+    /// How the log stands, or stood when it was seen last.
+    pub fn marks(&self) -> Marks {
+        match self.log() {
+            Some(log) => Marks { first: log.first().0, visible: log.visible().0 },
+            None => self.marks,
+        }
+    }
+
+    /// The appender of this life.
+    pub fn appender(&mut self) -> Option<&mut Appender> {
+        self.process.as_mut()?.appender.as_mut()
+    }
+
+    /// The power goes when all is over, and comes back: what does the log hold then?
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn final_power_cut(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        self.die(env, oracle, true, None, Duration::ZERO);
+        self.start(env, oracle)
+    }
+
+    fn log_options(env: &Env) -> LogOptions {
+        LogOptions {
+            durability: env.plan.durability,
+            interval: env.plan.interval,
+            segment_bytes: env.plan.segment_bytes,
+            retention: env.plan.retention,
+        }
+    }
+
+    fn open_store(&mut self, env: &mut Env) -> Result<Store, Violation> {
+        self.starts += 1;
+        let options = StoreOptions {
+            commit: Commit::Manual,
+            max_queued: env.plan.max_queued,
+            tail_cache: env.plan.tail_cache,
+            clock: Arc::clone(&env.clock) as Arc<_>,
+            seed: Some(env.plan.seed ^ (self.starts << 32)),
+            ..StoreOptions::default()
+        };
+        let disk = MortalDisk::new(&self.disk);
+        self.mortal = Some(disk.clone());
+        match Store::open(Arc::new(disk), options) {
+            Ok(store) => Ok(store),
+            Err(error) => violated!("the store does not open: {error}"),
+        }
+    }
+
+    /// The process starts. What the log holds now is checked against what was promised before.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn start(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        let store = self.open_store(env)?;
+        let config = NodeConfig {
+            store: Some(store.clone()),
+            token: env.token.clone(),
+            created: Self::log_options(env),
+            clock: Arc::clone(&env.clock) as Arc<_>,
+            seed: Some(env.dice.number()),
+        };
+        let node = match Node::new(config) {
+            Ok(node) => node,
+            Err(error) => violated!("the node does not start: {error}"),
+        };
+        let now = env.now();
+        self.process = Some(Process {
+            store,
+            node,
+            log: None,
+            served: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            jobs_taken: 0,
+            appender: None,
+            commits_at: Instant(u64::MAX),
+        });
+        env.note("the node starts, life {}", &[self.starts]);
+        if self.knows_channel(env) {
+            self.open_log(env)?;
+            let Some(log) = self.log() else { violated!("the log was not opened") };
+            let found = read_all(log, &env.plan)?;
+            let (first, end) = (log.first().0, log.visible().0);
+            let sealed = log.sealed_at();
+            env.note("its log holds {}..{}", &[first, end]);
+            oracle.restarted(self.died_by_power_cut, first, end, &found)?;
+            if let Some(at) = sealed {
+                oracle.saw_seal(at.0)?;
+            }
+        } else if self.starts > 1 {
+            oracle.restarted(self.died_by_power_cut, 0, 0, &[])?;
+        }
+        self.begin_appending(env, oracle);
+        self.commit_soon(env, COMMIT_TICK);
+        let generation = oracle.generation();
+        for party in self.calls.clone() {
+            let wait = env.turn();
+            env.schedule.at(now.plus(wait), Event::Call { party, generation });
+        }
+        Ok(())
+    }
+
+    /// The channel is made, if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        if self.process.is_none() {
+            let again = env.dice.time(Duration::from_millis(1), Duration::from_secs(1));
+            env.schedule.after(again, Event::Create);
+            return Ok(());
+        }
+        if self.log().is_none() {
+            self.open_log(env)?;
+            env.note("the channel is made", &[]);
+            self.begin_appending(env, oracle);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a channel: it may be a publisher that made it.
+    fn knows_channel(&self, env: &Env) -> bool {
+        self.process.as_ref().is_some_and(|process| process.store.contains(&env.name))
+    }
+
+    fn open_log(&mut self, env: &Env) -> Checked {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        match process.node.open_log(&env.name, &Self::log_options(env)) {
+            Ok(log) => process.log = Some(log),
+            Err(error) => violated!("the log does not open: {error}"),
+        }
+        Ok(())
+    }
+
+    fn begin_appending(&mut self, env: &mut Env, oracle: &mut Oracle) {
+        let generation = oracle.generation();
+        let Some(process) = &mut self.process else { return };
+        if let (Some(log), Some(plan)) = (&process.log, env.plan.local) {
+            process.appender = Some(Appender::new(log, plan, generation, env, oracle));
+            env.schedule.after(Duration::from_micros(10), Event::Burst(Actor::Appender(generation)));
+        }
+    }
+
+    // ---- running ----
+
+    /// A remote party's connection, or one to a remote party, is up.
+    pub fn connected(&mut self, env: &mut Env, socket: Socket, called: Option<Party>) {
+        let now = env.now();
+        let Some(process) = &mut self.process else { return };
+        let actor = Actor::Served(socket.link);
+        let connection = Connection {
+            machine: Served::new(&process.node, socket.side, false, now),
+            line: Line { socket: Some(socket), ..Line::default() },
+            bell: env.wakes.bell(actor),
+            called,
+        };
+        debug_assert_eq!(called.is_some(), socket.side == Side::Dialler);
+        process.served.insert(socket.link, connection);
+        env.schedule.at(now, Event::Run(actor));
+    }
+
+    /// Runs a connection, if it is there still.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn run_served(&mut self, env: &mut Env, link: LinkId, generation: usize) -> Checked {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let Some(connection) = process.served.get_mut(&link) else { return Ok(()) };
+        let actor = Actor::Served(link);
+        let Connection { machine, line, bell, called } = connection;
+        bell.hush();
+        let mut was_told = false;
+        for turn in 0.. {
+            machine.work(env.now(), bell.waker());
+            while let Some(job) = machine.take_job() {
+                process.jobs_taken += 1;
+                process.jobs.insert(process.jobs_taken, job);
+                let wait = env.disk_turn();
+                env.schedule.after(wait, Event::Job { generation, job: process.jobs_taken });
+            }
+            if !env.pump(actor, line, machine)? && !env.tell_time(actor, machine, &mut was_told)? {
+                break;
+            }
+            if turn == TURNS || env.dice.percent(3) {
+                let wait = env.turn();
+                env.schedule.after(wait, Event::Run(actor));
+                break;
+            }
+        }
+        env.set_alarm(actor, line, machine.deadline());
+        if line.socket.is_none() {
+            if !machine.is_over() {
+                violated!("{actor:?} has lost its byte stream and does not end");
+            }
+            if let Some(party) = *called {
+                let wait = env.dice.time(Duration::from_millis(1), Duration::from_secs(3));
+                env.schedule.after(wait, Event::Call { party, generation });
+            }
+            process.served.remove(&link);
+        }
+        let wait = env.disk_turn();
+        self.commit_soon(env, wait);
+        Ok(())
+    }
+
+    /// Whether this is the node's end of a connection.
+    pub fn holds(&self, socket: Socket) -> bool {
+        let served = self.process.as_ref().and_then(|process| process.served.get(&socket.link));
+        served.is_some_and(|connection| connection.line.socket == Some(socket))
+    }
+
+    /// Whether a connection's deadline has come.
+    pub fn is_due(&mut self, env: &mut Env, link: LinkId) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        let Some(connection) = process.served.get_mut(&link) else { return false };
+        let deadline = connection.machine.deadline();
+        env.is_due(Actor::Served(link), &mut connection.line, deadline)
+    }
+
+    /// Runs a job, if its process is there still.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn run_job(&mut self, env: &mut Env, oracle: &mut Oracle, job: u64) -> Checked {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        if let Some(job) = process.jobs.remove(&job) {
+            job.run();
+        }
+        if self.log().is_none() && self.knows_channel(env) {
+            self.create(env, oracle)?;
+        }
+        let wait = env.disk_turn();
+        self.commit_soon(env, wait);
+        Ok(())
+    }
+
+    /// Runs the appender: it appends (`may_append`) and looks at what became of its records.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn run_appender(&mut self, env: &mut Env, oracle: &mut Oracle, may_append: bool) -> Checked {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        if let Some(appender) = &mut process.appender {
+            appender.run(env, oracle, may_append)?;
+        }
+        let wait = env.disk_turn();
+        self.commit_soon(env, wait);
+        Ok(())
+    }
+
+    fn commit_soon(&mut self, env: &mut Env, wait: Duration) {
+        let at = env.now().plus(wait);
+        if let Some(process) = &mut self.process
+            && at < process.commits_at
+        {
+            process.commits_at = at;
+            env.schedule.at(at, Event::Commit(self.starts));
+        }
+    }
+
+    /// The committer runs.
+    pub fn commit(&mut self, env: &mut Env, oracle: &mut Oracle, life: u64) {
+        let now = env.now();
+        let Some(process) = &mut self.process else { return };
+        if life != self.starts || now < process.commits_at {
+            return;
+        }
+        process.commits_at = Instant(u64::MAX);
+        let did = process.store.run_commits(netchan_store::Clock::now(&*env.clock));
+        self.marks = self.marks();
+        oracle.saw_first(self.marks.first);
+        let wait = if did { env.disk_turn() } else { COMMIT_TICK };
+        self.commit_soon(env, wait);
+    }
+
+    // ---- dying ----
+
+    /// The process is killed, or its machine loses power; either may happen in the middle of a commit.
+    pub fn die(
+        &mut self,
+        env: &mut Env,
+        oracle: &mut Oracle,
+        is_power_cut: bool,
+        mid_commit: Option<u64>,
+        back: Duration,
+    ) {
+        if self.process.is_none() {
+            return;
+        }
+        self.marks = self.marks();
+        oracle.saw_first(self.marks.first);
+        if let (Some(operations), Some(disk), Some(process)) = (mid_commit, &self.mortal, &self.process) {
+            disk.die_after(operations);
+            process.store.run_commits(netchan_store::Clock::now(&*env.clock));
+            env.counters.mid_commit += 1;
+        }
+        let Some(process) = self.process.take() else { return };
+        if let Some(disk) = self.mortal.take() {
+            disk.die_after(0);
+            // Nothing reaches the disk any more: this only empties queues, so that all of the process goes.
+            process.store.run_commits(netchan_store::Clock::now(&*env.clock));
+        }
+        if is_power_cut {
+            self.disk.crash();
+            env.counters.power_cuts += 1;
+        } else {
+            env.counters.kills += 1;
+        }
+        self.died_by_power_cut = is_power_cut;
+        let how = if is_power_cut {
+            "the power is cut, back in {} ns"
+        } else {
+            "the node is killed, back in {} ns"
+        };
+        env.note(how, &[back.as_nanos() as u64]);
+        let now = env.now();
+        for (_, mut connection) in process.served {
+            if is_power_cut {
+                let answers = env.dice.time(Duration::from_millis(1), Duration::from_secs(90));
+                env.vanish(&mut connection.line, now.plus(back + answers));
+            } else {
+                let ending = if env.dice.percent(50) { Ending::Eof } else { Ending::Reset };
+                env.hang_up(&mut connection.line, ending);
+            }
+        }
+        env.schedule.after(back, Event::Start);
+    }
+}

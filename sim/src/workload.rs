@@ -1,0 +1,304 @@
+//! What a seed stands for: modes, sizes, who takes part, and which faults come when.
+//!
+//! Payloads are made from (run, producer, sequence), so that whoever sees one knows what it must be.
+
+use std::time::Duration;
+
+use netchan_proto::{Durability, Instant};
+use netchan_store::Retention;
+
+use crate::dice::Dice;
+
+/// Which record: the producer's number in this run, and its sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// Who made it.
+    pub producer: u16,
+    /// Its place among those.
+    pub sequence: u64,
+}
+
+/// Where a receiver begins; the world fills in the numbers when it joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartPlan {
+    /// The first record there is.
+    Earliest,
+    /// The next record.
+    Latest,
+    /// An offset that exists then.
+    Offset,
+    /// The time of a record that exists then.
+    Time,
+    /// So long ago.
+    Ago(Duration),
+    /// The last so many.
+    Last(u64),
+}
+
+/// One receiver.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiverPlan {
+    /// Where it begins.
+    pub start: StartPlan,
+    /// When it first comes.
+    pub joins: Instant,
+    /// Bytes of credit.
+    pub window: u64,
+    /// The node dials it, and not it the node.
+    pub is_dialled: bool,
+    /// How long a record keeps it busy, at most.
+    pub pause: Duration,
+}
+
+/// One remote publisher.
+#[derive(Clone, Copy, Debug)]
+pub struct PublisherPlan {
+    /// Records it has to publish.
+    pub records: u64,
+    /// Between bursts.
+    pub pause: Duration,
+    /// Records of a burst, at most.
+    pub burst: u64,
+    /// The node dials it.
+    pub is_dialled: bool,
+    /// Bytes it holds that are not acknowledged.
+    pub max_unacknowledged: usize,
+    /// It waits for each record to be durable, whatever the mode.
+    pub wants_durable: bool,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A connection is cut at any byte.
+    Cut,
+    /// A connection goes silent.
+    Silence,
+    /// One way stands still for so long.
+    Stall(Duration),
+    /// No dial succeeds for so long.
+    RefuseDials(Duration),
+    /// SIGKILL for the node.
+    Kill {
+        /// How long until it comes back.
+        back: Duration,
+        /// So many operations of the disk into a commit.
+        mid_commit: Option<u64>,
+    },
+    /// No power for the node's machine.
+    PowerCut {
+        /// How long until it comes back.
+        back: Duration,
+        /// So many operations of the disk into a commit.
+        mid_commit: Option<u64>,
+    },
+    /// A receiver is killed and comes back.
+    ReceiverCrash {
+        /// How long until it comes back.
+        back: Duration,
+    },
+    /// A publisher is killed and comes back.
+    PublisherCrash {
+        /// How long until it comes back.
+        back: Duration,
+    },
+    /// A receiver takes nothing for so long.
+    ReceiverStall(Duration),
+    /// Somebody sets the wall clock, by so many milliseconds.
+    ClockJump(i64),
+}
+
+/// All that a seed decides beforehand.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The channel's mode.
+    pub durability: Durability,
+    /// For [`Durability::Interval`].
+    pub interval: Duration,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// What may be trimmed.
+    pub retention: Retention,
+    /// Bytes the log queues.
+    pub max_queued: usize,
+    /// Bytes of the log's tail in memory.
+    pub tail_cache: usize,
+    /// Whether peers show a token.
+    pub has_token: bool,
+    /// Who reads.
+    pub receivers: Vec<ReceiverPlan>,
+    /// Who publishes from elsewhere.
+    pub publishers: Vec<PublisherPlan>,
+    /// What the node appends itself, as a publisher without a network.
+    pub local: Option<PublisherPlan>,
+    /// How long things go wrong.
+    pub chaos: Duration,
+    /// What goes wrong when.
+    pub faults: Vec<(Instant, Fault)>,
+    /// Bytes of a payload: mostly up to the first, seldom up to the second.
+    pub sizes: (u64, u64),
+    /// The longest that a commit or a job waits for its turn.
+    pub disk_delay: Duration,
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Plan {
+        let mut dice = Dice::new(seed ^ 0x6e65_7463_6861_6e21);
+        let dice = &mut dice;
+        let durability = match dice.among(0..=9) {
+            0..=6 => Durability::Sync,
+            7 => Durability::Interval,
+            _ => Durability::Os,
+        };
+        let chaos = dice.time(SECOND * 4, SECOND * 200);
+        let retention = if dice.percent(35) {
+            Retention {
+                max_bytes: dice.percent(80).then(|| dice.among(8_000..=60_000)),
+                max_age: dice.percent(30).then(|| dice.time(SECOND, chaos)),
+            }
+        } else {
+            Retention::default()
+        };
+        let sizes = match dice.among(0..=9) {
+            0..=5 => (120, 2_000),
+            6..=8 => (900, 9_000),
+            _ => (3_000, 150_000),
+        };
+        let records = match sizes.0 {
+            120 => dice.among(60..=500),
+            900 => dice.among(40..=200),
+            _ => dice.among(10..=50),
+        };
+        let publishers = (0..dice.among(0..=2)).map(|_| publisher(dice, records, chaos)).collect::<Vec<_>>();
+        let local = (publishers.is_empty() || dice.percent(70)).then(|| publisher(dice, records, chaos));
+        let receivers = (0..dice.among(1..=3)).map(|_| receiver(dice, chaos)).collect();
+        let mut faults: Vec<_> = (0..dice.among(0..=14))
+            .map(|_| (Instant(0).plus(dice.time(chaos / 64, chaos)), fault(dice)))
+            .collect();
+        faults.sort_by_key(|(at, _)| *at);
+        Plan {
+            seed,
+            durability,
+            interval: dice.time(MS * 20, SECOND * 5),
+            segment_bytes: dice.among(8_192..=40_000),
+            retention,
+            max_queued: usize::try_from(dice.among(20_000..=400_000)).unwrap_or(usize::MAX),
+            tail_cache: usize::try_from(dice.among(1_000..=100_000)).unwrap_or(usize::MAX),
+            has_token: dice.percent(30),
+            receivers,
+            publishers,
+            local,
+            chaos,
+            faults,
+            sizes,
+            disk_delay: dice.time(MS / 20, MS * 60),
+        }
+    }
+
+    /// Bytes of one record's payload.
+    fn payload_len(&self, id: RecordId) -> usize {
+        let bits = mix(self.seed, id);
+        let rare = bits.is_multiple_of(16);
+        let most = if rare { self.sizes.1 } else { self.sizes.0 };
+        usize::try_from((bits >> 8) % (most + 1)).unwrap_or(0)
+    }
+
+    /// The payload of one record: who it is from, and bytes that follow from that.
+    pub fn payload(&self, id: RecordId) -> Vec<u8> {
+        let len = self.payload_len(id);
+        let mut payload = Vec::with_capacity(10 + len + 8);
+        payload.extend_from_slice(&id.producer.to_le_bytes());
+        payload.extend_from_slice(&id.sequence.to_le_bytes());
+        let mut word = mix(!self.seed, id);
+        while payload.len() < 10 + len {
+            payload.extend_from_slice(&word.to_le_bytes());
+            word = word.wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(23);
+        }
+        payload.truncate(10 + len);
+        payload
+    }
+
+    /// The key of one record: some have one.
+    pub fn key(id: RecordId) -> Option<[u8; 8]> {
+        id.sequence.is_multiple_of(5).then(|| id.sequence.to_be_bytes())
+    }
+
+    /// Whose payload it is; `None` if it is not exactly what that record has.
+    pub fn identify(&self, payload: &[u8]) -> Option<RecordId> {
+        let (producer, rest) = payload.split_first_chunk::<2>()?;
+        let sequence = rest.first_chunk::<8>()?;
+        let id =
+            RecordId { producer: u16::from_le_bytes(*producer), sequence: u64::from_le_bytes(*sequence) };
+        (self.payload(id) == payload).then_some(id)
+    }
+}
+
+fn mix(seed: u64, id: RecordId) -> u64 {
+    let mut word = seed ^ (u64::from(id.producer) << 48) ^ id.sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+fn publisher(dice: &mut Dice, records: u64, chaos: Duration) -> PublisherPlan {
+    let burst = dice.among(1..=30);
+    let bursts = u32::try_from(records / burst.div_ceil(2) + 1).unwrap_or(u32::MAX);
+    PublisherPlan {
+        records,
+        pause: chaos / bursts,
+        burst,
+        is_dialled: dice.percent(25),
+        max_unacknowledged: usize::try_from(dice.among(2_000..=200_000)).unwrap_or(usize::MAX),
+        wants_durable: dice.percent(35),
+    }
+}
+
+fn receiver(dice: &mut Dice, chaos: Duration) -> ReceiverPlan {
+    let start = match dice.among(0..=11) {
+        0..=4 => StartPlan::Earliest,
+        5 => StartPlan::Latest,
+        6..=7 => StartPlan::Offset,
+        8..=9 => StartPlan::Time,
+        10 => StartPlan::Ago(dice.time(MS, chaos)),
+        _ => StartPlan::Last(dice.among(0..=200)),
+    };
+    let early = start == StartPlan::Earliest && dice.percent(60);
+    ReceiverPlan {
+        start,
+        joins: if early { Instant(0) } else { Instant(0).plus(dice.time(chaos / 1000, chaos)) },
+        window: match dice.among(0..=3) {
+            0 => dice.among(1..=300),
+            1 => dice.among(300..=8_000),
+            2 => dice.among(8_000..=100_000),
+            _ => 1 << 20,
+        },
+        is_dialled: dice.percent(30),
+        pause: if dice.percent(70) { Duration::ZERO } else { dice.time(MS / 10, MS * 50) },
+    }
+}
+
+fn fault(dice: &mut Dice) -> Fault {
+    let mid_commit = dice.percent(40).then(|| dice.among(0..=6));
+    let back = dice.time(MS, SECOND * 20);
+    match dice.among(0..=99) {
+        0..=24 => Fault::Cut,
+        25..=32 => Fault::Silence,
+        33..=42 => Fault::Stall(dice.time(MS, SECOND * 60)),
+        43..=48 => Fault::RefuseDials(dice.time(MS * 10, SECOND * 10)),
+        49..=61 => Fault::Kill { back, mid_commit },
+        62..=80 => Fault::PowerCut { back, mid_commit },
+        81..=86 => Fault::ReceiverCrash { back },
+        87..=90 => Fault::PublisherCrash { back },
+        91..=95 => Fault::ReceiverStall(dice.time(MS * 10, SECOND * 90)),
+        _ => {
+            let millis = dice.time(MS, SECOND * 3600).as_millis() as i64;
+            Fault::ClockJump(if dice.percent(50) { millis } else { -millis })
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! One run: who takes part, what happens next, and when it is over.
+//!
+//! First things go wrong, as the plan says. Then they stop going wrong, and everybody has to arrive: producers have
+//! every acknowledgement, the channel is sealed, and receivers are told of its end, within a bound of simulated time.
+
+use std::time::Duration;
+
+use netchan_proto::{Instant, Side};
+use netchan_store::Clock;
+
+use crate::audit::read_all;
+use crate::env::{Actor, Env, Event, Party};
+use crate::host::Host;
+use crate::network::{Socket, Weather};
+use crate::oracle::{Checked, Oracle, Violation, violated};
+use crate::reader::Reader;
+use crate::trace::Counters;
+use crate::workload::{Fault, Plan};
+use crate::writer::Writer;
+
+/// How long everybody may take to arrive after things stopped going wrong. The longest single wait is that of a node
+/// for a peer it called that has silently gone: the served timeout and a ping, 615 s.
+const BOUND: Duration = Duration::from_secs(2_000);
+/// How often somebody looks whether all is done.
+const LOOK: Duration = Duration::from_secs(1);
+/// Events after which a run goes in circles.
+const MOST_EVENTS: u64 = 3_000_000;
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The promise that was broken, if one was.
+    pub violation: Option<String>,
+    /// What truly happened.
+    pub counters: Counters,
+    /// A hash of all that happened, in order.
+    pub hash: u64,
+    /// How long it was, in simulated time.
+    pub simulated: Duration,
+}
+
+/// What is left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Things go wrong.
+    Chaos,
+    /// Nothing more is sent; acknowledgements come.
+    Settling,
+    /// The channel is sealed; receivers come to its end.
+    Ending,
+    Done,
+}
+
+#[derive(Debug)]
+struct World {
+    env: Env,
+    oracle: Oracle,
+    host: Host,
+    readers: Vec<Reader>,
+    writers: Vec<Writer>,
+    phase: Phase,
+    woken: Vec<Actor>,
+}
+
+/// Runs one seed.
+pub fn run(seed: u64, prints: bool) -> Outcome {
+    let mut world = World::new(Plan::new(seed), prints);
+    let checked = world.run();
+    let World { env, oracle, .. } = &mut world;
+    env.counters.lost_by_power_cut = oracle.lost();
+    env.counters.untold_truncations = oracle.untold();
+    Outcome {
+        violation: checked.err().map(|Violation(text)| text),
+        counters: env.counters,
+        hash: env.trace.hash(),
+        simulated: Duration::from_nanos(env.now().0),
+    }
+}
+
+impl World {
+    fn new(plan: Plan, prints: bool) -> World {
+        let mut env = Env::new(plan, prints);
+        env.trace.say(Instant(0), || format!("{:#?}", env.plan));
+        let mut oracle = Oracle::new(env.plan.durability);
+        let (receivers, publishers) = (env.plan.receivers.clone(), env.plan.publishers.clone());
+        let called_receivers = receivers.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
+        let called_publishers = publishers.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
+        let calls = called_receivers
+            .map(|(number, _)| Party::Receiver(number))
+            .chain(called_publishers.map(|(number, _)| Party::Publisher(number)))
+            .collect();
+        let host = Host::new(&env, calls);
+        let writers = publishers
+            .into_iter()
+            .enumerate()
+            .map(|(number, plan)| Writer::new(number, plan, &mut env, &mut oracle))
+            .collect();
+        let readers = receivers
+            .into_iter()
+            .enumerate()
+            .map(|(number, plan)| {
+                oracle.add_receiver();
+                Reader::new(number, plan, &mut env)
+            })
+            .collect();
+        let begins = if env.dice.percent(70) { Duration::ZERO } else { env.plan.chaos / 20 };
+        env.schedule.after(begins, Event::Start);
+        let made = if env.dice.percent(60) { begins } else { begins + env.plan.chaos / 10 };
+        env.schedule.after(made, Event::Create);
+        for (index, (at, _)) in env.plan.faults.iter().enumerate() {
+            env.schedule.at(*at, Event::Fault(index));
+        }
+        let chaos = env.plan.chaos;
+        env.schedule.after(chaos, Event::Look);
+        World { env, oracle, host, readers, writers, phase: Phase::Chaos, woken: Vec::new() }
+    }
+
+    fn run(&mut self) -> Checked {
+        while self.phase != Phase::Done {
+            let Some(event) = self.env.schedule.next_event() else {
+                violated!("nothing will ever happen again")
+            };
+            self.env.counters.events += 1;
+            if self.env.counters.events > MOST_EVENTS {
+                violated!("the run goes in circles: {MOST_EVENTS} events");
+            }
+            self.env.clock.follow(self.env.schedule.now());
+            self.handle(event)?;
+            self.take_wakes();
+        }
+        Ok(())
+    }
+
+    /// Who was woken gets its turn a little later, as threads and tasks do.
+    fn take_wakes(&mut self) {
+        self.env.wakes.take(&mut self.woken);
+        for actor in self.woken.drain(..) {
+            let wait = self.env.turn();
+            self.env.schedule.after(wait, Event::Run(actor));
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Checked {
+        let World { env, oracle, host, readers, writers, .. } = self;
+        match event {
+            Event::Run(actor) => self.run_actor(actor),
+            Event::Alarm(actor) => {
+                let is_due = match actor {
+                    Actor::Served(link) => host.is_due(env, link),
+                    Actor::Appender(_) => false,
+                    Actor::Remote(Party::Receiver(number)) => readers[number].is_due(env),
+                    Actor::Remote(Party::Publisher(number)) => writers[number].is_due(env),
+                };
+                if is_due { self.run_actor(actor) } else { Ok(()) }
+            }
+            Event::Wire(socket) => match self.owner(socket) {
+                Some(actor) => self.run_actor(actor),
+                None => Ok(()),
+            },
+            Event::Commit(life) => {
+                host.commit(env, oracle, life);
+                Ok(())
+            }
+            Event::Job { generation, job } if generation == oracle.generation() => {
+                host.run_job(env, oracle, job)
+            }
+            Event::Job { .. } => Ok(()),
+            Event::Create => host.create(env, oracle),
+            Event::Start => host.start(env, oracle),
+            Event::Dialled { party, attempt } => self.dialled(party, attempt),
+            Event::Call { party, generation } => self.call(party, generation),
+            Event::Join(number) => readers[number].join(env, oracle, host),
+            Event::Burst(actor) => {
+                if self.phase == Phase::Chaos {
+                    match actor {
+                        Actor::Appender(generation) if generation == oracle.generation() => {
+                            if let Some(appender) = host.appender() {
+                                appender.burst(env);
+                            }
+                        }
+                        Actor::Remote(Party::Publisher(number)) => writers[number].burst(env),
+                        _ => {}
+                    }
+                    return self.run_actor(actor);
+                }
+                if let Actor::Remote(Party::Publisher(number)) = actor
+                    && !writers[number].is_up()
+                {
+                    writers[number].burst(env);
+                    return self.run_actor(actor);
+                }
+                Ok(())
+            }
+            Event::Fault(index) => {
+                self.go_wrong(index);
+                Ok(())
+            }
+            Event::Look => self.look(),
+        }
+    }
+
+    fn owner(&self, socket: Socket) -> Option<Actor> {
+        let holds = |line: Option<Socket>| line == Some(socket);
+        if self.host.holds(socket) {
+            return Some(Actor::Served(socket.link));
+        }
+        if let Some(number) = self.readers.iter().position(|reader| holds(reader.socket())) {
+            return Some(Actor::Remote(Party::Receiver(number)));
+        }
+        let number = self.writers.iter().position(|writer| holds(writer.socket()))?;
+        Some(Actor::Remote(Party::Publisher(number)))
+    }
+
+    fn run_actor(&mut self, actor: Actor) -> Checked {
+        let World { env, oracle, host, readers, writers, phase, .. } = self;
+        let may_send = *phase == Phase::Chaos;
+        match actor {
+            Actor::Served(link) => host.run_served(env, link, oracle.generation()),
+            Actor::Appender(generation) if generation == oracle.generation() => {
+                host.run_appender(env, oracle, may_send)
+            }
+            Actor::Appender(_) => Ok(()),
+            Actor::Remote(Party::Receiver(number)) => readers[number].run(env, oracle, host),
+            Actor::Remote(Party::Publisher(number)) => writers[number].run(env, oracle, may_send),
+        }
+    }
+
+    // ---- connections ----
+
+    fn dialled(&mut self, party: Party, attempt: u64) -> Checked {
+        let World { env, oracle, host, readers, writers, .. } = self;
+        let is_wanted = match party {
+            Party::Receiver(number) => readers[number].take_dial(attempt),
+            Party::Publisher(number) => writers[number].take_dial(attempt),
+        };
+        if !is_wanted {
+            return Ok(());
+        }
+        if !host.is_up() || env.refuses_until > env.now() {
+            env.counters.refused_dials += 1;
+            return match party {
+                Party::Receiver(number) => readers[number].refused(env, oracle, host),
+                Party::Publisher(number) => {
+                    writers[number].refused(env);
+                    Ok(())
+                }
+            };
+        }
+        self.connect(party, Side::Dialler)
+    }
+
+    /// The node calls one of those that cannot call it.
+    fn call(&mut self, party: Party, generation: usize) -> Checked {
+        let World { env, oracle, host, readers, writers, .. } = self;
+        if !host.is_up() || generation != oracle.generation() {
+            return Ok(());
+        }
+        let can = match party {
+            Party::Receiver(number) => readers[number].can_be_called(),
+            Party::Publisher(number) => writers[number].can_be_called(),
+        };
+        if can && env.refuses_until <= env.now() {
+            return self.connect(party, Side::Listener);
+        }
+        env.counters.refused_dials += u64::from(can);
+        if !matches!(party, Party::Receiver(number) if readers[number].is_over()) {
+            let wait = env.dice.time(Duration::from_millis(50), Duration::from_secs(5));
+            env.schedule.after(wait, Event::Call { party, generation });
+        }
+        Ok(())
+    }
+
+    /// A byte stream between the node and a party that is this side of it.
+    fn connect(&mut self, party: Party, side: Side) -> Checked {
+        let World { env, oracle, host, readers, writers, .. } = self;
+        let weather = Weather::any(&mut env.dice);
+        let link = env.network.connect(weather, env.schedule.now());
+        env.counters.connections += 1;
+        let socket = Socket { link, side };
+        env.trace.say(env.schedule.now(), || format!("connection {} of {party:?}: {weather:?}", link.0));
+        let called = (side == Side::Listener).then_some(party);
+        host.connected(env, socket.peer(), called);
+        match party {
+            Party::Receiver(number) => readers[number].connected(env, oracle, host, socket),
+            Party::Publisher(number) => {
+                writers[number].connected(env, oracle, socket);
+                Ok(())
+            }
+        }
+    }
+
+    // ---- faults ----
+
+    fn go_wrong(&mut self, index: usize) {
+        let World { env, oracle, host, readers, writers, .. } = self;
+        let Some((_, fault)) = env.plan.faults.get(index).copied() else { return };
+        env.trace.say(env.schedule.now(), || format!("fault: {fault:?}"));
+        match fault {
+            Fault::Cut => {
+                if let Some(link) = env.network.any_link(&mut env.dice) {
+                    env.cut(link);
+                    env.counters.cuts += 1;
+                    env.note("connection {} is cut", &[link.0]);
+                }
+            }
+            Fault::Silence => {
+                if let Some(link) = env.network.any_link(&mut env.dice) {
+                    env.network.silence(link, &mut env.dice);
+                    env.counters.half_opens += 1;
+                    env.note("connection {} goes silent", &[link.0]);
+                }
+            }
+            Fault::Stall(time) => {
+                if let Some(link) = env.network.any_link(&mut env.dice) {
+                    let until = env.schedule.now().plus(time);
+                    env.stall(link, until);
+                    env.counters.stalls += 1;
+                    env.note("connection {} stalls for {} ns", &[link.0, time.as_nanos() as u64]);
+                }
+            }
+            Fault::RefuseDials(time) => env.refuses_until = env.schedule.now().plus(time),
+            Fault::Kill { back, mid_commit } => host.die(env, oracle, false, mid_commit, back),
+            Fault::PowerCut { back, mid_commit } => host.die(env, oracle, true, mid_commit, back),
+            Fault::ReceiverCrash { back } => {
+                let number = env.dice.index(readers.len());
+                readers[number].die(env, oracle, back);
+            }
+            Fault::ReceiverStall(time) => {
+                let number = env.dice.index(readers.len());
+                readers[number].stall(env, time);
+            }
+            Fault::PublisherCrash { back } if !writers.is_empty() => {
+                let number = env.dice.index(writers.len());
+                writers[number].die(env, back);
+            }
+            Fault::PublisherCrash { .. } => {}
+            Fault::ClockJump(millis) => {
+                let before = env.clock.now();
+                env.clock.jump(millis * 1_000_000);
+                let after = env.clock.now();
+                for reader in readers {
+                    reader.see_clock(before);
+                    reader.see_clock(after);
+                }
+                env.counters.clock_jumps += 1;
+                env.note("the clock jumps by {} ms", &[millis.cast_unsigned()]);
+            }
+        }
+    }
+
+    // ---- the end ----
+
+    fn look(&mut self) -> Checked {
+        let World { env, oracle, host, readers, writers, phase, .. } = self;
+        let now = env.now();
+        if now > Instant(0).plus(env.plan.chaos + BOUND) {
+            let waits: Vec<_> = readers.iter().filter(|reader| !reader.is_over()).collect();
+            let marks = host.marks();
+            let appender = host.appender();
+            violated!(
+                "nothing goes wrong any more, and yet in {phase:?} these wait: {waits:?}, {writers:?}, {appender:?}; \
+                 the log is {marks:?}"
+            );
+        }
+        let next = match phase {
+            Phase::Chaos => {
+                env.note("nothing goes wrong any more", &[]);
+                env.refuses_until = now;
+                env.schedule.at(now, Event::Run(Actor::Appender(oracle.generation())));
+                for (number, writer) in writers.iter_mut().enumerate() {
+                    writer.burst(env);
+                    env.schedule.at(now, Event::Run(Actor::Remote(Party::Publisher(number))));
+                }
+                Phase::Settling
+            }
+            Phase::Settling => {
+                let ready = host.appender().is_none_or(|appender| appender.is_settled())
+                    && writers.iter().all(Writer::is_settled);
+                match host.log().cloned() {
+                    Some(log) if ready => {
+                        let end = match log.seal() {
+                            Ok(end) => end,
+                            Err(error) => violated!("the channel cannot be sealed: {error}"),
+                        };
+                        env.note("the channel is sealed at {}", &[end.0]);
+                        oracle.saw_seal(end.0)?;
+                        Phase::Ending
+                    }
+                    _ => Phase::Settling,
+                }
+            }
+            Phase::Ending if readers.iter().all(Reader::is_over) => {
+                self.finish()?;
+                Phase::Done
+            }
+            other => *other,
+        };
+        self.phase = next;
+        self.env.schedule.after(LOOK, Event::Look);
+        Ok(())
+    }
+
+    /// Everybody has arrived: the log holds all that it should, now and after a power cut.
+    fn finish(&mut self) -> Checked {
+        let World { env, oracle, host, writers, .. } = self;
+        let Some(log) = host.log() else { violated!("the node is down at the end") };
+        let found = read_all(log, &env.plan)?;
+        let sealed = log.sealed_at();
+        oracle.audit(log.first().0, log.visible().0, &found)?;
+        let mut producers: Vec<u16> = writers.iter().map(Writer::producer).collect();
+        producers.extend(host.appender().map(|appender| appender.number()));
+        oracle.check_complete(&producers)?;
+        host.final_power_cut(env, oracle)?;
+        let after = host.log().and_then(netchan_store::Log::sealed_at);
+        if after != sealed {
+            violated!("the channel was sealed at {sealed:?}; after a power cut it says {after:?}");
+        }
+        env.note("all is over", &[]);
+        Ok(())
+    }
+}
