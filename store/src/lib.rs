@@ -12,6 +12,23 @@
 //! | [`disk`] | the file system, real or simulated |
 //!
 //! The format on disk stands in spec/08-disk.md.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use netchan_proto::{AsRecord, ChannelName, Offset};
+//! use netchan_store::disk::SimDisk; // in a program: RealDisk::new("data")?
+//! use netchan_store::{LogOptions, Store, StoreOptions, TailRead};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Store::open(Arc::new(SimDisk::new(1)), StoreOptions::default())?;
+//! let log = store.create_or_open(&ChannelName::new("my_log")?, &LogOptions::default())?;
+//! assert_eq!(log.append(&"hello".as_record())?, Offset(0)); // queued
+//! assert_eq!(log.sync()?, Offset(1)); // durable; poll_reached waits without blocking
+//! assert!(matches!(log.read_tail(Offset(0)), TailRead::Batch(_, header) if header.record_count == 1));
+//! store.close();
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod disk;

@@ -340,8 +340,9 @@ impl Store {
         &self.0.state
     }
 
-    /// With [`Commit::Manual`]: what the committer's threads would do at `now`, in the caller's thread. Says whether
-    /// anything was done.
+    /// With [`Commit::Manual`]: what the committer's threads would do at `now`, in the caller's thread: all groups that
+    /// are queued, then the interval syncs and the retention that are due. Says whether anything was done. The order
+    /// is that in which logs became dirty, the same in every run.
     pub fn run_commits(&self, now: Timestamp) -> bool {
         self.0.env.committer.run_due(now)
     }

@@ -171,6 +171,8 @@ fn starts_are_found_by_offset_count_and_position() {
     let position = |epoch, offset| Position { log: log.id(), epoch: Epoch(epoch), offset: Offset(offset) };
     assert_eq!(start(Start::Resume(position(1, 7))), Offset(7));
     assert_eq!((log.epoch_before(Offset(0)), log.epoch_before(Offset(7))), (Epoch(0), Epoch(1)));
+    // What was trimmed cannot be compared.
+    assert_eq!(start(Start::Resume(position(0, 0))), Offset(0));
     // An epoch that this log never had: its files were put back from an older copy.
     assert!(matches!(log.resolve(&Start::Resume(position(2, 7))), Err(LogError::OtherLog { .. })));
     let other = Position { log: netchan_proto::LogId([9; 16]), ..position(1, 7) };

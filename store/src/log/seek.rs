@@ -41,8 +41,6 @@ impl Inner {
             Start::Resume(position) if position.log != self.id => {
                 Err(LogError::OtherLog { theirs: position.log, ours: self.id })
             }
-            // What came before the first record that is left cannot be compared: the position holds.
-            Start::Resume(position) if position.offset <= first => Ok(asked(position.offset, None)),
             Start::Resume(position) => {
                 let (last, end) = {
                     let state = locked(&self.state);
@@ -52,7 +50,8 @@ impl Inner {
                     // An epoch is durable before a record of it is visible: this log, or this copy of it, never had it.
                     return Err(LogError::OtherLog { theirs: position.log, ours: self.id });
                 }
-                if position.offset > end {
+                // What came before the first record that is left cannot be compared: there the position holds.
+                if position.offset > end.max(first) {
                     Ok(asked(end, Some(TruncatedAt { epoch: position.epoch, end })))
                 } else {
                     Ok(asked(position.offset, None))
