@@ -10,6 +10,7 @@
 //! | [`serve`] | a connection that reads and publishes into this node's logs |
 //! | [`receiver`] | reading a channel over as many connections as it takes; [`event`]: what happens on the way |
 //! | [`sender`] | sending into a channel, this node's or another's; [`publisher`]: the way to another's |
+//! | [`question`] | one question to another node: about a channel, for names, to seal or delete one |
 //! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
 //! | [`error`] | the one error that programs see |
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod node;
 pub mod place;
 pub mod publisher;
+pub mod question;
 pub mod receiver;
 mod redial;
 mod reply;
@@ -37,6 +39,7 @@ pub use job::Job;
 pub use machine::{Dialling, Lost, Machine};
 pub use node::Node;
 pub use publisher::{Producer, Publisher, PublisherCore, PublisherOptions};
+pub use question::{Answer, Ask, Question};
 pub use receiver::{Next, ReceiverCore, ReceiverOptions};
 pub use sender::{Sender, Sent};
 pub use serve::{Calling, Served};

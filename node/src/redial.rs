@@ -8,10 +8,11 @@ use std::time::Duration;
 use netchan_proto::backoff::Backoff;
 use netchan_proto::conn::{Connection, ConnectionConfig, ConnectionError};
 use netchan_proto::limits::{BACKOFF_MAX, PEER_TIMEOUT};
-use netchan_proto::{ErrorCode, Instant, NodeId, Roles, Side, Token};
+use netchan_proto::{ErrorCode, Instant, Roles, Side};
 
 use crate::error::{Error, ErrorKind};
 use crate::machine::Lost;
+use crate::node::Node;
 
 /// How long a connection that is given up may take to tell the peer why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -33,9 +34,8 @@ enum State {
 /// A connection that is made again when it is lost.
 #[derive(Debug)]
 pub(crate) struct Redial {
-    node: NodeId,
+    node: Node,
     roles: Roles,
-    token: Option<Token>,
     backoff: Backoff,
     state: State,
     /// Since when it has been of use.
@@ -43,9 +43,10 @@ pub(crate) struct Redial {
 }
 
 impl Redial {
-    /// To be dialled at once.
-    pub(crate) fn new(node: NodeId, roles: Roles, token: Option<Token>, seed: u64) -> Redial {
-        Redial { node, roles, token, backoff: Backoff::new(seed), state: State::Due, useful_since: None }
+    /// To be dialled at once, by `node`, as one that has `roles`.
+    pub(crate) fn new(node: &Node, roles: Roles) -> Redial {
+        let backoff = Backoff::new(node.seed());
+        Redial { node: node.clone(), roles, backoff, state: State::Due, useful_since: None }
     }
 
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
@@ -64,13 +65,13 @@ impl Redial {
     }
 
     /// A byte stream is up. An earlier connection, if there is one, is forgotten.
-    pub(crate) fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
+    pub(crate) fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
         let config = ConnectionConfig {
             side,
-            node: self.node,
+            node: self.node.id(),
             roles: self.roles,
-            nonce,
-            token: self.token.clone(),
+            nonce: self.node.nonce(),
+            token: self.node.token().cloned(),
             trusted,
             peer_timeout: PEER_TIMEOUT,
         };
@@ -158,6 +159,15 @@ pub(crate) enum Passed {
     Silent(ConnectionError),
     /// The last words of a failed connection went unread: it is lost.
     Unheard,
+}
+
+/// Whether no other byte stream can be had, or would fare better.
+pub(crate) fn is_final(lost: &Lost) -> bool {
+    match lost {
+        Lost::Final(_) => true,
+        Lost::Connection(error) => error.code().is_some_and(is_final_for_connection),
+        _ => false,
+    }
 }
 
 /// Whether `code`, as the end of a whole connection, says that no other connection will fare better.

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use far::{Far, Wire, Woken, name};
+use far::{Far, Wire, Woken, name, node, node_with};
 use netchan_node::{
     Error, ErrorKind, Event, Lost, Machine, Publisher, PublisherCore, PublisherOptions, Sender, Sent,
 };
@@ -22,7 +22,7 @@ fn options() -> PublisherOptions {
 }
 
 fn publisher(options: PublisherOptions) -> (PublisherCore, Publisher, Sender) {
-    let (core, handle) = PublisherCore::new(options);
+    let (core, handle) = PublisherCore::new(&node(), options);
     let sender = Sender::remote(handle.clone());
     (core, handle, sender)
 }
@@ -109,6 +109,7 @@ fn a_cut_after_any_byte_either_way_loses_doubles_and_reorders_nothing() {
 
 #[test]
 fn a_resend_counts_once() {
+    // The other side has everything and can say so only partly: what it had when the connection came back.
     let (mut core, _handle, sender) = publisher(options());
     let mut far = Far::new();
     far.acknowledges = false;
@@ -123,7 +124,7 @@ fn a_resend_counts_once() {
     wire.run(&mut core, &mut far);
     assert_eq!(far.published(), numbers(0..6));
     now(sent[4].durable()).unwrap().unwrap();
-    assert_eq!(sent[4].offset(), None, "what a resend found there has no offset to tell");
+    assert_eq!(sent[4].offset(), None, "what was found there has no offset to tell");
     assert_eq!(after[0].offset(), Some(Offset(5)));
 }
 
@@ -259,7 +260,7 @@ fn durable_is_told_even_if_the_connection_is_lost_after_written() {
 }
 
 #[test]
-fn records_that_the_other_side_lost_are_reported_and_what_is_kept_is_sent_again() {
+fn records_that_the_other_side_lost_are_reported_and_publishing_goes_on() {
     let (mut core, handle, sender) = publisher(options());
     let mut far = Far::new();
     far.durability = Durability::Os;
@@ -275,17 +276,20 @@ fn records_that_the_other_side_lost_are_reported_and_what_is_kept_is_sent_again(
     far.lose_power();
     assert_eq!(far.published(), numbers(0..2));
     wire.run(&mut core, &mut far);
-    // 2..6 were acknowledged as written and let go; the newest batch was still there.
-    assert_eq!(far.published(), [numbers(0..2), numbers(6..8)].concat());
+    // 2..8 were acknowledged as written and let go.
+    assert_eq!(far.published(), numbers(0..2));
     let lost = std::iter::from_fn(|| handle.events().try_next())
         .find_map(|event| if let Event::RolledBack { from, to } = event { Some((from, to)) } else { None });
-    assert_eq!(lost, Some((2, 6)));
+    assert_eq!(lost, Some((2, 8)));
+    let after = send(&sender, 8..9);
+    wire.run(&mut core, &mut far);
     far.sync();
     wire.run(&mut core, &mut far);
     now(sent[1].durable()).unwrap().unwrap();
     assert_eq!(kind(now(sent[2].durable())), ErrorKind::Poisoned);
-    assert_eq!(kind(now(sent[5].durable())), ErrorKind::Poisoned);
-    now(sent[6].durable()).unwrap().unwrap();
+    assert_eq!(kind(now(sent[7].durable())), ErrorKind::Poisoned);
+    now(after[0].durable()).unwrap().unwrap();
+    assert_eq!(far.published(), ["0", "1", "8"]);
 }
 
 #[test]
@@ -404,8 +408,9 @@ fn what_no_other_try_can_cure_fails_everything_and_says_what_is_not_known() {
 
 #[test]
 fn a_wrong_token_is_told() {
-    let (mut core, _handle, sender) =
-        publisher(PublisherOptions { token: Some(Token::new("wrong").unwrap()), ..options() });
+    let node = node_with(Some(Token::new("wrong").unwrap()));
+    let (mut core, handle) = PublisherCore::new(&node, options());
+    let sender = Sender::remote(handle);
     let mut far = Far::new();
     far.token = Some(Token::new("right").unwrap());
     let sent = send(&sender, 0..1);
@@ -478,17 +483,61 @@ fn sealing_follows_everything_sent_whatever_is_cut() {
 }
 
 #[test]
-fn a_channel_sealed_by_others_refuses_and_still_answers() {
+fn a_channel_sealed_by_others_tells_where_it_stands_and_takes_nothing() {
     let mut far = Far::new();
     far.sealed = true;
     let (mut core, _handle, sender) = publisher(options());
-    Wire::new().run(&mut core, &mut far);
-    assert_eq!(sender.try_send("x").unwrap_err().kind(), ErrorKind::Sealed);
-    assert_eq!(now(sender.producer()).unwrap().unwrap_err().kind(), ErrorKind::Sealed);
+    let mut wire = Wire::new();
+    wire.run(&mut core, &mut far);
+    assert_eq!(now(sender.producer()).unwrap().unwrap().next_sequence, 0);
     let mut info = Box::pin(sender.info());
     assert!(poll(&mut info).is_pending());
-    Wire::new().run(&mut core, &mut far);
+    wire.run(&mut core, &mut far);
     assert!(now(info).unwrap().unwrap().sealed);
+    let sent = send(&sender, 0..1);
+    wire.run(&mut core, &mut far);
+    assert_eq!(kind(now(sent[0].written())), ErrorKind::Sealed);
+    assert_eq!(sender.try_send("x").unwrap_err().kind(), ErrorKind::Sealed);
+}
+
+#[test]
+fn many_notes_are_never_more_under_way_than_the_other_side_takes() {
+    let (mut core, _handle, sender) = publisher(options());
+    let mut far = Far::new();
+    far.acknowledges = false;
+    for number in 0..100 {
+        now(sender.note(u64::from(number), Note::new(number.to_string()).unwrap())).unwrap().unwrap();
+        send(&sender, number..number + 1);
+    }
+    let mut wire = Wire::new();
+    wire.run(&mut core, &mut far);
+    assert_eq!(far.published(), numbers(0..32));
+    far.acknowledges = true;
+    far.hang_up();
+    wire.run(&mut core, &mut far);
+    assert_eq!(far.published(), numbers(0..100));
+    assert_eq!(&far.producers[&PRODUCER].note.bytes()[..], b"99");
+}
+
+#[test]
+fn the_only_stream_there_was_being_lost_fails_what_waits() {
+    let (mut core, _handle, sender) = publisher(options());
+    let sent = send(&sender, 0..1);
+    core.disconnected(Lost::Final("the stream ended".to_owned()), Instant(1));
+    assert!(core.is_over());
+    assert_eq!(kind(now(sent[0].written())), ErrorKind::Unreachable);
+}
+
+#[test]
+fn the_driver_can_close_it_and_everything_goes_out() {
+    let (mut core, _handle, sender) = publisher(options());
+    let mut far = Far::new();
+    let sent = send(&sender, 0..3);
+    core.begin_close();
+    assert_eq!(sender.try_send("x").unwrap_err().kind(), ErrorKind::Closed);
+    Wire::new().run(&mut core, &mut far);
+    assert!(core.is_over());
+    now(sent[2].durable()).unwrap().unwrap();
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod far;
 
 use std::time::Duration;
 
-use far::{Far, Got, Wire, name, time_of};
-use netchan_node::{ErrorKind, Event, Lost, Machine, Next, ReceiverCore, ReceiverOptions};
+use far::{Far, Got, Wire, name, node, node_with, time_of};
+use netchan_node::{Dialling, ErrorKind, Event, Lost, Machine, Next, ReceiverCore, ReceiverOptions};
 use netchan_proto::limits::PING_INTERVAL;
 use netchan_proto::wire::{ErrorFrame, GapReason};
 use netchan_proto::{Epoch, ErrorCode, Instant, LogId, Offset, Position, Side, Start, Timestamp, Token};
@@ -16,7 +16,7 @@ fn from_start() -> ReceiverOptions {
 }
 
 fn receiver(options: ReceiverOptions) -> ReceiverCore {
-    ReceiverCore::new(options)
+    ReceiverCore::new(&node(), options)
 }
 
 fn records(range: std::ops::Range<u64>) -> Vec<Got> {
@@ -104,7 +104,7 @@ fn a_new_receiver_goes_on_at_a_position_within_a_batch() {
         let mut first = receiver(from_start());
         let mut wire = Wire::new();
         let mut position = None;
-        first.connected(Side::Dialler, false, [1; 16], wire.now);
+        first.connected(Side::Dialler, false, wire.now);
         far.accept(wire.now);
         let mut given = 0;
         wire.dials = 0;
@@ -296,7 +296,7 @@ fn a_wrong_or_missing_token_is_told_and_not_tried_again() {
     for token in [None, Some(Token::new("wrong").unwrap())] {
         let mut far = Far::with_batches(&[1]);
         far.token = Some(Token::new("right").unwrap());
-        let mut receiver = receiver(ReceiverOptions { token, ..from_start() });
+        let mut receiver = ReceiverCore::new(&node_with(token), from_start());
         let mut wire = Wire::new();
         assert_eq!(wire.run(&mut receiver, &mut far), [Got::Error(ErrorKind::Auth), Got::Over]);
         assert_eq!(wire.dials, 9);
@@ -305,7 +305,7 @@ fn a_wrong_or_missing_token_is_told_and_not_tried_again() {
     far.token = Some(Token::new("right").unwrap());
     let token = far.token.clone();
     assert_eq!(
-        Wire::new().run(&mut receiver(ReceiverOptions { token, ..from_start() }), &mut far),
+        Wire::new().run(&mut ReceiverCore::new(&node_with(token), from_start()), &mut far),
         records(0..1)
     );
 }
@@ -395,7 +395,7 @@ fn nothing_more_comes_than_credit_allows_while_nobody_asks() {
     }
     let mut receiver = receiver(ReceiverOptions { window: 128 << 10, ..from_start() });
     let mut wire = Wire { dials: 0, ..Wire::new() };
-    receiver.connected(Side::Dialler, false, [1; 16], wire.now);
+    receiver.connected(Side::Dialler, false, wire.now);
     far.accept(wire.now);
     // The machine is driven, its records are not taken.
     let mut passed = 0;
@@ -423,7 +423,7 @@ fn seeking_goes_on_elsewhere_at_any_moment() {
                 wire.run(&mut receiver, &mut far);
             } else {
                 wire.step = cut;
-                receiver.connected(Side::Dialler, false, [3; 16], wire.now);
+                receiver.connected(Side::Dialler, false, wire.now);
                 far.accept(wire.now);
                 for _ in 0..cut % 7 {
                     let _ = receiver.next(wire.now);
@@ -504,4 +504,29 @@ fn a_failed_dial_is_tried_again_later() {
     let Some(Event::Lost { why, .. }) = receiver.poll_event() else { panic!() };
     assert_eq!(why.to_string(), "orders: connection refused");
     assert_eq!(why.kind(), ErrorKind::Unreachable);
+}
+
+#[test]
+fn the_only_stream_there_was_being_lost_is_told_and_over() {
+    let mut far = Far::with_batches(&[2]);
+    let mut receiver = receiver(from_start());
+    assert!(!receiver.is_settled());
+    let mut wire = Wire::new();
+    assert_eq!(wire.run(&mut receiver, &mut far), records(0..2));
+    assert!(receiver.is_settled());
+    receiver.disconnected(Lost::Final("the stream ended".to_owned()), wire.now);
+    assert_eq!(wire.run(&mut receiver, &mut far), [Got::Error(ErrorKind::Unreachable), Got::Over]);
+}
+
+#[test]
+fn it_is_settled_once_the_first_try_came_to_something() {
+    let mut refused = receiver(from_start());
+    refused.disconnected(Lost::Io("connection refused".to_owned()), Instant(1));
+    assert!(refused.is_settled());
+    let mut far = Far::new();
+    far.exists = false;
+    let mut waiting = receiver(from_start());
+    assert!(!waiting.is_settled());
+    Wire::new().run(&mut waiting, &mut far);
+    assert!(waiting.is_settled() && waiting.position().is_none());
 }

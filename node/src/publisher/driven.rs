@@ -13,12 +13,16 @@ use netchan_proto::{Durability, Epoch, Instant, LogId, Offset, ProducerId, Side}
 use super::PublisherOptions;
 use super::handle::Publisher;
 use super::queue::{AnswerReply, Ask, Item, Request, Shared, closed};
-use crate::error::Error;
-use crate::machine::{Lost, Machine};
+use crate::error::{Error, ErrorKind};
+use crate::machine::{Dialling, Lost, Machine};
+use crate::node::Node;
 use crate::redial::{Passed, Redial};
 
 /// Frames that one [`Machine::work`] takes in, and batches that it sends, before it yields.
 const WORK_BUDGET: usize = 256;
+
+/// Notes that may wait at the other side, which keeps each with a sync (spec NC-PUB-031 lets it refuse from 64 on).
+const MAX_NOTES: usize = 32;
 
 /// A batch that is kept until it is acknowledged.
 #[derive(Debug)]
@@ -61,11 +65,9 @@ pub(super) struct Channel {
     pub(super) durability: Durability,
 }
 
-/// The driven half of a publisher. See [`Machine`] for how to drive it; beside that the driver dials when
-/// [`wants_dial`](Self::wants_dial) says so, and reports [`connected`](Self::connected) or
-/// [`disconnected`](Machine::disconnected). It closes the byte stream, and reports it
-/// [`disconnected`](Machine::disconnected), once the connection is over and has nothing to write; also when
-/// [`Machine::connection`] has become `None`. It stops when [`is_over`](Machine::is_over).
+/// The driven half of a publisher. See [`Machine`] and [`Dialling`] for how to drive it; beside that the driver closes
+/// the byte stream, and reports it [`disconnected`](Machine::disconnected), once the connection is over and has nothing
+/// to write; also when [`Machine::connection`] has become `None`. It stops when [`is_over`](Machine::is_over).
 ///
 /// Dropped before, it fails what is not acknowledged.
 #[derive(Debug)]
@@ -80,9 +82,6 @@ pub struct PublisherCore {
     /// How many of those went out on this connection, and how many bytes of the one after.
     pub(super) sent: usize,
     pub(super) sent_bytes: usize,
-    /// The newest batch that is written but not durable, where the channel acknowledges before that: sent again after a
-    /// loss, it brings the acknowledgement that would not come otherwise.
-    pub(super) anchor: Option<Kept>,
     pub(super) asked: Vec<Asked>,
     pub(super) fresh: Vec<Request>,
     pub(super) is_sealed: bool,
@@ -90,22 +89,21 @@ pub struct PublisherCore {
 }
 
 impl PublisherCore {
-    /// A publisher that has not dialled yet, and the first of its handles. When the last handle is gone, what was sent
+    /// A publisher of `node`, which has not dialled yet, and the first of its handles. When the last handle is gone, what was sent
     /// goes out, and then the publisher is over.
-    pub fn new(options: PublisherOptions) -> (PublisherCore, Publisher) {
+    pub fn new(node: &Node, options: PublisherOptions) -> (PublisherCore, Publisher) {
         let PublisherOptions { name, create, durability, producer, resume, .. } = options;
         let next = if resume { None } else { Some(0) };
         let shared = Arc::new(Shared::new(name.clone(), producer, next, options.max_unacknowledged));
         let core = PublisherCore {
             shared: Arc::clone(&shared),
-            redial: Redial::new(options.node, Roles::PUBLISHES, options.token, options.seed),
+            redial: Redial::new(node, Roles::PUBLISHES),
             open: PublishOpen { name, create, durability, producer },
             channel: None,
             stream: None,
             outgoing: VecDeque::new(),
             sent: 0,
             sent_bytes: 0,
-            anchor: None,
             asked: Vec::new(),
             fresh: Vec::new(),
             is_sealed: false,
@@ -114,16 +112,9 @@ impl PublisherCore {
         (core, Publisher::new(shared))
     }
 
-    /// Whether a byte stream is to be dialled now. Says so until [`connected`](Self::connected) or
-    /// [`disconnected`](Machine::disconnected) is called; one dial at a time will do.
-    pub fn wants_dial(&self, now: Instant) -> bool {
-        self.redial.wants_dial(now)
-    }
-
-    /// A byte stream is up: `side` says who called; `trusted`, that it proves by itself who is across; `nonce` is random.
-    pub fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
-        self.forget_connection();
-        self.redial.connected(side, trusted, nonce, now);
+    /// Takes nothing any more from any handle, sends what is here, and is over when that is acknowledged.
+    pub fn begin_close(&self) {
+        self.shared.begin_close();
     }
 
     /// Sends what there is, as far as room and credit reach. Says whether there is more to do at once.
@@ -136,6 +127,9 @@ impl PublisherCore {
                 return false;
             }
             match self.outgoing.get(self.sent) {
+                Some(Outgoing::Note(_)) if notes_among(self.outgoing.iter().take(self.sent)) >= MAX_NOTES => {
+                    return false;
+                }
                 Some(Outgoing::Batch(batch)) => {
                     let end = batch.bytes.len().min(self.sent_bytes + room);
                     connection.publish(id, batch.bytes.slice(self.sent_bytes..end));
@@ -155,12 +149,21 @@ impl PublisherCore {
                     Some(Item::Batch(batch)) => {
                         self.outgoing.push_back(Outgoing::Batch(Kept::new(batch, &self.shared.producer)));
                     }
-                    Some(Item::Note(note)) => self.outgoing.push_back(Outgoing::Note(note)),
+                    Some(Item::Note(note)) => self.put_note(note),
                     None => return false,
                 },
             }
         }
         true
+    }
+
+    /// A note with no record after the one before takes its place.
+    fn put_note(&mut self, note: PublishNote) {
+        if let Some(Outgoing::Note(_)) = self.outgoing.back() {
+            self.outgoing.pop_back();
+            self.sent = self.sent.min(self.outgoing.len());
+        }
+        self.outgoing.push_back(Outgoing::Note(note));
     }
 
     /// Whether no record waits for an acknowledgement or to be sent.
@@ -220,7 +223,6 @@ impl PublisherCore {
         self.forget_connection();
         self.redial.finish();
         self.outgoing.clear();
-        self.anchor = None;
         self.shared.take_requests(&mut self.fresh);
         let fresh = self.fresh.drain(..).map(|request| request.reply);
         for reply in self.asked.drain(..).map(|asked| asked.reply).chain(fresh) {
@@ -237,6 +239,12 @@ impl PublisherCore {
             asked.stream = None;
         }
     }
+}
+
+/// Of what is under way, the notes that the other side may not have kept yet: it has, once a record after them is
+/// acknowledged.
+fn notes_among<'a>(under_way: impl Iterator<Item = &'a Outgoing>) -> usize {
+    under_way.filter(|item| matches!(item, Outgoing::Note(_))).count()
 }
 
 impl Kept {
@@ -291,10 +299,23 @@ impl Machine for PublisherCore {
     }
 }
 
+impl Dialling for PublisherCore {
+    fn wants_dial(&self, now: Instant) -> bool {
+        self.redial.wants_dial(now)
+    }
+
+    fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
+        if !self.is_over {
+            self.forget_connection();
+            self.redial.connected(side, trusted, now);
+        }
+    }
+}
+
 impl Drop for PublisherCore {
     fn drop(&mut self) {
         let name = &self.shared.name;
         let text = format!("{name}: what sends the records was stopped");
-        self.finish(Error::new(crate::error::ErrorKind::Closed, text));
+        self.finish(Error::new(ErrorKind::Closed, text));
     }
 }

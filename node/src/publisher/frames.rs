@@ -11,7 +11,7 @@ use super::queue::{Answer, Ask, Producer, closed};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::machine::Lost;
-use crate::redial::{error_of, error_of_connection, is_final_for_connection};
+use crate::redial::{error_of, error_of_connection, is_final, is_final_for_connection};
 
 impl PublisherCore {
     /// Takes one frame off the connection. Says whether anything happened.
@@ -91,21 +91,20 @@ impl PublisherCore {
         }
         self.channel = Some(Channel { log: opened.log, durability: opened.durability });
         self.shared.events.push(event);
-        if let Some(anchor) = self.anchor.take() {
-            self.shared.reclaim(anchor.cost);
-            self.outgoing.push_front(Outgoing::Batch(anchor));
-        }
-        let first_kept = self.outgoing.iter().find_map(|item| match item {
+        // What the log lacks of what it had: acknowledged as written, and gone with the other side's power.
+        let begin = self.outgoing.iter().find_map(|item| match item {
             Outgoing::Batch(batch) => Some(batch.first),
             Outgoing::Note(_) => None,
         });
+        let begin = begin.unwrap_or(self.shared.written());
         self.shared.begin(Producer { id: self.open.producer, next_sequence: told, note: opened.note });
-        let begin = first_kept.unwrap_or(self.shared.written());
         if told < begin {
-            // Acknowledged as written, and gone with the other side's power.
             self.shared.events.push(Event::RolledBack { from: told, to: begin });
             self.shared.lose(told..begin);
         }
+        // All that the log has is durable, as PUBLISH_OPENED promises.
+        self.shared.acknowledge_until(told);
+        self.let_go(told, self.outgoing.len());
     }
 
     fn on_ack(&mut self, ack: &PublishAck, now: Instant) {
@@ -126,23 +125,19 @@ impl PublisherCore {
         let marks = self.shared.acknowledge(ack);
         let is_sync = self.channel.is_none_or(|channel| channel.durability == Durability::Sync);
         let done = if is_sync { marks.durable } else { marks.written };
-        self.let_go(done);
-        self.anchor.take_if(|anchor| anchor.end <= marks.durable);
+        self.let_go(done, self.sent);
     }
 
-    /// Batches below `done` need not be sent again.
-    fn let_go(&mut self, done: u64) {
+    /// Of the first `among` items, batches below `done`, and notes before them, need not be sent (again).
+    fn let_go(&mut self, done: u64, among: usize) {
         let is_done = |item: &Outgoing| matches!(item, Outgoing::Batch(batch) if batch.end <= done);
-        let Some(last) = self.outgoing.iter().take(self.sent).rposition(is_done) else { return };
-        let mut freed = 0;
-        self.sent -= last + 1;
-        for item in self.outgoing.drain(..=last) {
-            if let Outgoing::Batch(batch) = item {
-                freed += batch.cost;
-                self.anchor = Some(batch);
-            }
-        }
-        self.shared.release(freed);
+        let Some(last) = self.outgoing.iter().take(among).rposition(is_done) else { return };
+        self.sent = self.sent.saturating_sub(last + 1);
+        let freed = self.outgoing.drain(..=last).map(|item| match item {
+            Outgoing::Batch(batch) => batch.cost,
+            Outgoing::Note(_) => 0,
+        });
+        self.shared.release(freed.sum());
     }
 
     fn answer(&mut self, id: StreamId, answer: Result<Answer, Error>) {
@@ -195,12 +190,9 @@ impl PublisherCore {
     pub(super) fn on_disconnected(&mut self, why: &Lost, now: Instant) {
         self.forget_connection();
         let error = error_of(why, &self.open.name);
-        if let Lost::Connection(failure) = why
-            && failure.code().is_some_and(is_final_for_connection)
-        {
-            return self.finish(error);
-        }
-        if let Some((why, retry_in)) = self.redial.lost(error, now) {
+        if is_final(why) {
+            self.finish(error);
+        } else if let Some((why, retry_in)) = self.redial.lost(error, now) {
             self.shared.events.push(Event::Lost { why, retry_in });
         }
     }

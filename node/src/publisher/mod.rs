@@ -12,7 +12,7 @@ mod handle;
 mod queue;
 mod waiters;
 
-use netchan_proto::{ChannelName, Durability, NodeId, ProducerId, Token};
+use netchan_proto::{ChannelName, Durability, ProducerId};
 
 pub use self::driven::PublisherCore;
 pub use self::handle::{Publisher, Reached};
@@ -37,12 +37,6 @@ pub struct PublisherOptions {
     /// Bytes that may wait for their acknowledgement before senders do; one record that is larger is let through all
     /// the same. Default 8 MiB.
     pub max_unacknowledged: usize,
-    /// Who this side is.
-    pub node: NodeId,
-    /// The token to show when asked.
-    pub token: Option<Token>,
-    /// What the waits before dialling again depend on: any number, another for each publisher.
-    pub seed: u64,
 }
 
 impl PublisherOptions {
@@ -55,9 +49,6 @@ impl PublisherOptions {
             producer,
             resume: false,
             max_unacknowledged: 8 << 20,
-            node: NodeId::NONE,
-            token: None,
-            seed: 0,
         }
     }
 }

@@ -382,18 +382,29 @@ impl Shared {
     /// Moves the marks, and remembers offsets.
     pub(super) fn acknowledge(&self, ack: &PublishAck) -> Marks {
         let end = ack.first_sequence.saturating_add(ack.count);
+        let durable = if ack.level == AckLevel::Durable { end } else { 0 };
+        let run = ack.first_offset.map(|offset| Run { first: ack.first_sequence, count: ack.count, offset });
+        self.move_marks(end, durable, run)
+    }
+
+    /// Everything before `end` is durable; at which offsets is not known.
+    pub(super) fn acknowledge_until(&self, end: u64) {
+        self.move_marks(end, end, None);
+    }
+
+    fn move_marks(&self, written: u64, durable: u64, run: Option<Run>) -> Marks {
         let mut queue = lock(&self.queue);
         let mut woken = Vec::new();
-        if end > queue.written {
-            queue.written = end;
-            queue.waiting_written.take_below(end, &mut woken);
+        if written > queue.written {
+            queue.written = written;
+            queue.waiting_written.take_below(written, &mut woken);
         }
-        if ack.level == AckLevel::Durable && end > queue.durable {
-            queue.durable = end;
-            queue.waiting_durable.take_below(end, &mut woken);
+        if durable > queue.durable {
+            queue.durable = durable;
+            queue.waiting_durable.take_below(durable, &mut woken);
         }
-        if let Some(offset) = ack.first_offset {
-            queue.remember(Run { first: ack.first_sequence, count: ack.count, offset });
+        if let Some(run) = run {
+            queue.remember(run);
         }
         let marks = Marks { written: queue.written, durable: queue.durable };
         drop(queue);
@@ -412,11 +423,6 @@ impl Shared {
         }
         drop(queue);
         wake(woken);
-    }
-
-    /// A batch that was acknowledged is on its way once more.
-    pub(super) fn reclaim(&self, bytes: usize) {
-        lock(&self.queue).bytes += bytes;
     }
 
     /// The other side had written these, and has lost them.

@@ -7,13 +7,13 @@ use std::task::Waker;
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame};
 use netchan_proto::subscription::SubscriptionError;
 use netchan_proto::wire::{End, ErrorFrame, Opened, StreamId};
-use netchan_proto::{ErrorCode, Instant, Position};
+use netchan_proto::{ErrorCode, Instant, Position, Side};
 
 use super::{Phase, ReceiverCore, Stream};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::machine::{Lost, Machine};
-use crate::redial::{Passed, error_of, error_of_connection, is_final_for_connection};
+use crate::machine::{Dialling, Lost, Machine};
+use crate::redial::{Passed, error_of, error_of_connection, is_final, is_final_for_connection};
 
 /// Frames that one [`Machine::work`] takes in before it yields.
 const WORK_BUDGET: usize = 256;
@@ -40,6 +40,7 @@ impl ReceiverCore {
             Frame::GoAway(go_away) => self.events.push(Event::GoingAway { drain: go_away.drain }),
             Frame::Waiting(id) if ours(self.stream, id) => {
                 self.redial.mark_useful(now);
+                self.is_settled = true;
                 self.events.push(Event::Waiting);
             }
             Frame::Opened(id, opened) if ours(self.stream, id) => {
@@ -100,6 +101,7 @@ impl ReceiverCore {
 
     /// Learns where reading begins, and where it is to stop.
     fn take_place(&mut self, opened: &Opened) {
+        self.is_settled = true;
         if !self.is_placed {
             self.position = Position { log: opened.log, epoch: opened.epoch, offset: opened.start };
             self.is_placed = true;
@@ -187,10 +189,12 @@ impl ReceiverCore {
             Some(code) if is_final_for_connection(code) => self.fail(why),
             _ => self.redial.fail(why, now),
         }
+        self.is_settled = true;
     }
 
     /// No connection will cure this: it is told once, after what came whole before it.
     fn fail(&mut self, error: Error) {
+        self.is_settled = true;
         if matches!(self.phase, Phase::Reading) {
             self.phase = Phase::Failing(error);
         }
@@ -236,17 +240,29 @@ impl Machine for ReceiverCore {
 
     fn disconnected(&mut self, why: Lost, now: Instant) {
         self.forget_stream();
-        if let Lost::Connection(error) = &why
-            && error.code().is_some_and(is_final_for_connection)
-        {
-            return self.fail(error_of(&why, self.name()));
-        }
-        if let Some((why, retry_in)) = self.redial.lost(error_of(&why, self.subscription.name()), now) {
+        self.is_settled = true;
+        let error = error_of(&why, self.name());
+        if is_final(&why) {
+            self.fail(error);
+        } else if let Some((why, retry_in)) = self.redial.lost(error, now) {
             self.events.push(Event::Lost { why, retry_in });
         }
     }
 
     fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
+    }
+}
+
+impl Dialling for ReceiverCore {
+    fn wants_dial(&self, now: Instant) -> bool {
+        self.redial.wants_dial(now)
+    }
+
+    fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
+        if matches!(self.phase, Phase::Reading) {
+            self.forget_stream();
+            self.redial.connected(side, trusted, now);
+        }
     }
 }

@@ -11,12 +11,11 @@ use netchan_proto::batch::{Batch, Records};
 use netchan_proto::limits::{CREDIT_WINDOW, MAX_DATA};
 use netchan_proto::subscription::{Delivery, Subscription};
 use netchan_proto::wire::{GapReason, Roles, Seek, StreamId};
-use netchan_proto::{
-    ChannelName, Epoch, Instant, LogId, NodeId, Offset, Position, Record, Side, Start, Timestamp, Token,
-};
+use netchan_proto::{ChannelName, Epoch, Instant, LogId, Offset, Position, Record, Start, Timestamp};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Events};
+use crate::node::Node;
 use crate::redial::Redial;
 
 /// What a receiver is to do.
@@ -35,12 +34,6 @@ pub struct ReceiverOptions {
     pub follow: bool,
     /// Ends before the first record at or after this time. Default: none.
     pub until: Option<Timestamp>,
-    /// Who this side is.
-    pub node: NodeId,
-    /// The token to show when asked.
-    pub token: Option<Token>,
-    /// What the waits before dialling again depend on: any number, another for each receiver.
-    pub seed: u64,
 }
 
 impl ReceiverOptions {
@@ -53,9 +46,6 @@ impl ReceiverOptions {
             wait: true,
             follow: true,
             until: None,
-            node: NodeId::NONE,
-            token: None,
-            seed: 0,
         }
     }
 }
@@ -103,13 +93,12 @@ struct Stream {
     opened: bool,
 }
 
-/// A receiver without a runtime. See the module's head, and [`Machine`](crate::Machine) for how to drive it; beside that the driver:
+/// A receiver without a runtime. See [`Machine`](crate::Machine) and [`Dialling`](crate::Dialling) for how to drive it;
+/// beside that the driver
 ///
 /// - asks [`next`](Self::next) for records until it is [`Next::Idle`], in place of [`work`](crate::Machine::work);
-/// - dials when [`wants_dial`](Self::wants_dial) says so, and reports [`connected`](Self::connected) or
-///   [`disconnected`](crate::Machine::disconnected);
-/// - closes the byte stream, and reports it [`disconnected`](crate::Machine::disconnected), once the connection is over and has
-///   nothing to write; also when [`connection`](crate::Machine::connection) has become `None`.
+/// - closes the byte stream, and reports it [`disconnected`](crate::Machine::disconnected), once the connection is over
+///   and has nothing to write; also when [`connection`](crate::Machine::connection) has become `None`.
 #[derive(Debug)]
 pub struct ReceiverCore {
     subscription: Subscription,
@@ -126,6 +115,7 @@ pub struct ReceiverCore {
     is_tainted: bool,
     /// Whether a stream was ever open: the next is a resumption.
     has_read: bool,
+    is_settled: bool,
     /// The seek that is not answered yet.
     seeking: Option<u32>,
     wait: bool,
@@ -136,14 +126,14 @@ pub struct ReceiverCore {
 }
 
 impl ReceiverCore {
-    /// A receiver that has not dialled yet.
-    pub fn new(options: ReceiverOptions) -> ReceiverCore {
-        let ReceiverOptions { name, start, window, wait, follow, until, node, token, seed } = options;
+    /// A receiver of `node`, which has not dialled yet.
+    pub fn new(node: &Node, options: ReceiverOptions) -> ReceiverCore {
+        let ReceiverOptions { name, start, window, wait, follow, until } = options;
         let window = window.max(MAX_DATA as u64);
         let (position, is_placed) = place(&start);
         ReceiverCore {
             subscription: Subscription::new(name, start, window, wait),
-            redial: Redial::new(node, Roles::RECEIVES, token, seed),
+            redial: Redial::new(node, Roles::RECEIVES),
             events: Events::default(),
             stream: None,
             current: None,
@@ -152,6 +142,7 @@ impl ReceiverCore {
             is_placed,
             is_tainted: false,
             has_read: false,
+            is_settled: false,
             seeking: None,
             wait,
             follow,
@@ -224,16 +215,10 @@ impl ReceiverCore {
         self.events.try_next()
     }
 
-    /// Whether a byte stream is to be dialled now. Says so until [`connected`](Self::connected) or
-    /// [`disconnected`](crate::Machine::disconnected) is called; one dial at a time will do.
-    pub fn wants_dial(&self, now: Instant) -> bool {
-        self.redial.wants_dial(now)
-    }
-
-    /// A byte stream is up: `side` says who called; `trusted`, that it proves by itself who is across; `nonce` is random.
-    pub fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
-        self.forget_stream();
-        self.redial.connected(side, trusted, nonce, now);
+    /// Whether it is known how the first try went: reading has begun, or waits for the channel, or failed. What is sent
+    /// to the channel after that is received, wherever the start is.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     #[inline]
@@ -289,6 +274,7 @@ impl ReceiverCore {
     /// Nothing more will be given out.
     fn finish(&mut self) {
         self.phase = Phase::Over;
+        self.is_settled = true;
         self.current = None;
         self.forget_stream();
         self.redial.finish();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use bytes::{Buf, Bytes};
-use netchan_node::{ErrorKind, Lost, Machine, Next, PublisherCore, ReceiverCore};
+use netchan_node::{Dialling, ErrorKind, Lost, Machine, Next, Node, NodeConfig, PublisherCore, ReceiverCore};
 use netchan_proto::batch::{Batch, BatchBuilder, BatchHeader, Stamp};
 use netchan_proto::conn::{Connection, ConnectionConfig, Event};
 use netchan_proto::inflow::Inflow;
@@ -22,19 +22,28 @@ use netchan_proto::{
     Side, Start, Timestamp, Token,
 };
 
-pub fn name() -> ChannelName {
+pub(crate) fn name() -> ChannelName {
     ChannelName::new("orders").unwrap()
+}
+
+/// A node without channels, as receivers and publishers have it.
+pub(crate) fn node() -> Node {
+    node_with(None)
+}
+
+pub(crate) fn node_with(token: Option<Token>) -> Node {
+    Node::new(NodeConfig { token, seed: Some(5), ..NodeConfig::default() }).unwrap()
 }
 
 /// A stored batch.
 #[derive(Clone)]
-pub struct Stored {
+pub(crate) struct Stored {
     pub header: BatchHeader,
     pub bytes: Bytes,
 }
 
 #[derive(Default)]
-pub struct Producer {
+pub(crate) struct Producer {
     pub next: u64,
     pub note: Note,
 }
@@ -56,7 +65,7 @@ struct Writer {
 }
 
 /// A node with one channel.
-pub struct Far {
+pub(crate) struct Far {
     pub log: LogId,
     pub durability: Durability,
     pub epoch: Epoch,
@@ -88,7 +97,7 @@ pub struct Far {
 }
 
 impl Far {
-    pub fn new() -> Far {
+    pub(crate) fn new() -> Far {
         Far {
             log: LogId([9; 16]),
             durability: Durability::Sync,
@@ -117,19 +126,19 @@ impl Far {
     }
 
     /// Batches of these many records each; a record's payload is its offset.
-    pub fn with_batches(sizes: &[usize]) -> Far {
+    pub(crate) fn with_batches(sizes: &[usize]) -> Far {
         let mut far = Far::new();
         sizes.iter().for_each(|size| far.append(*size));
         far
     }
 
-    pub fn append(&mut self, records: usize) {
+    pub(crate) fn append(&mut self, records: usize) {
         let payloads: Vec<String> =
             (0..records as u64).map(|index| (self.next.0 + index).to_string()).collect();
         self.append_all(&payloads);
     }
 
-    pub fn append_all(&mut self, payloads: &[impl AsRecord]) {
+    pub(crate) fn append_all(&mut self, payloads: &[impl AsRecord]) {
         let mut builder = BatchBuilder::new(self.next, None);
         for (index, payload) in payloads.iter().enumerate() {
             builder.push(time_of(self.next.plus(index as u64)), &payload.as_record());
@@ -142,7 +151,7 @@ impl Far {
     }
 
     /// Loses everything from `end` on, as a power cut does, and goes on in the next epoch.
-    pub fn roll_back(&mut self, end: Offset) {
+    pub(crate) fn roll_back(&mut self, end: Offset) {
         self.rolled_back = Some((self.epoch, end));
         self.epoch = Epoch(self.epoch.0 + 1);
         self.batches.retain(|batch| batch.header.next_offset() <= end);
@@ -150,7 +159,7 @@ impl Far {
         self.next = end;
     }
 
-    pub fn accept(&mut self, now: Instant) {
+    pub(crate) fn accept(&mut self, now: Instant) {
         self.nonce += 1;
         self.readers.clear();
         self.writers.clear();
@@ -166,12 +175,12 @@ impl Far {
         self.connection = Some(Connection::new(config, now));
     }
 
-    pub fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.connection = None;
     }
 
     /// Does what can be done. Says whether anything happened.
-    pub fn turn(&mut self, now: Instant) -> bool {
+    pub(crate) fn turn(&mut self, now: Instant) -> bool {
         let Some(mut connection) = self.connection.take() else { return false };
         let mut moved = false;
         while let Ok(Some(event)) = connection.poll_event(now) {
@@ -212,9 +221,7 @@ impl Far {
                 if let Some(error) = &self.refuse {
                     return connection.stream_error(id, error.clone());
                 }
-                if self.sealed {
-                    return connection.stream_error(id, ErrorFrame::new(ErrorCode::SEALED, "sealed"));
-                }
+                self.durable = self.published.len();
                 let producer = self.producers.entry(open.producer).or_default();
                 let opened = PublishOpened {
                     log: self.log,
@@ -308,7 +315,8 @@ impl Far {
             return connection.stream_error(id, error);
         }
         if at < self.first {
-            connection.gap(id, &Gap { from: at, to: self.first, why: GapReason::Retention });
+            let epoch = self.batches.first().map_or(self.epoch, |batch| batch.header.epoch);
+            connection.gap(id, &Gap { from: at, to: self.first, why: GapReason::Retention, epoch });
             at = self.first;
         }
         self.readers.push(Reader { stream: id, at, pending: Bytes::new() });
@@ -354,6 +362,10 @@ impl Far {
     }
 
     fn on_published(&mut self, connection: &mut Connection, id: StreamId, range: Bytes) {
+        if self.sealed {
+            self.writers.retain(|writer| writer.stream != id);
+            return connection.stream_error(id, ErrorFrame::new(ErrorCode::SEALED, "sealed"));
+        }
         let writer = self.writers.iter_mut().find(|writer| writer.stream == id).unwrap();
         writer.received += range.len() as u64;
         writer.inflow.push(range);
@@ -378,7 +390,7 @@ impl Far {
     }
 
     /// Makes what was published durable, and says so.
-    pub fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         self.durable = self.published.len();
         let Some(connection) = &mut self.connection else { return };
         for writer in &mut self.writers {
@@ -389,7 +401,7 @@ impl Far {
     }
 
     /// Loses power: what was published and is not durable is gone.
-    pub fn lose_power(&mut self) {
+    pub(crate) fn lose_power(&mut self) {
         self.published.truncate(self.durable);
         for producer in self.producers.values_mut() {
             producer.next = self.published.last().map_or(0, |(sequence, _)| sequence + 1);
@@ -397,7 +409,7 @@ impl Far {
         self.epoch = Epoch(self.epoch.0 + 1);
     }
 
-    pub fn published(&self) -> Vec<String> {
+    pub(crate) fn published(&self) -> Vec<String> {
         self.published.iter().map(|(_, payload)| String::from_utf8(payload.to_vec()).unwrap()).collect()
     }
 }
@@ -437,33 +449,25 @@ fn append(
     acks
 }
 
-pub fn time_of(offset: Offset) -> Timestamp {
+pub(crate) fn time_of(offset: Offset) -> Timestamp {
     Timestamp(1000 + offset.0 as i64 * 10)
 }
 
 /// What a receiver gave out.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Got {
+pub(crate) enum Got {
     Record(u64, String),
     Error(ErrorKind),
     Over,
 }
 
 /// Either machine, as its driver sees it.
-pub trait Near: Machine {
-    fn wants_dial(&self, now: Instant) -> bool;
-    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant);
+pub(crate) trait Near: Dialling {
     /// Says whether anything came of it.
     fn turn(&mut self, now: Instant, got: &mut Vec<Got>) -> bool;
 }
 
 impl Near for ReceiverCore {
-    fn wants_dial(&self, now: Instant) -> bool {
-        self.wants_dial(now)
-    }
-    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
-        self.connected(side, trusted, nonce, now);
-    }
     fn turn(&mut self, now: Instant, got: &mut Vec<Got>) -> bool {
         if got.last() == Some(&Got::Over) {
             return false;
@@ -486,12 +490,6 @@ impl Near for ReceiverCore {
 }
 
 impl Near for PublisherCore {
-    fn wants_dial(&self, now: Instant) -> bool {
-        self.wants_dial(now)
-    }
-    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
-        self.connected(side, trusted, nonce, now);
-    }
     fn turn(&mut self, now: Instant, _: &mut Vec<Got>) -> bool {
         self.work(now, Waker::noop());
         false
@@ -499,7 +497,7 @@ impl Near for PublisherCore {
 }
 
 /// The way between the two, in virtual time.
-pub struct Wire {
+pub(crate) struct Wire {
     pub now: Instant,
     /// Bytes that still pass before the wire is cut, once.
     pub to_near: usize,
@@ -515,7 +513,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new() -> Wire {
+    pub(crate) fn new() -> Wire {
         Wire {
             now: Instant(1),
             to_near: usize::MAX,
@@ -529,13 +527,13 @@ impl Wire {
     }
 
     /// Drives both until nothing moves; gives what a receiver got.
-    pub fn run(&mut self, near: &mut impl Near, far: &mut Far) -> Vec<Got> {
+    pub(crate) fn run(&mut self, near: &mut impl Near, far: &mut Far) -> Vec<Got> {
         let mut got = Vec::new();
         loop {
             let mut moved = near.turn(self.now, &mut got);
             if near.wants_dial(self.now) && self.dials > 0 {
                 self.dials -= 1;
-                near.connected(Side::Dialler, false, [self.dials as u8; 16], self.now);
+                near.connected(Side::Dialler, false, self.now);
                 far.accept(self.now);
                 moved = true;
             }
@@ -609,15 +607,15 @@ fn pass(from: &mut Connection, to: &mut Connection, left: &mut usize, step: usiz
 
 /// Counts how often it was woken.
 #[derive(Default)]
-pub struct Woken(pub AtomicUsize);
+pub(crate) struct Woken(pub AtomicUsize);
 
 impl Woken {
-    pub fn new() -> (Arc<Woken>, Waker) {
+    pub(crate) fn new() -> (Arc<Woken>, Waker) {
         let woken = Arc::new(Woken::default());
         (Arc::clone(&woken), woken.into())
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }

@@ -1,0 +1,213 @@
+//! One question to another node: about a channel, for names, or to seal or delete one.
+//!
+//! Owns a connection for as long as the answer takes. Nothing is tried twice: the first loss is the answer.
+
+use std::fmt;
+use std::task::Waker;
+
+use netchan_proto::conn::{Connection, ConnectionError, Event as Frame, Full};
+use netchan_proto::wire::{ErrorFrame, List, NamePrefix, Roles, StreamId};
+use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
+
+use crate::error::{Error, ErrorKind};
+use crate::machine::{Dialling, Lost, Machine};
+use crate::node::Node;
+use crate::redial::{Passed, Redial, error_of, error_of_connection};
+
+/// What to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// What there is to know about one channel.
+    Info(ChannelName),
+    /// The channels whose names begin with `prefix` and come after `after`, in the order of names.
+    List {
+        /// The last name that is not wanted any more.
+        after: Option<ChannelName>,
+        /// What the names begin with.
+        prefix: NamePrefix,
+        /// At most so many.
+        limit: usize,
+    },
+    /// To seal a channel: it takes nothing any more.
+    Seal(ChannelName),
+    /// To delete a channel and all its records.
+    Delete(ChannelName),
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To [`Ask::Info`].
+    Info(Box<LogInfo>),
+    /// To [`Ask::List`].
+    List(Vec<LogInfo>),
+    /// To [`Ask::Seal`]: how many records the channel has had.
+    Sealed(Offset),
+    /// To [`Ask::Delete`].
+    Deleted,
+}
+
+/// A question on its way. Driven as any [`Machine`]; over when [`take_answer`](Self::take_answer) has something.
+#[derive(Debug)]
+pub struct Question {
+    ask: Ask,
+    who: String,
+    redial: Redial,
+    stream: Option<StreamId>,
+    /// What was listed so far.
+    listed: Vec<LogInfo>,
+    answer: Option<Result<Answer, Error>>,
+    is_over: bool,
+}
+
+impl Question {
+    /// Asks `ask`. `who` is asked, for errors to say.
+    pub fn new(node: &Node, ask: Ask, who: impl Into<String>) -> Question {
+        let redial = Redial::new(node, Roles::PUBLISHES);
+        let who = who.into();
+        Question { ask, who, redial, stream: None, listed: Vec::new(), answer: None, is_over: false }
+    }
+
+    /// The answer, once, when there is one.
+    pub fn take_answer(&mut self) -> Option<Result<Answer, Error>> {
+        self.answer.take()
+    }
+
+    fn finish(&mut self, answer: Result<Answer, Error>) {
+        if !self.is_over {
+            self.is_over = true;
+            self.answer = Some(answer);
+        }
+        self.redial.finish();
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.finish(Err(error));
+    }
+
+    fn put(&mut self) {
+        let Some(connection) = self.redial.connection() else { return };
+        let asked = match &self.ask {
+            Ask::Info(name) => connection.stat(name),
+            Ask::Seal(name) => connection.seal(name),
+            Ask::Delete(name) => connection.delete(name),
+            Ask::List { after, prefix, .. } => {
+                connection.list(&List { after: after.clone(), prefix: prefix.clone() })
+            }
+        };
+        match asked {
+            Ok(id) => self.stream = Some(id),
+            Err(error @ Full) => self.fail(Error::new(ErrorKind::Busy, error.to_string()).about(&self.who)),
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame) {
+        match frame {
+            Frame::Ready(_) => self.put(),
+            Frame::StatReply(_, info) => self.finish(Ok(Answer::Info(Box::new(info)))),
+            Frame::ListReply(_, reply) => self.on_logs(reply.logs, reply.more),
+            Frame::Done(_, done) => {
+                let answer = match (&self.ask, done.final_offset) {
+                    (Ask::Delete(_), _) => Ok(Answer::Deleted),
+                    (_, Some(at)) => Ok(Answer::Sealed(at)),
+                    _ => {
+                        let text = "the answer does not say where the channel is sealed";
+                        Err(Error::new(ErrorKind::Protocol, text).about(self.about()))
+                    }
+                };
+                self.finish(answer);
+            }
+            Frame::StreamError(id, error) if self.stream == Some(id) => {
+                self.fail(Error::of_code(error.code, error.at, &error.text, self.about()));
+            }
+            Frame::OpenRequest(id, _)
+            | Frame::PublishRequest(id, _)
+            | Frame::StatRequest(id, _)
+            | Frame::ListRequest(id, _)
+            | Frame::SealRequest(id, _)
+            | Frame::DeleteRequest(id, _) => {
+                if let Some(connection) = self.redial.connection() {
+                    let error = ErrorFrame::new(ErrorCode::DENIED, "this side has no channels");
+                    connection.stream_error(id, error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A list comes in pages: the next begins after the last name.
+    fn on_logs(&mut self, logs: Vec<LogInfo>, more: bool) {
+        self.listed.extend(logs);
+        let Ask::List { after, limit, .. } = &mut self.ask else { return };
+        let last = self.listed.last().map(|info| &info.name);
+        // A page that brings nothing new would ask for itself for ever.
+        let goes_on = more && self.listed.len() < *limit && last > after.as_ref();
+        if goes_on {
+            *after = last.cloned();
+            return self.put();
+        }
+        self.listed.truncate(*limit);
+        let listed = std::mem::take(&mut self.listed);
+        self.finish(Ok(Answer::List(listed)));
+    }
+
+    fn about(&self) -> impl fmt::Display + use<> {
+        match &self.ask {
+            Ask::Info(name) | Ask::Seal(name) | Ask::Delete(name) => format!("{}: {name}", self.who),
+            Ask::List { .. } => self.who.clone(),
+        }
+    }
+
+    fn on_failure(&mut self, error: &ConnectionError) {
+        self.fail(error_of_connection(error, self.about()));
+    }
+}
+
+impl Machine for Question {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.redial.connection()
+    }
+
+    fn work(&mut self, now: Instant, _: &Waker) {
+        // An honest peer answers in few frames, and the connection limits how many others it may send.
+        while let Some(connection) = self.redial.connection() {
+            match connection.poll_event(now) {
+                Ok(Some(frame)) => self.on_frame(frame),
+                Ok(None) => return,
+                Err(error) => self.on_failure(&error),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.redial.deadline()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if let Passed::Silent(error) = self.redial.handle_timeout(now) {
+            self.on_failure(&error);
+        }
+    }
+
+    fn disconnected(&mut self, why: Lost, _: Instant) {
+        self.fail(error_of(&why, self.about()));
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl Dialling for Question {
+    fn wants_dial(&self, now: Instant) -> bool {
+        !self.is_over && self.redial.wants_dial(now)
+    }
+
+    fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
+        if !self.is_over {
+            self.redial.connected(side, trusted, now);
+        }
+    }
+}
