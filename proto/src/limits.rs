@@ -35,11 +35,10 @@ pub const MAX_LIST: usize = 128;
 pub const MAX_NOTE: usize = 256;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
-/// Small frames waiting to be written before a connection stops reading more requests.
-pub const MAX_OUTBOUND_FRAMES: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.
 pub const MAX_OUTBOUND_BYTES: usize = 256 << 10;
-/// Control frames (all but DATA, PUBLISH and CREDIT) that a peer may send per second, after a burst of four times as many.
+/// Frames that make the other side work otherwise than by their data (requests, PING, what is ignored) that a peer may send
+/// per second, after a burst of four times as many.
 pub const MAX_CONTROL_RATE: u32 = 500;
 
 /// From the connection's first byte to the end of the handshake.

@@ -361,7 +361,11 @@ impl Subscription {
         if gap.from != position.offset || gap.to <= gap.from {
             return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: gap.from });
         }
+        if gap.epoch < position.epoch {
+            return Err(SubscriptionError::GoesBack { at: gap.to });
+        }
         position.offset = gap.to;
+        position.epoch = gap.epoch;
         self.continues = false;
         Ok(Delivery::Gap { from: gap.from, to: gap.to, why: gap.why })
     }

@@ -254,7 +254,7 @@ fn every_frame() -> Vec<Message> {
         Message::Seeked(Seeked { seek_id: 1, opened: opened() }),
         Message::Data(range.clone()),
         Message::Progress(Progress { scanned: Offset(0), next: Offset(0), clock: Timestamp(0) }),
-        Message::Gap(Gap { from: Offset(0), to: Offset(1), why: GapReason::Retention }),
+        Message::Gap(Gap { from: Offset(0), to: Offset(1), why: GapReason::Retention, epoch: Epoch(1) }),
         Message::Truncated(Truncated { epoch: Epoch(1), log_epoch: Epoch(2), end: Offset(0) }),
         Message::End(End::Sealed { final_offset: Offset(0) }),
         Message::Close(ErrorCode::NONE),

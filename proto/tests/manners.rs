@@ -180,7 +180,8 @@ fn what_is_not_data_needs_no_credit_and_leaves_the_run_alone() {
     assert_eq!(pair.listener.room(stream), 0);
     let progress = Progress { scanned: Offset(3), next: Offset(9), clock: Timestamp(1) };
     pair.listener.progress(stream, &progress);
-    pair.listener.gap(stream, &Gap { from: Offset(0), to: Offset(9), why: GapReason::Retention });
+    pair.listener
+        .gap(stream, &Gap { from: Offset(0), to: Offset(9), why: GapReason::Retention, epoch: Epoch(1) });
     assert_eq!(pair.run().dialler.len(), 3);
     pair.dialler.grant(stream, 20);
     pair.run();
@@ -295,7 +296,7 @@ fn a_time_that_does_not_increase_is_the_senders_fault() {
 #[test]
 fn a_gap_or_a_seal_within_a_batch_is_the_senders_fault() {
     let told: [fn(&mut Subscription); 3] = [
-        |s| s.on_gap(Gap { from: Offset(0), to: Offset(2), why: GapReason::Retention }),
+        |s| s.on_gap(Gap { from: Offset(0), to: Offset(2), why: GapReason::Retention, epoch: Epoch(1) }),
         |s| s.on_truncated(Truncated { epoch: Epoch(1), log_epoch: Epoch(2), end: Offset(0) }),
         |s| s.on_end(End::Sealed { final_offset: Offset(0) }),
     ];

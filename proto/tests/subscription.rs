@@ -125,7 +125,7 @@ fn a_batch_of_another_log_is_never_delivered() {
 fn a_gap_is_told_between_what_stands_around_it() {
     let mut subscription = begun(0);
     subscription.on_data(batch(0, 5, 1)).unwrap();
-    subscription.on_gap(Gap { from: Offset(5), to: Offset(8), why: GapReason::Retention });
+    subscription.on_gap(Gap { from: Offset(5), to: Offset(8), why: GapReason::Retention, epoch: Epoch(1) });
     subscription.on_data(batch(7, 3, 1)).unwrap();
     assert_eq!(offsets(subscription.next_delivery().unwrap()), (0, 5));
     let gap = Delivery::Gap { from: Offset(5), to: Offset(8), why: GapReason::Retention };
@@ -134,10 +134,23 @@ fn a_gap_is_told_between_what_stands_around_it() {
 }
 
 /// NC-POS-015
+/// NC-POS-017: a position behind a gap carries the epoch of what stood before its end, or resuming would be refused.
+#[test]
+fn after_a_gap_the_position_has_the_epoch_that_the_gap_names() {
+    let mut subscription = begun(0);
+    subscription.on_data(batch(0, 5, 2)).unwrap();
+    subscription.on_gap(Gap { from: Offset(5), to: Offset(8), why: GapReason::Retention, epoch: Epoch(4) });
+    subscription.next_delivery().unwrap();
+    subscription.next_delivery().unwrap();
+    assert_eq!(subscription.position(), Some(Position { log: LOG, epoch: Epoch(4), offset: Offset(8) }));
+    subscription.on_gap(Gap { from: Offset(8), to: Offset(9), why: GapReason::Retention, epoch: Epoch(3) });
+    assert_eq!(subscription.next_delivery(), Err(SubscriptionError::GoesBack { at: Offset(9) }));
+}
+
 #[test]
 fn a_gap_that_does_not_begin_here_is_the_senders_fault() {
     let mut subscription = begun(0);
-    subscription.on_gap(Gap { from: Offset(1), to: Offset(8), why: GapReason::Retention });
+    subscription.on_gap(Gap { from: Offset(1), to: Offset(8), why: GapReason::Retention, epoch: Epoch(1) });
     assert!(subscription.next_delivery().is_err());
 }
 

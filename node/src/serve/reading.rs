@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Open, Opened, Seek, Seeked, StreamId, Truncated};
-use netchan_proto::{ChannelName, Epoch, ErrorCode, Offset, Start, Timestamp};
+use netchan_proto::{ChannelName, ErrorCode, Offset, Start, Timestamp};
 use netchan_store::{Log, LogError, Run};
 
 use super::desk::Answer;
@@ -40,7 +40,7 @@ fn find(log: Log, start: &Start, clock: Timestamp) -> Result<Found, LogError> {
         Start::Resume(position) => (position.offset, position.epoch),
         _ => {
             let asked = resolved.gap_from.unwrap_or(resolved.start);
-            (asked, epoch_before(&log, asked))
+            (asked, log.epoch_before(asked))
         }
     };
     let opened = Opened {
@@ -56,20 +56,13 @@ fn find(log: Log, start: &Start, clock: Timestamp) -> Result<Found, LogError> {
     let truncated =
         resolved.truncated.map(|cut| Truncated { epoch: cut.epoch, log_epoch: log.epoch(), end: cut.end });
     let from = truncated.map_or(asked, |cut| cut.end);
-    let gap = (from < resolved.start).then_some(Gap { from, to: resolved.start, why: GapReason::Retention });
+    let gap = (from < resolved.start).then_some(Gap {
+        from,
+        to: resolved.start,
+        why: GapReason::Retention,
+        epoch: log.epoch_before(resolved.start),
+    });
     Ok(Found { log, opened, truncated, gap, next: resolved.start })
-}
-
-/// The epoch of the record right before `offset`: what a position there carries.
-fn epoch_before(log: &Log, offset: Offset) -> Epoch {
-    if offset == Offset::ZERO {
-        return Epoch(0);
-    }
-    let mut epoch = log.epoch();
-    while epoch.0 > 1 && log.epoch_end(Epoch(epoch.0 - 1)).is_some_and(|end| end >= offset) {
-        epoch = Epoch(epoch.0 - 1);
-    }
-    epoch
 }
 
 #[derive(Debug)]

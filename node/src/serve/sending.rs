@@ -301,7 +301,7 @@ impl Sending {
                 format!("what follows offset {} was lost while it was being sent; open again", self.next);
             return Err(ErrorFrame { at: Some(self.next), ..ErrorFrame::new(ErrorCode::INTERNAL, text) });
         }
-        shared.connection.gap(id, &Gap { from: self.next, to, why });
+        shared.connection.gap(id, &Gap { from: self.next, to, why, epoch: self.log.epoch_before(to) });
         self.next = to;
         Ok(())
     }

@@ -210,6 +210,8 @@ pub struct Gap {
     pub to: Offset,
     /// Why.
     pub why: GapReason,
+    /// The epoch of the record before `to`: what a position there carries.
+    pub epoch: Epoch,
 }
 
 impl Gap {
@@ -225,7 +227,8 @@ impl Gap {
             _ => return invalid("why"),
         };
         let (input, ()) = zeros::<3>(input)?;
-        Ok((input, Gap { from, to, why }))
+        let (input, epoch) = epoch(input)?;
+        Ok((input, Gap { from, to, why, epoch }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -236,6 +239,7 @@ impl Gap {
             GapReason::Damaged => 2,
         });
         out.zeros::<3>();
+        out.u32(self.epoch.0);
     }
 }
 

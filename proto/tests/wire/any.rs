@@ -188,10 +188,11 @@ fn reading() -> BoxedStrategy<Message> {
             next,
             clock
         })),
-        (0..1000u64, 1..1000u64, why).prop_map(|(from, len, why)| Message::Gap(Gap {
+        (0..1000u64, 1..1000u64, why, epoch()).prop_map(|(from, len, why, epoch)| Message::Gap(Gap {
             from: Offset(from),
             to: Offset(from + len),
-            why
+            why,
+            epoch
         })),
         (epoch(), epoch(), offset()).prop_map(|(epoch, log_epoch, end)| Message::Truncated(Truncated {
             epoch,
