@@ -153,6 +153,35 @@ fn a_reader_of_the_tail_is_woken_for_every_batch() {
     store.close();
 }
 
+#[test]
+fn who_waits_for_a_change_is_woken_by_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    let (sender, got) = channel();
+    let reader = {
+        let log = log.clone();
+        thread::spawn(move || {
+            for end in 1..=300 {
+                loop {
+                    let seen = log.seen();
+                    if log.visible() >= Offset(end) {
+                        break;
+                    }
+                    wait(|cx| log.poll_changed(seen, cx));
+                }
+                sender.send(end).unwrap();
+            }
+        })
+    };
+    for end in 1..=300 {
+        append(&log, b"x");
+        // The next one is sent when this one was seen: no later change covers a wake-up that was lost.
+        assert_eq!(got.recv_timeout(Duration::from_secs(20)), Ok(end));
+    }
+    reader.join().unwrap();
+}
+
 // NC-DSK-002
 #[test]
 fn a_second_store_on_the_same_directory_is_refused_until_the_first_is_closed() {
