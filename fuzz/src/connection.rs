@@ -204,7 +204,8 @@ fn command(connection: &mut Connection, input: &mut Operations<'_>) {
             connection.data(id, Bytes::from(vec![0; room]));
         }
         8 => connection.progress(id, &Progress { scanned: Offset(1), next: Offset(2), clock: Timestamp(3) }),
-        9 => connection.gap(id, &Gap { from: Offset(0), to: Offset(1), why: GapReason::Retention, epoch: Epoch(1) }),
+        9 => connection
+            .gap(id, &Gap { from: Offset(0), to: Offset(1), why: GapReason::Retention, epoch: Epoch(1) }),
         10 => connection.truncated(id, &Truncated { epoch: Epoch(1), log_epoch: Epoch(2), end: Offset(0) }),
         11 => connection.end(id, End::Closed),
         12 => connection.stream_error(id, ErrorFrame::new(ErrorCode::NO_CHANNEL, "x")),

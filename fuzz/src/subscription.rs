@@ -37,7 +37,12 @@ pub fn subscription(data: &[u8]) {
             4 => {
                 let from = u64::from(input.byte());
                 let to = from + 1 + u64::from(input.byte());
-                subscription.on_gap(Gap { from: Offset(from), to: Offset(to), why: GapReason::Retention, epoch: Epoch(1) });
+                subscription.on_gap(Gap {
+                    from: Offset(from),
+                    to: Offset(to),
+                    why: GapReason::Retention,
+                    epoch: Epoch(1),
+                });
                 Ok(())
             }
             5 => {
