@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netchan_proto::{AsRecord, Durability, Offset};
 use netchan_store::disk::{Disk, RealDisk};
@@ -229,7 +229,9 @@ fn an_interval_passes_without_anyone_asking() {
     for n in 0..5 {
         let end = append(&log, b"x").plus(1);
         wait(|cx| log.poll_reached(Mark::Visible, end, cx)).unwrap();
+        let start = Instant::now();
         while log.durable() < end {
+            assert!(start.elapsed() < Duration::from_secs(20), "nothing was synced");
             thread::yield_now(); // asking with a waker would have it synced at once
         }
         assert_eq!(log.durable(), Offset(n + 1));
