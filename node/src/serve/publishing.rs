@@ -32,8 +32,8 @@ const SMALL_WINDOW: u64 = 64 << 10;
 const WHOLE_WINDOWS: usize = 8;
 /// Notes that may wait for their turn.
 const MAX_NOTES: usize = 64;
-/// In [`Durability::Os`] nobody syncs by itself: how often published records are made durable nevertheless, so that
-/// a publisher who waits for that is answered.
+/// Where an acknowledgement is owed before records are durable: how often they are made so nevertheless, so that a
+/// publisher who waits for that is answered.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A log that may be published to.
@@ -128,7 +128,7 @@ struct Intake {
     appended: u64,
     written: VecDeque<Owed>,
     durable: VecDeque<Owed>,
-    /// In [`Durability::Os`]: when the next sync may be asked for.
+    /// Where acknowledgements do not wait for a sync: when the next one may be asked for.
     sync_at: Instant,
     closing: bool,
 }
@@ -396,7 +396,7 @@ impl Intake {
             while let Some(owed) = queue.front() {
                 if owed.end > reached {
                     let last = queue.back().map_or(owed.end, |last| last.end);
-                    let wait_for = if level == AckLevel::Durable && self.durability == Durability::Os {
+                    let wait_for = if level == AckLevel::Durable && self.durability != Durability::Sync {
                         if shared.now < self.sync_at {
                             break;
                         }
@@ -422,7 +422,7 @@ impl Intake {
     }
 
     fn sync_due(&self) -> Option<Instant> {
-        let waits = self.durability == Durability::Os && !self.durable.is_empty();
+        let waits = self.durability != Durability::Sync && !self.durable.is_empty();
         waits.then_some(self.sync_at)
     }
 
