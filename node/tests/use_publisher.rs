@@ -602,6 +602,7 @@ fn the_largest_record_passes_a_small_window() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a thread that blocks is what is tested")]
 fn a_thread_that_blocks_waits_on_the_same_futures() {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {

@@ -1,8 +1,8 @@
 //! Sending into a log of this node where that takes more than an append: as a producer, and what blocks.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
 use netchan_proto::wire::Note;
@@ -11,6 +11,8 @@ use netchan_store::{AppendError, Log, Store};
 
 use super::Sent;
 use crate::error::{Error, ErrorKind};
+use crate::job::Job;
+use crate::node::note_key;
 use crate::publisher::Producer;
 use crate::reply::Reply;
 use crate::wake::lock;
@@ -44,13 +46,8 @@ impl LocalProducer {
         Ok(Sent::repeated(self.log.clone(), appended.first_offset, appended.end))
     }
 
-    /// Where the note stands, as [`crate::serve`] keeps the notes of publishers too.
-    fn note_key(&self) -> Vec<u8> {
-        [&b"note/"[..], &self.log.id().0, &self.id.0].concat()
-    }
-
     pub(super) fn producer(&self) -> Result<Producer, Error> {
-        let note = match self.store.state().get(&self.note_key()) {
+        let note = match self.store.state().get(&note_key(self.log.id(), self.id)) {
             Some(kept) => Note::new(kept.slice(kept.len().min(8)..)),
             None => Ok(Note::default()),
         };
@@ -59,7 +56,12 @@ impl LocalProducer {
         Ok(Producer { id: self.id, next_sequence: *lock(&self.next), note })
     }
 
-    pub(super) async fn note(self: &Arc<Self>, next_sequence: u64, note: Note) -> Result<(), Error> {
+    pub(super) async fn note(
+        self: &Arc<Self>,
+        jobs: &Jobs,
+        next_sequence: u64,
+        note: Note,
+    ) -> Result<(), Error> {
         let next = *lock(&self.next);
         if next != next_sequence {
             let text = format!("a note for sequence {next_sequence}, but the next one is {next}");
@@ -67,7 +69,11 @@ impl LocalProducer {
         }
         let own = Arc::clone(self);
         let value = [&next_sequence.to_le_bytes()[..], note.bytes()].concat();
-        blocking("netchan-note", move || Ok(own.store.state().put(&own.note_key(), &value)?)).await
+        jobs.run(move || {
+            own.log.sync()?; // what the note speaks of is safe before the note is
+            Ok(own.store.state().put(&note_key(own.log.id(), own.id), &value)?)
+        })
+        .await
     }
 }
 
@@ -84,22 +90,48 @@ pub(super) fn append(
     }
 }
 
-/// Seals a log of this node.
-pub(super) async fn seal(log: &Log) -> Result<Offset, Error> {
-    let log = log.clone();
-    blocking("netchan-seal", move || Ok(log.seal()?)).await
+/// Where work that blocks on the disk is done.
+#[derive(Clone, Default)]
+pub(super) struct Jobs(pub(super) Option<JobRunner>);
+
+/// Runs a job on a thread that may block.
+pub type JobRunner = Arc<dyn Fn(Job) + Send + Sync>;
+
+impl Jobs {
+    /// Does `work`, and waits for what comes of it.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(runner) = &self.0 else { return work() };
+        let reply = Arc::new(Reply::default());
+        let owed = Owed(Some(Arc::clone(&reply)));
+        runner(Job::new(move || owed.give(work())));
+        poll_fn(move |cx| reply.poll(cx.waker())).await
+    }
 }
 
-/// Runs `work`, which blocks on the disk and is rare, on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let reply = Arc::new(Reply::default());
-    let given = Arc::clone(&reply);
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || given.give(work()))
-        .map_err(|error| Error::new(ErrorKind::Io, format!("no thread could be started: {error}")))?;
-    poll_fn(move |cx| reply.poll(cx.waker())).await
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Jobs(elsewhere)" } else { "Jobs(here)" })
+    }
+}
+
+/// An answer that is given in any case: a job that is dropped says so.
+struct Owed<T>(Option<Arc<Reply<Result<T, Error>>>>);
+
+impl<T> Owed<T> {
+    fn give(mut self, answer: Result<T, Error>) {
+        if let Some(reply) = self.0.take() {
+            reply.give(answer);
+        }
+    }
+}
+
+impl<T> Drop for Owed<T> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply.give(Err(Error::new(ErrorKind::Closed, "it was not done: the program is stopping")));
+        }
+    }
 }

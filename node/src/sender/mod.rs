@@ -15,7 +15,8 @@ use netchan_proto::wire::Note;
 use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset, ProducerId};
 use netchan_store::{AppendError, Log, Store};
 
-use self::local::LocalProducer;
+pub use self::local::JobRunner;
+use self::local::{Jobs, LocalProducer};
 pub use self::sent::{Reached, Sent};
 use crate::error::{Error, ErrorKind};
 use crate::publisher::{Producer, Publisher, Refused, Ticket};
@@ -32,15 +33,26 @@ enum Way {
         log: Log,
         /// Who sends, if records are to count once over restarts.
         producer: Option<Arc<LocalProducer>>,
+        jobs: Jobs,
     },
     Remote(Publisher),
 }
 
 impl Sender {
-    /// Sends into a log of this node.
+    /// Sends into a log of this node. Sealing it blocks the caller on the disk, unless it is told
+    /// [where else](Self::running_jobs_on).
     #[must_use]
     pub fn local(log: Log) -> Sender {
-        Sender { way: Way::Local { log, producer: None } }
+        Sender { way: Way::Local { log, producer: None, jobs: Jobs::default() } }
+    }
+
+    /// With this as the place for what blocks on the disk: a function that takes a job to a thread that may.
+    #[must_use]
+    pub fn running_jobs_on(mut self, runner: JobRunner) -> Sender {
+        if let Way::Local { jobs, .. } = &mut self.way {
+            jobs.0 = Some(runner);
+        }
+        self
     }
 
     /// Sends into a log of this node as `producer`, whose records count once over all its runs. Dearer than
@@ -48,7 +60,7 @@ impl Sender {
     #[must_use]
     pub fn local_producer(store: Store, log: Log, producer: ProducerId) -> Sender {
         let producer = Some(Arc::new(LocalProducer::new(store, log.clone(), producer)));
-        Sender { way: Way::Local { log, producer } }
+        Sender { way: Way::Local { log, producer, jobs: Jobs::default() } }
     }
 
     /// Sends to another node.
@@ -94,7 +106,7 @@ impl Sender {
     pub fn try_send<R: AsRecord>(&self, record: R) -> Result<Sent, Error> {
         let record = record.as_record();
         match &self.way {
-            Way::Local { log, producer } => Ok(local::append(log, producer.as_deref(), &record)?),
+            Way::Local { log, producer, .. } => Ok(local::append(log, producer.as_deref(), &record)?),
             Way::Remote(publisher) => match publisher.shared().push(&record, None) {
                 Ok(sequence) => Ok(Sent::remote(Arc::clone(publisher.shared()), sequence)),
                 Err(Refused::Never(error)) => Err(error),
@@ -117,8 +129,7 @@ impl Sender {
         }
     }
 
-    /// Seals the channel after everything sent so far: it takes nothing any more. Gives how many records it has had. On
-    /// a channel of this node a thread does it, for the disk may take its time.
+    /// Seals the channel after everything sent so far: it takes nothing any more. Gives how many records it has had.
     ///
     /// # Errors
     /// What failed; the channel may be sealed all the same if the disk or the way to the other side did.
@@ -127,7 +138,10 @@ impl Sender {
     /// Dropped after it was first polled, the channel is sealed all the same.
     pub async fn seal(&self) -> Result<Offset, Error> {
         match &self.way {
-            Way::Local { log, .. } => local::seal(log).await,
+            Way::Local { log, jobs, .. } => {
+                let log = log.clone();
+                jobs.run(move || Ok(log.seal()?)).await
+            }
             Way::Remote(publisher) => publisher.seal().await,
         }
     }
@@ -164,8 +178,8 @@ impl Sender {
 
     /// Puts a note between the records so far and the next one, whose sequence it names (for instance how far the input
     /// was read): it is kept, durably, before any record after it is, and given back by [`producer`](Self::producer) in a
-    /// later run. Only the newest note is kept. On a channel of this node a thread does it, and it is kept when this is
-    /// ready; on another's it is on its way.
+    /// later run. Only the newest note is kept. On a channel of this node it is kept when this is ready; on another's it is on
+    /// its way, and since each costs a sync there, more than a few a second slow the records down.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if `next_sequence` is not the next one; what refuses records; what the disk says.
@@ -174,7 +188,9 @@ impl Sender {
     /// Dropped after it was first polled, the note may or may not be kept.
     pub async fn note(&self, next_sequence: u64, note: Note) -> Result<(), Error> {
         match &self.way {
-            Way::Local { producer: Some(producer), .. } => producer.note(next_sequence, note).await,
+            Way::Local { producer: Some(producer), jobs, .. } => {
+                producer.note(jobs, next_sequence, note).await
+            }
             Way::Local { log, .. } => Err(no_producer(log)),
             Way::Remote(publisher) => publisher.note(next_sequence, note),
         }
@@ -228,7 +244,7 @@ impl<R: AsRecord> Future for SendFuture<'_, R> {
                 Err(Refused::Never(error)) => Poll::Ready(Err(error)),
                 Err(Refused::Full) => Poll::Pending,
             },
-            Way::Local { log, producer } => loop {
+            Way::Local { log, producer, .. } => loop {
                 match local::append(log, producer.as_deref(), &record) {
                     Ok(sent) => return Poll::Ready(Ok(sent)),
                     Err(AppendError::Full) => ready!(log.poll_capacity(cx)),
