@@ -22,6 +22,7 @@ use crate::status::Status;
 
 mod admin;
 mod args;
+mod demo;
 mod exit;
 mod home;
 mod input;
@@ -58,7 +59,7 @@ fn run(command: Command, status: Status) -> Result<Exit> {
             Command::Info(args) => admin::info(args).await,
             Command::Seal(args) => admin::seal(args, status).await,
             Command::Rm(args) => admin::rm(args, status).await,
-            Command::Demo(args) => anyhow::bail!("{args:?}"),
+            Command::Demo(args) => demo::run(args).await,
         }
     });
     // a thread may still be in a read of stdin
