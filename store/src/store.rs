@@ -125,7 +125,8 @@ impl Store {
         let by_name = directory::channels(&*disk)?;
         let committer = Committer::new(Arc::clone(&options.clock));
         if let Commit::Threads(threads) = options.commit {
-            committer.start(threads.get()).map_err(failed("starting a thread for", "the data directory"))?;
+            let started = committer.start(threads.get()).inspect_err(|_| committer.stop());
+            started.map_err(failed("starting a thread for", "the data directory"))?;
         }
         let env = Arc::new(Env { disk, options, committer, lock: Mutex::new(Some(lock)) });
         let state = StateLog::open(&env, "state", &state_meta).inspect_err(|_| env.committer.stop())?;
