@@ -35,7 +35,14 @@ impl NodeBuilder {
     /// Listens on this `HOST:PORT` for others to read and publish, while it holds the data directory. Beyond loopback
     /// this needs a [`token`](Self::token), or [`insecure`](Self::insecure).
     pub fn listen(mut self, address: impl Into<String>) -> NodeBuilder {
-        self.settings.listen = Some(address.into());
+        (self.settings.listen, self.settings.must_listen) = (Some(address.into()), true);
+        self
+    }
+
+    /// As [`listen`](Self::listen), but goes on without if the address is in use;
+    /// [`local_addr`](Node::local_addr) is `None` then.
+    pub fn listen_if_free(mut self, address: impl Into<String>) -> NodeBuilder {
+        (self.settings.listen, self.settings.must_listen) = (Some(address.into()), false);
         self
     }
 

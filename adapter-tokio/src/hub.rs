@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use netchan_node::place::{self, Place};
-use netchan_node::{Error, ErrorKind, Lost, Node, NodeConfig, Remote, Served};
+use netchan_node::{Answer, Ask, Error, ErrorKind, Lost, Node, NodeConfig, Question, Remote, Served};
 use netchan_proto::Side;
 use netchan_store::StoreOptions;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::line::{Reached, Way};
+use crate::line::{Line, Reached, Way};
 use crate::pump::{Clock, Duplex, Pump};
 use crate::sockets::{self, Door};
 
@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) shared: bool,
     pub(crate) listen: Option<String>,
+    pub(crate) must_listen: bool,
     pub(crate) insecure: bool,
     pub(crate) store: StoreOptions,
     /// Token and the like; its store is filled in once there is one.
@@ -51,6 +52,7 @@ pub(crate) struct Hub {
     tasks: Mutex<JoinSet<()>>,
     doors: Mutex<Vec<AbortHandle>>,
     free: Arc<Semaphore>,
+    stop: watch::Sender<bool>,
 }
 
 impl Hub {
@@ -70,6 +72,7 @@ impl Hub {
             tasks: Mutex::default(),
             doors: Mutex::default(),
             free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            stop: watch::Sender::new(false),
         });
         if let Some(dir) = &hub.settings.data_dir
             && hub.find(dir).await?.is_some()
@@ -90,18 +93,20 @@ impl Hub {
         self.local_addr.get().copied()
     }
 
+    fn data_dir(&self) -> Result<&Path, Error> {
+        let text = "this node has no data directory, and so no channels of its own";
+        self.settings.data_dir.as_deref().ok_or_else(|| Error::new(ErrorKind::Config, text))
+    }
+
     /// Whether the channels of this machine are this node's.
     pub(crate) async fn holds(self: &Arc<Hub>) -> Result<bool, Error> {
-        match &self.settings.data_dir {
-            Some(dir) => Ok(self.find(dir).await?.is_none()),
-            None => Err(no_data_dir()),
-        }
+        Ok(self.find(self.data_dir()?).await?.is_none())
     }
 
     /// The channels of this machine: this node, or the socket of who holds the data directory.
     pub(crate) async fn find(self: &Arc<Hub>, dir: &Path) -> Result<Option<PathBuf>, Error> {
         let _turn = self.finding.lock().await;
-        if self.node().is_stopping() {
+        if *self.stop.borrow() {
             return Err(Error::new(ErrorKind::Closed, "the node was shut down"));
         }
         if self.node().store().is_some() {
@@ -145,11 +150,16 @@ impl Hub {
         }
         if let Some(address) = &self.settings.listen {
             let has_token = self.settings.node.token.is_some();
-            let listener = sockets::listen(address, has_token, self.settings.insecure).await?;
-            if let Ok(address) = listener.local_addr() {
-                let _ = self.local_addr.set(address);
+            match sockets::listen(address, has_token, self.settings.insecure).await {
+                Ok(listener) => {
+                    let _ = listener.local_addr().map(|address| self.local_addr.set(address));
+                    doors.push(Door::Tcp(listener));
+                }
+                Err(error) if self.settings.must_listen || error.kind() == ErrorKind::Config => {
+                    return Err(error);
+                }
+                Err(error) => tracing::info!(%error, "nobody can call this node"),
             }
-            doors.push(Door::Tcp(listener));
         }
         Ok(doors)
     }
@@ -199,27 +209,24 @@ impl Hub {
     }
 
     /// The way to a node, or to this machine's channels.
-    pub(crate) fn way(self: &Arc<Hub>, remote: Option<Remote>) -> Way {
-        let hub = Arc::clone(self);
-        match remote {
-            None => Box::new(move || {
-                let hub = Arc::clone(&hub);
-                Box::pin(async move { hub.reach().await })
-            }),
-            Some(remote) => Box::new(move || {
-                let remote = remote.clone();
-                Box::pin(async move {
-                    Ok(Reached { stream: sockets::call(&remote).await?, side: Side::Dialler, trusted: false })
-                })
-            }),
-        }
+    pub(crate) fn way(self: &Arc<Hub>, remote: Option<Remote>) -> Result<Way, Error> {
+        let Some(remote) = remote else {
+            let (hub, dir) = (Arc::clone(self), self.data_dir()?.to_owned());
+            return Ok(Box::new(move || {
+                let (hub, dir) = (Arc::clone(&hub), dir.clone());
+                Box::pin(async move { hub.reach(&dir).await })
+            }));
+        };
+        Ok(Box::new(move || {
+            let remote = remote.clone();
+            Box::pin(async move {
+                Ok(Reached { stream: sockets::call(&remote).await?, side: Side::Dialler, trusted: false })
+            })
+        }))
     }
 
-    /// A stream to this machine's channels.
-    async fn reach(self: &Arc<Hub>) -> Result<Reached, Lost> {
-        let Some(dir) = &self.settings.data_dir else {
-            return Err(Lost::Io(no_data_dir().to_string()));
-        };
+    /// A stream to this machine's channels, wherever they are now.
+    async fn reach(self: &Arc<Hub>, dir: &Path) -> Result<Reached, Lost> {
         let stream: Box<dyn Duplex> =
             match self.find(dir).await.map_err(|error| Lost::Io(error.to_string()))? {
                 Some(socket) => sockets::call_socket(&socket).await?,
@@ -233,6 +240,14 @@ impl Hub {
         Ok(Reached { stream, side: Side::Dialler, trusted: true })
     }
 
+    /// Asks another node, or whoever holds this machine's channels.
+    pub(crate) async fn ask(self: &Arc<Hub>, ask: Ask, remote: Option<Remote>) -> Result<Answer, Error> {
+        let who = remote.as_ref().map_or_else(|| "this machine".into(), Remote::to_string);
+        let way = self.way(remote)?;
+        let mut line = Line::new(Question::new(&self.node(), ask, who), Arc::clone(self), way);
+        poll_fn(|cx| line.poll_until(cx, Question::take_answer)).await
+    }
+
     /// Runs a task that ends with this node at the latest.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let mut tasks = lock(&self.tasks);
@@ -240,7 +255,14 @@ impl Hub {
         tasks.spawn(task)
     }
 
+    /// Ready once the node is shut down.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move { drop(stop.wait_for(|&stops| stops).await) }
+    }
+
     pub(crate) async fn shut_down(&self, deadline: Duration) -> Result<(), Error> {
+        self.stop.send_replace(true);
         self.node().shut_down(deadline);
         // A take-over that is under way comes to its end first.
         let _turn = self.finding.lock().await;
@@ -265,10 +287,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::new(ErrorKind::Closed, format!("the runtime did not do it: {error}")))
-}
-
-fn no_data_dir() -> Error {
-    Error::new(ErrorKind::Config, "this node has no data directory, and so no channels of its own")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

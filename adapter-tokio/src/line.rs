@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use netchan_node::{Calling, Lost, Machine, PublisherCore, ReceiverCore};
+use netchan_node::{Dialling, Lost};
 use netchan_proto::{Instant, Side};
 
 use crate::hub::Hub;
@@ -59,42 +59,6 @@ pub(crate) struct Line<M> {
     pub(crate) now: Instant,
 }
 
-/// A machine that says when it wants to be connected.
-pub(crate) trait Dialling: Machine {
-    fn wants_dial(&self, now: Instant) -> bool;
-    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant);
-}
-
-impl Dialling for ReceiverCore {
-    fn wants_dial(&self, now: Instant) -> bool {
-        ReceiverCore::wants_dial(self, now)
-    }
-
-    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
-        ReceiverCore::connected(self, side, trusted, nonce, now);
-    }
-}
-
-impl Dialling for PublisherCore {
-    fn wants_dial(&self, now: Instant) -> bool {
-        PublisherCore::wants_dial(self, now)
-    }
-
-    fn connected(&mut self, side: Side, trusted: bool, nonce: [u8; 16], now: Instant) {
-        PublisherCore::connected(self, side, trusted, nonce, now);
-    }
-}
-
-impl Dialling for Calling {
-    fn wants_dial(&self, now: Instant) -> bool {
-        netchan_node::Dialling::wants_dial(self, now)
-    }
-
-    fn connected(&mut self, side: Side, trusted: bool, _nonce: [u8; 16], now: Instant) {
-        netchan_node::Dialling::connected(self, side, trusted, now);
-    }
-}
-
 impl<M: Dialling> Line<M> {
     pub(crate) fn new(machine: M, hub: Arc<Hub>, way: Way) -> Line<M> {
         Line { machine, alarm: Alarm::new(hub.clock), now: hub.clock.now(), hub, way, link: Link::Down }
@@ -127,7 +91,7 @@ impl<M: Dialling> Line<M> {
             Link::Down => {}
             Link::Dialling(attempt) => match attempt.as_mut().poll(cx) {
                 Poll::Ready(Ok(Reached { stream, side, trusted })) => {
-                    self.machine.connected(side, trusted, self.hub.node().nonce(), now);
+                    self.machine.connected(side, trusted, now);
                     self.link = Link::Up(Pump::new(stream, self.hub.clock));
                     return Poll::Ready(());
                 }

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_node::{Calling, Error, Lost, Machine, Remote, Target, parse_place};
-use netchan_proto::{ChannelName, LogInfo, NodeId, Offset, Side};
+use netchan_node::{Answer, Ask, Calling, Error, ErrorKind, Lost, Machine, Remote, Target, parse_place};
+use netchan_proto::{LogInfo, NodeId, Offset, Side};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::builder::NodeBuilder;
-use crate::hub::{Hub, blocking};
+use crate::hub::Hub;
 use crate::line::Line;
 use crate::receiver::ReceiverBuilder;
 use crate::sender::SenderBuilder;
@@ -82,9 +82,11 @@ impl Node {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn channels(&self, place: impl AsRef<str>) -> Result<Vec<LogInfo>, Error> {
-        let (_remote, prefix) = parse_place(place.as_ref())?;
-        let node = self.0.node();
-        blocking(move || node.list(None, &prefix, usize::MAX)).await?
+        let (remote, prefix) = parse_place(place.as_ref())?;
+        match self.0.ask(Ask::List { after: None, prefix, limit: usize::MAX }, remote).await? {
+            Answer::List(infos) => Ok(infos),
+            answer => Err(unasked(&answer)),
+        }
     }
 
     /// What there is to say of a channel.
@@ -95,7 +97,11 @@ impl Node {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn info(&self, target: impl AsRef<str>) -> Result<LogInfo, Error> {
-        self.here(target.as_ref(), |node, name| node.info(name)).await
+        let Target { remote, name } = Target::parse(target.as_ref())?;
+        match self.0.ask(Ask::Info(name), remote).await? {
+            Answer::Info(info) => Ok(*info),
+            answer => Err(unasked(&answer)),
+        }
     }
 
     /// Says that a channel is complete: nothing can be sent into it any more. Durable when it gives the offset after the
@@ -107,7 +113,11 @@ impl Node {
     /// # Cancel safety
     /// If it is dropped before it is ready, the channel may be sealed or not.
     pub async fn seal(&self, target: impl AsRef<str>) -> Result<Offset, Error> {
-        self.here(target.as_ref(), |node, name| node.seal(name)).await
+        let Target { remote, name } = Target::parse(target.as_ref())?;
+        match self.0.ask(Ask::Seal(name), remote).await? {
+            Answer::Sealed(end) => Ok(end),
+            answer => Err(unasked(&answer)),
+        }
     }
 
     /// Deletes a channel and its records.
@@ -118,17 +128,8 @@ impl Node {
     /// # Cancel safety
     /// If it is dropped before it is ready, the channel may be deleted or not.
     pub async fn delete(&self, target: impl AsRef<str>) -> Result<(), Error> {
-        self.here(target.as_ref(), |node, name| node.delete(name)).await
-    }
-
-    async fn here<T: Send + 'static>(
-        &self,
-        target: &str,
-        act: impl FnOnce(&netchan_node::Node, &ChannelName) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let target = Target::parse(target)?;
-        let node = self.0.node();
-        blocking(move || act(&node, &target.name)).await?
+        let Target { remote, name } = Target::parse(target.as_ref())?;
+        self.0.ask(Ask::Delete(name), remote).await.map(drop)
     }
 
     /// Serves this node's channels over a stream of any kind (standard input and output, ssh, TLS) until it ends. A
@@ -145,7 +146,7 @@ impl Node {
     {
         match self.0.serve(Box::new(stream), side, false).await {
             Lost::Eof => Ok(()),
-            lost => Err(Error::new(crate::ErrorKind::Unreachable, lost.to_string())),
+            lost => Err(Error::new(ErrorKind::Unreachable, lost.to_string())),
         }
     }
 
@@ -160,7 +161,7 @@ impl Node {
     pub async fn dial(&self, address: impl AsRef<str>) -> Result<(), Error> {
         let remote: Remote = address.as_ref().parse()?;
         let calling = Calling::new(&self.0.node(), remote.to_string(), self.0.clock.now());
-        let mut line = Line::new(calling, Arc::clone(&self.0), self.0.way(Some(remote)));
+        let mut line = Line::new(calling, Arc::clone(&self.0), self.0.way(Some(remote))?);
         poll_fn(|cx| line.poll_until(cx, |calling| calling.is_over().then_some(()))).await;
         line.machine.error().map_or(Ok(()), |error| Err(error.clone()))
     }
@@ -176,6 +177,10 @@ impl Node {
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), Error> {
         self.0.shut_down(deadline).await
     }
+}
+
+fn unasked(answer: &Answer) -> Error {
+    Error::new(ErrorKind::Protocol, format!("this answers another question: {answer:?}"))
 }
 
 impl fmt::Debug for Node {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use netchan_node::{Error, Event, Lost, Machine, Next, ReceiverCore, ReceiverOptions, Target};
+use netchan_node::{Error, Event, Lost, Machine, Next, ReceiverCore, ReceiverOptions, Remote, Target};
 use netchan_proto::{Position, Record, Side, Start, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -21,52 +21,39 @@ use crate::sockets;
 #[must_use = "nothing happens before open()"]
 pub struct ReceiverBuilder {
     hub: Arc<Hub>,
-    target: Result<Target, Error>,
+    what: Result<(Option<Remote>, ReceiverOptions), Error>,
     way: Option<Way>,
-    start: Start,
-    window: Option<u64>,
-    wait: bool,
-    follow: bool,
-    until: Option<Timestamp>,
 }
 
 impl ReceiverBuilder {
     pub(crate) fn new(hub: Arc<Hub>, target: &str) -> ReceiverBuilder {
-        ReceiverBuilder {
-            hub,
-            target: Target::parse(target),
-            way: None,
-            start: Start::default(),
-            window: None,
-            wait: true,
-            follow: true,
-            until: None,
-        }
+        let what = Target::parse(target).map(|target| (target.remote, ReceiverOptions::new(target.name)));
+        ReceiverBuilder { hub, what, way: None }
     }
 
     /// Where to begin; [`Start::Latest`], the next record to come, if nothing is said.
     pub fn from(self, start: Start) -> ReceiverBuilder {
-        ReceiverBuilder { start, ..self }
+        self.set(|options| options.start = start)
     }
 
     /// Bytes that may be under way to this receiver. Default 1 MiB.
     pub fn window(self, bytes: u64) -> ReceiverBuilder {
-        ReceiverBuilder { window: Some(bytes), ..self }
+        self.set(|options| options.window = bytes)
     }
 
     /// Whether to go on past what is there at the first connection (the default).
     pub fn follow(self, follow: bool) -> ReceiverBuilder {
-        ReceiverBuilder { follow, ..self }
+        self.set(|options| options.follow = follow)
     }
 
     /// Whether to wait for a channel that does not exist yet (the default).
     pub fn wait(self, wait: bool) -> ReceiverBuilder {
-        ReceiverBuilder { wait, ..self }
+        self.set(|options| options.wait = wait)
     }
 
     /// Ends before the first record at or after this time.
     pub fn until(self, time: Timestamp) -> ReceiverBuilder {
-        ReceiverBuilder { until: Some(time), ..self }
+        self.set(|options| options.until = Some(time))
     }
 
     /// Receives over this one stream, which is up already; `side` says which part it has in the handshake. The host
@@ -105,6 +92,14 @@ impl ReceiverBuilder {
         })
     }
 
+    fn set(mut self, set: impl FnOnce(&mut ReceiverOptions)) -> ReceiverBuilder {
+        self.what = self.what.map(|(remote, mut options)| {
+            set(&mut options);
+            (remote, options)
+        });
+        self
+    }
+
     fn by<F>(self, mut way: impl FnMut() -> F + Send + 'static) -> ReceiverBuilder
     where
         F: Future<Output = Result<Reached, Lost>> + Send + 'static,
@@ -123,24 +118,14 @@ impl ReceiverBuilder {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn open(self) -> Result<Receiver, Error> {
-        let target = self.target?;
-        let node = self.hub.node();
-        let mut options = ReceiverOptions::new(target.name);
-        options.start = self.start;
-        options.window = self.window.unwrap_or(options.window);
-        options.wait = self.wait;
-        options.follow = self.follow;
-        options.until = self.until;
-        options.node = node.id();
-        options.token = node.token().cloned();
-        options.seed = node.seed();
-        let way = self.way.unwrap_or_else(|| self.hub.way(target.remote));
-        let mut receiver =
-            Receiver { line: Mutex::new(Line::new(ReceiverCore::new(options), self.hub, way)) };
-        poll_fn(|cx| {
-            receiver.line().poll_until(cx, |core| (core.position().is_some() || core.is_over()).then_some(()))
-        })
-        .await;
+        let (remote, options) = self.what?;
+        let way = match self.way {
+            Some(way) => way,
+            None => self.hub.way(remote)?,
+        };
+        let core = ReceiverCore::new(&self.hub.node(), options);
+        let mut receiver = Receiver { line: Mutex::new(Line::new(core, self.hub, way)) };
+        poll_fn(|cx| receiver.line().poll_until(cx, |core| core.is_settled().then_some(()))).await;
         Ok(receiver)
     }
 }

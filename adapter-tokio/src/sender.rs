@@ -94,36 +94,39 @@ impl SenderBuilder {
     /// # Cancel safety
     /// Cancel safe, but that the channel may have been made.
     pub async fn open(mut self) -> Result<Sender, Error> {
-        let target = self.target?;
+        let Target { remote, name } = self.target?;
         self.options.durability = self.durability.unwrap_or(self.options.durability);
-        if self.way.is_none() && target.remote.is_none() && self.hub.holds().await? {
-            let (node, options) = (self.hub.node(), self.options);
-            return blocking(move || {
-                let log = match self.create {
-                    true => node.open_log(&target.name, &options)?,
-                    false => node.existing_log(&target.name)?,
-                };
-                Ok(match (self.producer, node.store()) {
-                    (Some(producer), Some(store)) => Sender::local_producer(store.clone(), log, producer),
-                    _ => Sender::local(log),
-                })
-            })
-            .await?;
+        if self.way.is_none() && remote.is_none() && self.hub.holds().await? {
+            let (node, name, options) = (self.hub.node(), name.clone(), self.options);
+            let log = blocking(move || match self.create {
+                true => node.open_log(&name, &options),
+                false => node.existing_log(&name),
+            });
+            let log = log.await??;
+            // A producer's records are counted by who serves them, so that they count once wherever it sends from.
+            if self.producer.is_none() {
+                return Ok(Sender::local(log));
+            }
         }
+        let way = match self.way {
+            Some(way) => way,
+            None => self.hub.way(remote)?,
+        };
         let node = self.hub.node();
         let producer = self.producer.unwrap_or_else(|| ProducerId(node.nonce()));
-        let (core, publisher) = PublisherCore::new(PublisherOptions {
-            create: self.create,
-            durability: self.durability,
-            resume: self.producer.is_some(),
-            node: node.id(),
-            token: node.token().cloned(),
-            seed: node.seed(),
-            ..PublisherOptions::new(target.name, producer)
-        });
-        let way = self.way.unwrap_or_else(|| self.hub.way(target.remote));
+        let mut options = PublisherOptions::new(name, producer);
+        (options.create, options.durability) = (self.create, self.durability);
+        options.resume = self.producer.is_some();
+        let (core, publisher) = PublisherCore::new(&node, options);
         let mut line = Line::new(core, Arc::clone(&self.hub), way);
-        self.hub.spawn(poll_fn(move |cx| line.poll_until(cx, |core| core.is_over().then_some(()))));
+        let mut stop = Some(Box::pin(self.hub.stopped()));
+        self.hub.spawn(poll_fn(move |cx| {
+            if stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+                line.machine.begin_close();
+                stop = None;
+            }
+            line.poll_until(cx, |core| core.is_over().then_some(()))
+        }));
         Ok(Sender::remote(publisher))
     }
 }

@@ -56,7 +56,11 @@ async fn carry(near: TcpStream, far: TcpStream, weather: Weather, mut dice: Dice
             }
         }
         Weather::HalfCloses { within } => {
-            let limits = if dice.next() % 2 == 0 { (there.below(within), u64::MAX) } else { (u64::MAX, back.below(within)) };
+            let limits = if dice.next() % 2 == 0 {
+                (there.below(within), u64::MAX)
+            } else {
+                (u64::MAX, back.below(within))
+            };
             tokio::join!(
                 pipe(near_in, far_out, limits.0, weather, there),
                 pipe(far_in, near_out, limits.1, weather, back)
