@@ -611,7 +611,10 @@ fn no_wake_up_is_lost_between_appending_committing_and_serving_threads() {
             }
             // Time stands still but for this: in Os mode a sync is due each second.
             match link.machine.deadline() {
-                Some(due) if due <= link.now.plus(Duration::from_secs(1)) => link.now = due,
+                Some(due) if due <= link.now.plus(Duration::from_secs(1)) => {
+                    link.now = due;
+                    link.machine.handle_timeout(due);
+                }
                 _ => assert!(parked.wait(), "stands still at {}", link.reader(id).got.len()),
             }
         }
