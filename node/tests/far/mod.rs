@@ -496,6 +496,30 @@ impl Near for PublisherCore {
     }
 }
 
+/// The other side of the wire, as the wire sees it.
+pub(crate) trait Across {
+    fn accept(&mut self, now: Instant);
+    fn hang_up(&mut self);
+    /// Does what can be done. Says whether anything happened.
+    fn turn(&mut self, now: Instant) -> bool;
+    fn connection(&mut self) -> Option<&mut Connection>;
+}
+
+impl Across for Far {
+    fn accept(&mut self, now: Instant) {
+        self.accept(now);
+    }
+    fn hang_up(&mut self) {
+        self.hang_up();
+    }
+    fn turn(&mut self, now: Instant) -> bool {
+        self.turn(now)
+    }
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut()
+    }
+}
+
 /// The way between the two, in virtual time.
 pub(crate) struct Wire {
     pub now: Instant,
@@ -527,7 +551,7 @@ impl Wire {
     }
 
     /// Drives both until nothing moves; gives what a receiver got.
-    pub(crate) fn run(&mut self, near: &mut impl Near, far: &mut Far) -> Vec<Got> {
+    pub(crate) fn run(&mut self, near: &mut impl Near, far: &mut impl Across) -> Vec<Got> {
         let mut got = Vec::new();
         loop {
             let mut moved = near.turn(self.now, &mut got);
@@ -552,12 +576,12 @@ impl Wire {
         }
     }
 
-    fn carry(&mut self, near: &mut impl Near, far: &mut Far, got: &mut Vec<Got>) -> bool {
+    fn carry(&mut self, near: &mut impl Near, far: &mut impl Across, got: &mut Vec<Got>) -> bool {
         let Some(here) = near.connection() else {
             far.hang_up();
             return false;
         };
-        let Some(there) = &mut far.connection else {
+        let Some(there) = far.connection() else {
             near.disconnected(Lost::Eof, self.now);
             return true;
         };
