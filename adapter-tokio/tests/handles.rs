@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use netchan_tokio::{
-    Durability, Error, Event, Node, NodeBuilder, Receiver, ReceiverBuilder, Record, Sender, SenderBuilder,
-    Sent, Start,
+    Durability, Error, ErrorKind, Event, Node, NodeBuilder, Receiver, ReceiverBuilder, Record, Sender,
+    SenderBuilder, Sent, Start,
 };
 
 #[test]
@@ -46,7 +46,13 @@ fn handles_are_dropped_outside_a_runtime() {
     // And all was kept.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let node = Node::builder().data_dir(dir.path()).start().await.unwrap();
+        // The committer may be at work still.
+        let node = loop {
+            match Node::builder().data_dir(dir.path()).start().await {
+                Err(error) if error.kind() == ErrorKind::Locked => tokio::task::yield_now().await,
+                node => break node.unwrap(),
+            }
+        };
         let mut receiver = node.receiver("dropped").from(Start::Earliest).open().await.unwrap();
         assert_eq!(receiver.recv().await.unwrap().unwrap().payload, "x");
     });

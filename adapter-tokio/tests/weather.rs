@@ -75,7 +75,7 @@ async fn delivers_everything(weather: Weather, records: u64, seed: u64) -> u64 {
 
 #[tokio::test]
 async fn a_receiver_resumes_by_itself_wherever_it_is_cut_off() {
-    for seed in 0..4 {
+    for seed in 0..3 {
         let connections = receives_everything(Weather::Cuts { within: 1 << 20 }, RECORDS, seed).await;
         assert!(connections > 3, "nothing was cut: {connections} connections");
     }
@@ -94,7 +94,7 @@ async fn a_receiver_reads_what_comes_in_crumbs() {
 
 #[tokio::test]
 async fn a_sender_delivers_once_wherever_it_is_cut_off() {
-    for seed in 20..24 {
+    for seed in 20..23 {
         let connections = delivers_everything(Weather::Cuts { within: 1 << 20 }, RECORDS, seed).await;
         assert!(connections > 3, "nothing was cut: {connections} connections");
     }

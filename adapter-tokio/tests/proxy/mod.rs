@@ -25,6 +25,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// Passes on to `to`.
     pub async fn start(to: SocketAddr, weather: Weather, seed: u64) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -46,7 +47,7 @@ impl Proxy {
 async fn carry(near: TcpStream, far: TcpStream, weather: Weather, mut dice: Dice) {
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
-    let (there, back) = (Dice(dice.next()), Dice(dice.next()));
+    let (mut there, mut back) = (Dice(dice.next()), Dice(dice.next()));
     match weather {
         Weather::Cuts { within } => {
             // The first direction that is cut takes the other with it.
@@ -57,7 +58,7 @@ async fn carry(near: TcpStream, far: TcpStream, weather: Weather, mut dice: Dice
         }
         Weather::HalfCloses { within } => {
             let limits = if dice.next() % 2 == 0 {
-                (there.below(within), u64::MAX)
+                (there.below(2000), u64::MAX)
             } else {
                 (u64::MAX, back.below(within))
             };
