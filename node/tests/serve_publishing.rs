@@ -7,10 +7,11 @@ mod house;
 use std::time::Duration;
 
 use bytes::Bytes;
-use house::{House, Link, append, batch, name, options};
+use house::{House, Link, append, batch, name, options, peer_config};
+use netchan_node::Served;
 use netchan_proto::limits::CREDIT_WINDOW;
 use netchan_proto::wire::{AckLevel, End, Note, PublishAck, PublishNote, PublishOpen};
-use netchan_proto::{Durability, ErrorCode, Offset, ProducerId, Start};
+use netchan_proto::{Durability, ErrorCode, Instant, Offset, ProducerId, Side, Start};
 
 fn payloads(house: &House, channel: &str) -> Vec<String> {
     let mut link = Link::new(house);
@@ -89,10 +90,14 @@ fn what_is_sent_again_after_a_reconnect_is_in_the_log_once() {
     link.publish(id, batch(1, 2, &[b"c", b"d"]));
     assert_eq!(link.acks(id).len(), 1, "the second is not known to be safe");
     drop(link);
-    let mut link = Link::new(&house);
+    let served = Served::new(&house.node, Side::Listener, false, Instant(0));
+    let mut link = Link::between(served, peer_config(Side::Dialler));
+    link.pump();
+    assert_eq!(house.log("my_log").durable(), Offset(2));
     let id = link.publish_open("my_log", 1);
     assert_eq!(link.publish_opened(id).next_sequence, 4);
     assert_eq!(house.log("my_log").durable(), Offset(4), "told before it was safe");
+    link.commits = Some(house.store.clone());
     // A publisher that does not look at that sends all of it again, and more.
     link.publish(id, batch(1, 0, &[b"a", b"b"]));
     link.publish(id, batch(1, 2, &[b"c", b"d", b"e"]));
