@@ -192,15 +192,13 @@ fn a_publisher_cut_after_any_byte_either_way_loses_doubles_and_reorders_nothing(
         let mut whole = Wire::new();
         assert_eq!(play(&mut whole, durability), with_over(records(0..15)));
         let mut cuts = 0;
-        for abrupt in [false, true] {
-            for (to_near, bytes) in [(true, whole.passed_to_near), (false, whole.passed_to_far)] {
-                for cut in 1..bytes {
-                    let mut wire = Wire { abrupt, step: 1 + cut % 97, ..Wire::new() };
-                    *(if to_near { &mut wire.to_near } else { &mut wire.to_far }) = cut;
-                    let told = format!("cut at {cut}, to_near {to_near}, abrupt {abrupt}, {durability}");
-                    assert_eq!(play(&mut wire, durability), with_over(records(0..15)), "{told}");
-                    cuts += 1;
-                }
+        for (to_near, bytes) in [(true, whole.passed_to_near), (false, whole.passed_to_far)] {
+            for cut in 1..bytes {
+                let mut wire = Wire { abrupt: cut % 2 == 0, step: 1 + cut % 97, ..Wire::new() };
+                *(if to_near { &mut wire.to_near } else { &mut wire.to_far }) = cut;
+                let told = format!("cut at {cut}, to_near {to_near}, {durability}");
+                assert_eq!(play(&mut wire, durability), with_over(records(0..15)), "{told}");
+                cuts += 1;
             }
         }
         assert!(cuts > 1000, "{cuts}");
