@@ -258,6 +258,16 @@ fn a_node_that_stops_waits_for_nobody_longer_than_it_said() {
 }
 
 #[test]
+fn a_node_that_stops_does_not_wait_for_a_handshake() {
+    let house = House::new();
+    house.node.shut_down(Duration::from_secs(10));
+    let mut link = Link::new(&house);
+    link.pump();
+    assert!(link.machine.is_over());
+    assert_eq!(link.error.unwrap().code(), Some(ErrorCode::GOING_AWAY));
+}
+
+#[test]
 fn last_words_that_nobody_reads_are_dropped_in_time() {
     let house = House::new();
     let mut link = Link::new(&house);

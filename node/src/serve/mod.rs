@@ -137,7 +137,9 @@ impl Served {
     pub fn go_away(&mut self, drain: Duration) {
         if self.drain_until.is_none() && self.ended.is_none() {
             self.drain_until = Some(self.shared.now.plus(drain));
-            self.shared.connection.go_away(drain);
+            if self.shared.connection.is_ready() {
+                self.shared.connection.go_away(drain);
+            }
             self.shared.bell.ring();
         }
     }
@@ -163,7 +165,7 @@ impl Served {
             self.go_away(drain);
         }
         let Some(until) = self.drain_until else { return };
-        if until <= self.shared.now || (self.shared.connection.is_ready() && self.is_drained()) {
+        if until <= self.shared.now || self.is_drained() {
             let error = self.shared.connection.close_with(ErrorCode::GOING_AWAY, "the node stops");
             self.end(error.into());
         }
