@@ -37,10 +37,10 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Say on stderr what happens, even if stderr is no terminal
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 900)]
     pub(crate) verbose: bool,
     /// Say nothing on stderr but errors, gaps and roll-backs
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 901)]
     pub(crate) quiet: bool,
 }
 
@@ -136,11 +136,11 @@ impl Cutting {
 }
 
 const SEND_HELP: &str = "\
-The lines of FILE, or of stdin as they arrive, become records. It ends when all of them are durable. If the
-machine's node runs already (another `send`, or `serve`), they are sent through it; otherwise this process is
+The lines of FILE, or of stdin as they arrive, become records. It ends when all of them are durable. If the \
+machine's node runs already (another `send`, or `serve`), they are sent through it; otherwise this process is \
 the node, and others can read from it while it runs.
 
-What is not ended by a delimiter at the end of the input is a record too, marked by the header `unterminated`,
+What is not ended by a delimiter at the end of the input is a record too, marked by the header `unterminated`, \
 so that `recv` gives out exactly the bytes that went in.
 
 Examples:
@@ -198,12 +198,12 @@ impl Send {
 }
 
 const RECV_HELP: &str = "\
-Records go to stdout, each with a newline behind it (or what --null or --delimiter say). Without --from, --since
-or --last it begins with what is sent from now on. It waits for a channel that is not there yet, goes on by
+Records go to stdout, each with a newline behind it (or what --null or --delimiter say). Without --from, --since \
+or --last it begins with what is sent from now on. It waits for a channel that is not there yet, goes on by \
 itself after a lost connection, and ends when the channel is sealed.
 
-With --position FILE it goes on where an earlier run ended. FILE is written each time after output was written,
-so after a SIGKILL nothing is missing; what may come twice is the output of one write: at most 64 KiB, or one
+With --position FILE it goes on where an earlier run ended. FILE is written each time after output was written, \
+so after a SIGKILL nothing is missing; what may come twice is the output of one write: at most 64 KiB, or one \
 record that is larger. With --output as well, nothing comes twice: the output is cut back to where FILE says.
 
 Examples:
@@ -273,7 +273,7 @@ pub(crate) enum From {
 }
 
 const SERVE_HELP: &str = "\
-With --stdio it speaks over stdin and stdout, to whoever started it (`--via 'ssh HOST netchan serve --stdio'`):
+With --stdio it speaks over stdin and stdout, to whoever started it (`--via 'ssh HOST netchan serve --stdio'`): \
 no port is opened, and no token asked for, because whoever can start it can read the directory as well.";
 
 /// Be this machine's node: keep its channels readable while nobody sends

@@ -124,6 +124,7 @@ fn play(dir: &Path, stop: &Stop) -> Result<bool> {
             let since = when::now();
             let text = when::rfc3339(since);
             stage.happens(&format!("a second receiver starts: --since {text}"));
+            bars.second_starts(file.bytes - theatre.written("first"));
             second = Some((theatre.receiver("second", &["--since", &text])?, since));
         }
     }

@@ -113,6 +113,11 @@ pub(super) struct Bars {
 }
 
 impl Bars {
+    /// The second receiver starts, and `total` bytes are to come for it.
+    pub(super) fn second_starts(&mut self, total: u64) {
+        self.second.set_length(total);
+    }
+
     pub(super) fn look(&mut self, first: u64, second: u64) {
         self.first.set_position(first);
         self.second.set_position(second);

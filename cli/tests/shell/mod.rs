@@ -3,30 +3,30 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory with a data directory in it.
-pub struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The program with these words, in this place.
-    pub fn netchan(&self, words: &str) -> Command {
+    pub(crate) fn netchan(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netchan"));
         command.args(words.split_whitespace()).current_dir(self.dir.path());
         command.env("NETCHAN_DATA_DIR", self.path("data")).env_remove("NETCHAN_TOKEN");
@@ -35,12 +35,12 @@ impl Place {
     }
 
     /// Runs it to its end.
-    pub fn run(&self, words: &str) -> Done {
+    pub(crate) fn run(&self, words: &str) -> Done {
         self.feed(words, b"")
     }
 
     /// Runs it to its end, `input` being its stdin.
-    pub fn feed(&self, words: &str, input: &[u8]) -> Done {
+    pub(crate) fn feed(&self, words: &str, input: &[u8]) -> Done {
         fs::write(self.path("stdin"), input).unwrap();
         let mut command = self.netchan(words);
         command.stdin(File::open(self.path("stdin")).unwrap());
@@ -48,7 +48,7 @@ impl Place {
     }
 
     /// Starts it; its stdout and stderr go to files.
-    pub fn start(&self, mut command: Command) -> Running {
+    pub(crate) fn start(&self, mut command: Command) -> Running {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (out, err) = (self.path(&format!("out.{number}")), self.path(&format!("err.{number}")));
@@ -57,53 +57,53 @@ impl Place {
         Running { child: command.spawn().unwrap(), out, err, what }
     }
 
-    pub fn go(&self, words: &str) -> Running {
+    pub(crate) fn go(&self, words: &str) -> Running {
         self.start(self.netchan(words))
     }
 }
 
 /// A process; killed when dropped.
-pub struct Running {
-    pub child: Child,
-    pub out: PathBuf,
-    pub err: PathBuf,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) out: PathBuf,
+    pub(crate) err: PathBuf,
     what: String,
 }
 
 impl Running {
-    pub fn out(&self) -> Vec<u8> {
+    pub(crate) fn out(&self) -> Vec<u8> {
         fs::read(&self.out).unwrap()
     }
 
-    pub fn err(&self) -> String {
+    pub(crate) fn err(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.err).unwrap()).into_owned()
     }
 
     /// Waits until it ends by itself.
-    pub fn end(mut self) -> Done {
+    pub(crate) fn end(mut self) -> Done {
         let status = until(&format!("{} to end", self.what), || self.child.try_wait().unwrap());
         Done { status, out: self.out(), err: self.err() }
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) -> Done {
+    pub(crate) fn kill(mut self) -> Done {
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
         Done { status, out: self.out(), err: self.err() }
     }
 
     /// A signal by its name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(done.unwrap().success());
     }
 
     /// Waits until its stderr has this text, and gives the line with it.
-    pub fn says(&mut self, text: &str) -> String {
+    pub(crate) fn says(&mut self, text: &str) -> String {
         until(&format!("{} to say {text:?}", self.what), || {
             let err = self.err();
             let line = err.lines().find(|line| line.contains(text)).map(str::to_owned);
@@ -117,7 +117,7 @@ impl Running {
     }
 
     /// Waits until its stdout has so many bytes.
-    pub fn gives(&self, bytes: usize) -> Vec<u8> {
+    pub(crate) fn gives(&self, bytes: usize) -> Vec<u8> {
         until(&format!("{} to give {bytes} bytes", self.what), || {
             let out = self.out();
             (out.len() >= bytes).then_some(out)
@@ -133,33 +133,33 @@ impl Drop for Running {
 }
 
 /// A process that has ended.
-pub struct Done {
-    pub status: ExitStatus,
-    pub out: Vec<u8>,
-    pub err: String,
+pub(crate) struct Done {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
 }
 
 impl Done {
     /// It ended with this code.
     #[track_caller]
-    pub fn code(self, code: i32) -> Done {
+    pub(crate) fn code(self, code: i32) -> Done {
         assert_eq!(self.status.code(), Some(code), "stderr: {}", self.err);
         self
     }
 
     /// It ended well.
     #[track_caller]
-    pub fn well(self) -> Done {
+    pub(crate) fn well(self) -> Done {
         self.code(0)
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.out.lines().map(Result::unwrap).collect()
     }
 }
 
 /// Waits for `ready`.
-pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
         if let Some(value) = ready() {
@@ -171,7 +171,7 @@ pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A writer into the stdin of a process.
-pub fn piped(place: &Place, words: &str) -> (Running, std::process::ChildStdin) {
+pub(crate) fn piped(place: &Place, words: &str) -> (Running, std::process::ChildStdin) {
     let mut command = place.netchan(words);
     command.stdin(Stdio::piped());
     let mut running = place.start(command);
@@ -181,7 +181,7 @@ pub fn piped(place: &Place, words: &str) -> (Running, std::process::ChildStdin) 
 
 /// Bytes are equal, and if not, where they begin to differ.
 #[track_caller]
-pub fn same(found: &[u8], expected: &[u8], what: &str) {
+pub(crate) fn same(found: &[u8], expected: &[u8], what: &str) {
     if found != expected {
         let at = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
         let near = |bytes: &[u8]| {
@@ -199,17 +199,17 @@ pub fn same(found: &[u8], expected: &[u8], what: &str) {
 }
 
 /// A pseudo-random sequence.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, below: u64) -> u64 {
+    pub(crate) fn below(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
 }
 
 /// Lines of what this machine's file system holds (names are what they are), and more until there are `lines`.
-pub fn real_file(path: &Path, lines: usize) -> Vec<u8> {
+pub(crate) fn real_file(path: &Path, lines: usize) -> Vec<u8> {
     let mut content = Vec::new();
     let mut count = 0;
     let mut dirs = vec![PathBuf::from("/usr"), PathBuf::from("/etc")];
