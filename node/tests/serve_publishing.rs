@@ -266,6 +266,25 @@ fn the_largest_record_can_be_published() {
 }
 
 #[test]
+fn only_one_batch_of_a_connection_at_a_time_may_be_larger_than_its_window() {
+    let house = House::new();
+    let mut link = Link::new(&house);
+    let window = usize::try_from(CREDIT_WINDOW).unwrap();
+    let (one, two) = (link.publish_open("one", 1), link.publish_open("two", 2));
+    let large = vec![9; 4 << 20];
+    let (mut first, mut second) = (batch(1, 0, &[&large]), batch(2, 0, &[&large]));
+    link.publish(one, first.split_to(window));
+    assert!(link.peer.room(one) > 0);
+    link.publish(two, second.split_to(window));
+    assert_eq!(link.peer.room(two), 0);
+    link.publish(one, first);
+    assert_eq!(link.acks(one).len(), 1);
+    assert!(link.peer.room(two) > 0);
+    link.publish(two, second);
+    assert_eq!(link.acks(two).len(), 1);
+}
+
+#[test]
 fn publishing_to_a_sealed_channel_is_refused_with_its_code() {
     let house = House::new();
     let mut link = Link::new(&house);
