@@ -29,6 +29,8 @@ pub struct Marks {
     pub first: u64,
     /// The visible end.
     pub visible: u64,
+    /// The durable end.
+    pub durable: u64,
 }
 
 /// The node, alive or not.
@@ -93,7 +95,7 @@ impl Host {
     /// How the log stands, or stood when it was seen last.
     pub fn marks(&self) -> Marks {
         match self.log() {
-            Some(log) => Marks { first: log.first().0, visible: log.visible().0 },
+            Some(log) => Marks { first: log.first().0, visible: log.visible().0, durable: log.durable().0 },
             None => self.marks,
         }
     }
@@ -109,6 +111,7 @@ impl Host {
     /// A promise broken.
     pub fn final_power_cut(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
         self.die(env, oracle, true, None, Duration::ZERO);
+        env.counters.power_cuts -= 1; // everybody had arrived: not one that anybody had to live with
         self.start(env, oracle)
     }
 

@@ -109,7 +109,6 @@ pub struct Oracle {
     first: u64,
     sealed: Option<u64>,
     lost: u64,
-    untold: u64,
 }
 
 impl Oracle {
@@ -125,18 +124,12 @@ impl Oracle {
             first: 0,
             sealed: None,
             lost: 0,
-            untold: 0,
         }
     }
 
     /// Records that power cuts took from a channel of a weaker mode, and that somebody had seen.
     pub fn lost(&self) -> u64 {
         self.lost
-    }
-
-    /// Roll-backs that a receiver was not told of, because what it stood on was trimmed since.
-    pub fn untold(&self) -> u64 {
-        self.untold
     }
 
     /// Another producer. Says its number.
@@ -488,8 +481,9 @@ impl Oracle {
         if to > self.first {
             violated!("receiver {receiver} was told of a gap {from}..{to}; trimmed is up to {}", self.first);
         }
-        // A position before the first record cannot be checked, so the roll-back is not told: NC-POS says so.
-        self.untold += u64::from(view.void_from.take().is_some());
+        if let Some(void_from) = view.void_from {
+            violated!("receiver {receiver} was told of a gap, but not of the roll-back to {void_from}");
+        }
         view.next = Some(to);
         Ok(())
     }

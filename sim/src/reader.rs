@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use netchan_node::receiver::{Next, ReceiverCore, ReceiverOptions};
-use netchan_node::{Error, ErrorKind, Lost, Machine};
-use netchan_proto::{Instant, NodeId, Position, Record, Side, Start, Timestamp};
+use netchan_node::{Dialling, Error, ErrorKind, Event as NodeEvent, Lost, Machine};
+use netchan_proto::{Instant, Position, Record, Side, Start, Timestamp};
 use netchan_store::Clock;
 
 use crate::env::{Actor, Env, Event, Line, Party};
@@ -38,6 +38,8 @@ pub struct Reader {
     dialling: Option<u64>,
     dials: u64,
     /// The node's generation that the newest connection leads to.
+    calls: usize,
+    /// The generation that what it is given comes from: of the stream that was opened last.
     generation: usize,
     /// What it has stored of how far it is.
     kept: Option<Position>,
@@ -63,6 +65,7 @@ impl Reader {
             },
             dialling: None,
             dials: 0,
+            calls: 0,
             generation: 0,
             kept: None,
             away_until: Instant(0),
@@ -102,21 +105,19 @@ impl Reader {
         let options = ReceiverOptions {
             start: self.start,
             window: self.plan.window,
-            node: NodeId(env.dice.bytes16()),
-            token: env.token.clone(),
-            seed: env.dice.number(),
             ..ReceiverOptions::new(env.name.clone())
         };
         let (number, start) = (self.number, self.start);
         env.trace.say(env.schedule.now(), || format!("receiver {number} comes, from {start:?}"));
         env.note("receiver {} is there", &[self.number as u64]);
-        self.core = Some(ReceiverCore::new(options));
+        self.core = Some(ReceiverCore::new(&env.remote_node()?, options));
         self.run(env, oracle, host)
     }
 
     fn first_start(&mut self, env: &mut Env, oracle: &Oracle) -> Start {
-        let Marks { first, visible } = self.arrival.marks;
-        let some = |env: &mut Env| env.dice.among(first..=visible.max(first));
+        // Only what is durable is there for certain when the node is asked.
+        let Marks { first, durable, .. } = self.arrival.marks;
+        let some = |env: &mut Env| env.dice.among(first..=durable.max(first));
         match self.plan.start {
             StartPlan::Earliest => Start::Earliest,
             StartPlan::Latest => Start::Latest,
@@ -133,10 +134,13 @@ impl Reader {
     // ---- faults ----
 
     /// Its program is killed.
-    pub fn die(&mut self, env: &mut Env, oracle: &mut Oracle, back: Duration) {
-        let Some(core) = self.core.take() else { return };
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn die(&mut self, env: &mut Env, oracle: &mut Oracle, back: Duration) -> Checked {
+        let Some(core) = self.core.take() else { return Ok(()) };
         if env.dice.percent(50) {
-            self.keep(&core, oracle);
+            self.keep(&core, oracle)?;
         }
         self.dialling = None;
         env.hang_up(&mut self.line, Ending::Reset);
@@ -145,6 +149,7 @@ impl Reader {
         env.counters.receiver_crashes += 1;
         env.note("receiver {} is killed", &[self.number as u64]);
         env.schedule.after(back, Event::Join(self.number));
+        Ok(())
     }
 
     /// Its program is busy elsewhere.
@@ -164,13 +169,18 @@ impl Reader {
         self.arrival.wall = (low.min(wall), high.max(wall));
     }
 
-    fn keep(&mut self, core: &ReceiverCore, oracle: &mut Oracle) {
-        if let Some(position) = core.position()
-            && oracle.next(self.number) == Some(position.offset.0)
-        {
-            self.kept = Some(position);
-            oracle.keep(self.number);
+    /// It stores how far it is.
+    fn keep(&mut self, core: &ReceiverCore, oracle: &mut Oracle) -> Checked {
+        let (number, next) = (self.number, oracle.next(self.number));
+        let Some(position) = core.position() else { return Ok(()) };
+        if next.is_some_and(|next| next != position.offset.0) {
+            violated!("receiver {number} has the position {position:?} where {next:?} comes next");
         }
+        if next.is_some() {
+            self.kept = Some(position);
+            oracle.keep(number);
+        }
+        Ok(())
     }
 
     // ---- connections ----
@@ -206,8 +216,8 @@ impl Reader {
         if self.away_until > env.schedule.now() {
             env.network.set_troubled(socket.link);
         }
-        self.generation = oracle.generation();
-        core.connected(socket.side, false, env.dice.bytes16(), env.schedule.now());
+        self.calls = oracle.generation();
+        core.connected(socket.side, false, env.schedule.now());
         if socket.side == Side::Listener {
             self.dialling = None;
         }
@@ -254,12 +264,18 @@ impl Reader {
         }
         let mut was_told = false;
         for turn in 0.. {
-            match core.next(now) {
+            let next = core.next(now);
+            while let Some(event) = core.poll_event() {
+                if matches!(event, NodeEvent::Opened { .. } | NodeEvent::Resumed { .. }) {
+                    self.generation = self.calls;
+                }
+            }
+            match next {
                 Next::Record(record) => {
                     self.placed(record.offset.0, env, oracle, host)?;
                     self.take(&record, env, oracle, host)?;
                     if env.dice.percent(3) {
-                        self.keep(core, oracle);
+                        self.keep(core, oracle)?;
                     }
                     if !self.plan.pause.is_zero() {
                         let pause = env.dice.time(Duration::from_micros(1), self.plan.pause);

@@ -138,8 +138,8 @@ counters! {
     gaps,
     /// Truncations told to receivers.
     truncations,
-    /// Roll-backs behind a receiver that were trimmed before it could be told.
-    untold_truncations,
+    /// Streams that ended because retention took the rest of a batch that was being sent.
+    trimmed_mid_batch,
     /// Streams opened at a position kept from before.
     resumes,
     /// Published records sent again.

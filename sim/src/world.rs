@@ -68,7 +68,6 @@ pub fn run(seed: u64, prints: bool) -> Outcome {
     let checked = world.run();
     let World { env, oracle, .. } = &mut world;
     env.counters.lost_by_power_cut = oracle.lost();
-    env.counters.untold_truncations = oracle.untold();
     Outcome {
         violation: checked.err().map(|Violation(text)| text),
         counters: env.counters,
@@ -178,7 +177,7 @@ impl World {
                                 appender.burst(env);
                             }
                         }
-                        Actor::Remote(Party::Publisher(number)) => writers[number].burst(env),
+                        Actor::Remote(Party::Publisher(number)) => writers[number].burst(env)?,
                         _ => {}
                     }
                     return self.run_actor(actor);
@@ -186,15 +185,12 @@ impl World {
                 if let Actor::Remote(Party::Publisher(number)) = actor
                     && !writers[number].is_up()
                 {
-                    writers[number].burst(env);
+                    writers[number].burst(env)?;
                     return self.run_actor(actor);
                 }
                 Ok(())
             }
-            Event::Fault(index) => {
-                self.go_wrong(index);
-                Ok(())
-            }
+            Event::Fault(index) => self.go_wrong(index),
             Event::Look => self.look(),
         }
     }
@@ -291,9 +287,9 @@ impl World {
 
     // ---- faults ----
 
-    fn go_wrong(&mut self, index: usize) {
+    fn go_wrong(&mut self, index: usize) -> Checked {
         let World { env, oracle, host, readers, writers, .. } = self;
-        let Some((_, fault)) = env.plan.faults.get(index).copied() else { return };
+        let Some((_, fault)) = env.plan.faults.get(index).copied() else { return Ok(()) };
         env.trace.say(env.schedule.now(), || format!("fault: {fault:?}"));
         match fault {
             Fault::Cut => {
@@ -323,7 +319,7 @@ impl World {
             Fault::PowerCut { back, mid_commit } => host.die(env, oracle, true, mid_commit, back),
             Fault::ReceiverCrash { back } => {
                 let number = env.dice.index(readers.len());
-                readers[number].die(env, oracle, back);
+                readers[number].die(env, oracle, back)?;
             }
             Fault::ReceiverStall(time) => {
                 let number = env.dice.index(readers.len());
@@ -346,6 +342,7 @@ impl World {
                 env.note("the clock jumps by {} ms", &[millis.cast_unsigned()]);
             }
         }
+        Ok(())
     }
 
     // ---- the end ----
@@ -368,7 +365,7 @@ impl World {
                 env.refuses_until = now;
                 env.schedule.at(now, Event::Run(Actor::Appender(oracle.generation())));
                 for (number, writer) in writers.iter_mut().enumerate() {
-                    writer.burst(env);
+                    writer.burst(env)?;
                     env.schedule.at(now, Event::Run(Actor::Remote(Party::Publisher(number))));
                 }
                 Phase::Settling
@@ -378,6 +375,7 @@ impl World {
                     && writers.iter().all(Writer::is_settled);
                 match host.log().cloned() {
                     Some(log) if ready => {
+                        env.is_sealed = true;
                         let end = match log.seal() {
                             Ok(end) => end,
                             Err(error) => violated!("the channel cannot be sealed: {error}"),

@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use netchan_node::{Error, Lost, Machine, Producer, Publisher, PublisherCore, PublisherOptions, Sender};
-use netchan_proto::{NodeId, ProducerId, Side};
+use netchan_node::{
+    Dialling, Error, Lost, Machine, Producer, Publisher, PublisherCore, PublisherOptions, Sender,
+};
+use netchan_proto::{ProducerId, Side};
 
 use crate::clock::Bell;
 use crate::env::{Actor, Env, Event, Line, Party};
@@ -86,9 +88,12 @@ impl Writer {
     }
 
     /// Some more may be published; its program starts if it does not run.
-    pub fn burst(&mut self, env: &mut Env) {
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn burst(&mut self, env: &mut Env) -> Checked {
         if self.life.is_none() {
-            self.start(env);
+            self.start(env)?;
         }
         let goes_on = match self.life.as_mut().and_then(|life| life.producing.as_mut()) {
             Some(producing) => producing.burst(env),
@@ -98,26 +103,25 @@ impl Writer {
             let pause = env.dice.time(self.plan.pause / 8, self.plan.pause * 2);
             env.schedule.after(pause, Event::Burst(self.actor()));
         }
+        Ok(())
     }
 
-    fn start(&mut self, env: &mut Env) {
+    fn start(&mut self, env: &mut Env) -> Checked {
         self.lives += 1;
         let resume = self.lives > 1;
         let options = PublisherOptions {
             durability: Some(env.plan.durability),
             resume,
             max_unacknowledged: self.plan.max_unacknowledged,
-            node: NodeId(env.dice.bytes16()),
-            token: env.token.clone(),
-            seed: env.dice.number(),
             ..PublisherOptions::new(env.name.clone(), self.id)
         };
-        let (core, handle) = PublisherCore::new(options);
+        let (core, handle) = PublisherCore::new(&env.remote_node()?, options);
         let asking: Option<Asking> = resume.then(|| Box::pin(handle.producer()) as Asking);
         let producing =
             (!resume).then(|| Producing::new(self.producer, self.plan, Sender::remote(handle.clone()), 0));
         self.life = Some(Life { core, handle, asking, producing });
         env.note("publisher {} is there", &[self.number as u64]);
+        Ok(())
     }
 
     /// Its program is killed.
@@ -163,7 +167,7 @@ impl Writer {
         let Some(life) = &mut self.life else { return };
         self.line.socket = Some(socket);
         self.generation = oracle.generation();
-        life.core.connected(socket.side, false, env.dice.bytes16(), env.schedule.now());
+        life.core.connected(socket.side, false, env.schedule.now());
         if socket.side == Side::Listener {
             self.dialling = None;
         }
