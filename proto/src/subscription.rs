@@ -361,11 +361,12 @@ impl Subscription {
         if gap.from != position.offset || gap.to <= gap.from {
             return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: gap.from });
         }
-        if gap.epoch < position.epoch {
+        // 0: the log has forgotten which; then the older epoch of this position holds there.
+        if gap.epoch != Epoch(0) && gap.epoch < position.epoch {
             return Err(SubscriptionError::GoesBack { at: gap.to });
         }
         position.offset = gap.to;
-        position.epoch = gap.epoch;
+        position.epoch = position.epoch.max(gap.epoch);
         self.continues = false;
         Ok(Delivery::Gap { from: gap.from, to: gap.to, why: gap.why })
     }

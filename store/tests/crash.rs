@@ -9,7 +9,7 @@ use std::sync::Arc;
 use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
 use netchan_proto::{AsRecord, Durability, Epoch, Offset, Position, ProducerId, Start, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{AppendError, Log, LogError, Mark, Store, TruncatedAt};
+use netchan_store::{AppendError, Log, LogError, Mark, Retention, Store, TruncatedAt};
 use rig::*;
 
 /// A published batch: base offset is the sequence, the seed is the producer.
@@ -551,4 +551,42 @@ fn the_state_log_keeps_the_last_value_over_compaction_and_power_cuts() {
         .map(|name| disk.contents(&format!("state/{name}")).unwrap().len())
         .sum();
     assert!(size < 6 << 20, "{size}: never compacted");
+}
+
+/// What a receiver read and a power cut took is told as void, also when what took its place is trimmed meanwhile.
+#[test]
+fn a_roll_back_is_told_even_when_retention_has_passed_over_it() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+        append(&log, "of the epoch's first, synced group");
+        commit(&store);
+        for _ in 0..20 {
+            append(&log, "x");
+            commit(&store);
+        }
+        let position = Position { log: log.id(), epoch: log.epoch(), offset: log.visible() };
+        disk.crash();
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        let end = log.visible();
+        if end >= position.offset {
+            continue;
+        }
+        for _ in 0..300 {
+            append(&log, &"y".repeat(200));
+            commit(&store);
+        }
+        log.set_retention(Retention { max_bytes: Some(20 << 10), max_age: None }).unwrap();
+        assert!(log.first() > position.offset);
+        let resolved = log.resolve(&Start::Resume(position)).unwrap();
+        assert_eq!(resolved.truncated, Some(TruncatedAt { epoch: position.epoch, end }));
+        assert_eq!((resolved.start, resolved.gap_from), (log.first(), Some(end)));
+        // Behind the gap a position carries the epoch that stands there, and holds.
+        let behind = Position { epoch: log.epoch_before(log.first()), offset: log.first(), ..position };
+        assert_eq!(log.resolve(&Start::Resume(behind)).unwrap().truncated, None);
+        return;
+    }
+    panic!("the disk lost nothing in 20 power cuts");
 }

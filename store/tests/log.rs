@@ -360,3 +360,24 @@ fn who_waits_past_a_seal_or_a_deletion_is_told() {
     store.delete(&name("b")).unwrap();
     assert!(matches!(wait(&deleted), std::task::Poll::Ready(Err(LogError::Deleted))));
 }
+
+#[test]
+fn a_seal_outlives_retention_by_age_and_reopening() {
+    let disk = SimDisk::new(1);
+    let clock = HandClock::default();
+    let store = Store::open(std::sync::Arc::new(disk.clone()), options(&clock)).unwrap();
+    let retention = Retention { max_age: Some(Duration::from_secs(100)), max_bytes: None };
+    let log = store.create_or_open(&name("a"), &LogOptions { retention, ..small(Durability::Sync) }).unwrap();
+    append(&log, "x");
+    commit(&store);
+    assert_eq!(log.seal().unwrap(), Offset(1));
+    for second in [60i64, 200, 1000] {
+        clock.set(second * 1_000_000_000);
+        store.run_commits(Timestamp(second * 1_000_000_000));
+    }
+    disk.crash();
+    let store = open(&disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!(log.sealed_at(), Some(Offset(1)));
+    assert!(matches!(log.append(&"more".as_record()), Err(AppendError::Sealed { .. })));
+}

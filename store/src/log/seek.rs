@@ -50,8 +50,7 @@ impl Inner {
                     // An epoch is durable before a record of it is visible: this log, or this copy of it, never had it.
                     return Err(LogError::OtherLog { theirs: position.log, ours: self.id });
                 }
-                // What came before the first record that is left cannot be compared: there the position holds.
-                if position.offset > end.max(first) {
+                if position.offset > end {
                     Ok(asked(end, Some(TruncatedAt { epoch: position.epoch, end })))
                 } else {
                     Ok(asked(position.offset, None))

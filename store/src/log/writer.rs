@@ -328,7 +328,9 @@ impl Writer {
         }
         // A log that fills its segments slowly begins new ones for its age, or nothing could ever go.
         let half_age = self.options.retention.max_age.map(|age| nanos(age / 2));
-        if half_age.is_some_and(|half| self.begun.plus_nanos(half) <= now) {
+        // The seal stays the last thing in the newest segment: that is where it is looked for.
+        let is_sealed = locked(&log.state).sealed_at.is_some();
+        if !is_sealed && half_age.is_some_and(|half| self.begun.plus_nanos(half) <= now) {
             self.roll_now(log, now);
         }
         log.trim(&self.options.retention, now);
