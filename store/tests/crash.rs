@@ -590,3 +590,28 @@ fn a_roll_back_is_told_even_when_retention_has_passed_over_it() {
     }
     panic!("the disk lost nothing in 20 power cuts");
 }
+
+/// Bytes rot after they were written and read, too: what is behind the damage can still be reached.
+#[test]
+fn a_header_that_rots_while_the_log_is_open_hides_its_own_batch_only() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..200 {
+        append(&log, &format!("{n} {}", "x".repeat(100)));
+        commit(&store);
+    }
+    let files: Vec<String> = disk.list("channels").unwrap();
+    let dir = format!("channels/{}", files[0]);
+    let oldest = disk.list(&dir).unwrap().into_iter().filter(|name| name.ends_with(".log")).min().unwrap();
+    let path = format!("{dir}/{oldest}");
+    let run = log.read(Offset(3), 1).unwrap();
+    let mut bytes = disk.contents(&path).unwrap();
+    let at = bytes.windows(run.bytes.len()).position(|window| window == &run.bytes[..]).unwrap();
+    bytes[at + 20] ^= 1;
+    disk.overwrite(&path, bytes);
+    assert!(matches!(log.read(Offset(3), 1), Err(LogError::Damaged { from: Offset(3), to: Offset(4), .. })));
+    assert_eq!(log.read(Offset(4), 1).unwrap().first, Offset(4));
+    assert_eq!(log.read(Offset(0), 1 << 20).unwrap().next, Offset(3));
+    assert!(matches!(log.read(Offset(3), 1), Err(LogError::Damaged { from: Offset(3), to: Offset(4), .. })));
+}

@@ -68,13 +68,23 @@ impl Index {
         self.known = Place { offset: header.next_offset(), pos: pos + header.stored_len() as u64 };
     }
 
-    /// Learns that nothing holds from where it knows to `next`, where a batch of `time` begins if there is one.
+    /// Learns that nothing holds from `at` to `next`, where a batch of `time` begins if there is one. `at` may lie
+    /// behind what it knows: bytes rot after they were read, too.
     pub(super) fn note_damage(&mut self, at: Place, next: Place, time: Option<Timestamp>) {
-        if self.known == at && next.offset > at.offset {
-            self.damage.push(Damage { from: at.offset, to: next.offset });
+        if at.offset > self.known.offset || next.offset <= at.offset || self.damage_at(at.offset).is_some() {
+            return;
+        }
+        self.damage.push(Damage { from: at.offset, to: next.offset });
+        self.entries.retain(|entry| entry.place.offset < at.offset || entry.place.offset >= next.offset);
+        if next.offset > self.known.offset || self.known == at {
             self.known = next;
-            // No hop may begin before the damage and end after it.
-            self.entries.extend(time.map(|time| Entry { place: next, time }));
+        }
+        // No hop may begin before the damage and end after it.
+        let after = self.entries.partition_point(|entry| entry.place.offset < next.offset);
+        if let Some(time) = time
+            && self.entries.get(after).is_none_or(|entry| entry.place.offset > next.offset)
+        {
+            self.entries.insert(after, Entry { place: next, time });
         }
     }
 
@@ -184,5 +194,24 @@ mod tests {
         assert_eq!(index.damage_at(Offset(5)), Some(Damage { from: Offset(5), to: Offset(9) }));
         assert_eq!(index.damage_at(Offset(9)), None);
         assert_eq!(index.before(Offset(9)), Place { offset: Offset(9), pos: 8192 });
+    }
+
+    #[test]
+    fn damage_behind_what_is_known_is_hopped_over_too() {
+        let mut index = Index::new(Offset(0));
+        index.start_at(4096);
+        let places: Vec<Place> = (0..10)
+            .map(|n| {
+                let place = index.known();
+                index.note(&header(n, 1, 40, n as i64), place.pos);
+                place
+            })
+            .collect();
+        let known = index.known();
+        index.note_damage(places[3], places[4], Some(Timestamp(4)));
+        index.note_damage(places[3], places[4], Some(Timestamp(4)));
+        assert_eq!(index.damage_at(Offset(3)), Some(Damage { from: Offset(3), to: Offset(4) }));
+        assert_eq!((index.before(Offset(2)), index.before(Offset(4))), (places[0], places[4]));
+        assert_eq!((index.before(Offset(9)), index.known()), (places[4], known));
     }
 }
