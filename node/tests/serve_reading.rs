@@ -353,7 +353,6 @@ fn a_roll_back_reaches_the_reader_as_truncated_once() {
 }
 
 #[test]
-#[ignore = "the store tells a gap there and not yet the truncation before it"]
 fn a_roll_back_is_told_also_where_retention_has_gone_past_it() {
     let house = House::new();
     let small = LogOptions { segment_bytes: 8 << 10, ..options(Durability::Os) };
