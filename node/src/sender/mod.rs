@@ -3,7 +3,7 @@
 //! Owns the futures of sending, on plain wakers: any runtime can wait on them, and a thread that blocks too. Where the
 //! records go is the store's business, or the [publisher](crate::publisher)'s.
 
-mod local;
+mod jobs;
 mod sent;
 
 use std::future::Future;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use netchan_proto::wire::Note;
-use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset, ProducerId};
-use netchan_store::{AppendError, Log, Store};
+use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset};
+use netchan_store::{AppendError, Log};
 
-pub use self::local::JobRunner;
-use self::local::{Jobs, LocalProducer};
+pub use self::jobs::JobRunner;
+use self::jobs::Jobs;
 pub use self::sent::{Reached, Sent};
 use crate::error::{Error, ErrorKind};
 use crate::publisher::{Producer, Publisher, Refused, Ticket};
@@ -29,12 +29,7 @@ pub struct Sender {
 
 #[derive(Clone, Debug)]
 enum Way {
-    Local {
-        log: Log,
-        /// Who sends, if records are to count once over restarts.
-        producer: Option<Arc<LocalProducer>>,
-        jobs: Jobs,
-    },
+    Local { log: Log, jobs: Jobs },
     Remote(Publisher),
 }
 
@@ -43,7 +38,7 @@ impl Sender {
     /// [where else](Self::running_jobs_on).
     #[must_use]
     pub fn local(log: Log) -> Sender {
-        Sender { way: Way::Local { log, producer: None, jobs: Jobs::default() } }
+        Sender { way: Way::Local { log, jobs: Jobs::default() } }
     }
 
     /// With this as the place for what blocks on the disk: a function that takes a job to a thread that may.
@@ -55,15 +50,8 @@ impl Sender {
         self
     }
 
-    /// Sends into a log of this node as `producer`, whose records count once over all its runs. Dearer than
-    /// [`local`](Self::local): each record becomes a batch of its own. One such sender at a time.
-    #[must_use]
-    pub fn local_producer(store: Store, log: Log, producer: ProducerId) -> Sender {
-        let producer = Some(Arc::new(LocalProducer::new(store, log.clone(), producer)));
-        Sender { way: Way::Local { log, producer, jobs: Jobs::default() } }
-    }
-
-    /// Sends to another node.
+    /// Sends through a publisher: to another node, or to this one as a producer whose records count once over
+    /// restarts.
     #[must_use]
     pub fn remote(publisher: Publisher) -> Sender {
         Sender { way: Way::Remote(publisher) }
@@ -78,7 +66,7 @@ impl Sender {
         }
     }
 
-    /// The publisher behind it, if the channel is another node's.
+    /// The publisher it sends through; `None` if it appends to the log itself.
     #[must_use]
     pub fn publisher(&self) -> Option<&Publisher> {
         match &self.way {
@@ -106,7 +94,10 @@ impl Sender {
     pub fn try_send<R: AsRecord>(&self, record: R) -> Result<Sent, Error> {
         let record = record.as_record();
         match &self.way {
-            Way::Local { log, producer, .. } => Ok(local::append(log, producer.as_deref(), &record)?),
+            Way::Local { log, .. } => match log.append(&record) {
+                Ok(offset) => Ok(Sent::local(log.clone(), offset)),
+                Err(error) => Err(Error::from(error).about(log.name())),
+            },
             Way::Remote(publisher) => match publisher.shared().push(&record, None) {
                 Ok(sequence) => Ok(Sent::remote(Arc::clone(publisher.shared()), sequence)),
                 Err(Refused::Never(error)) => Err(error),
@@ -140,7 +131,7 @@ impl Sender {
         match &self.way {
             Way::Local { log, jobs, .. } => {
                 let log = log.clone();
-                jobs.run(move || Ok(log.seal()?)).await
+                jobs.run(move || log.seal().map_err(|error| Error::from(error).about(log.name()))).await
             }
             Way::Remote(publisher) => publisher.seal().await,
         }
@@ -161,16 +152,16 @@ impl Sender {
     }
 
     /// Where this producer stands: which of its records are in the channel already, and its note. Waits for the first
-    /// connection if the channel is another node's.
+    /// connection.
     ///
     /// # Errors
-    /// What refuses the publisher. [`ErrorKind::Config`] for a sender of this node's that has no producer.
+    /// What refuses the publisher. [`ErrorKind::Config`] if the sender has no producer, because it appends to a log
+    /// of this node itself.
     ///
     /// # Cancel safety
     /// Cancel safe: it only looks.
     pub async fn producer(&self) -> Result<Producer, Error> {
         match &self.way {
-            Way::Local { producer: Some(producer), .. } => producer.producer(),
             Way::Local { log, .. } => Err(no_producer(log)),
             Way::Remote(publisher) => publisher.producer().await,
         }
@@ -178,19 +169,16 @@ impl Sender {
 
     /// Puts a note between the records so far and the next one, whose sequence it names (for instance how far the input
     /// was read): it is kept, durably, before any record after it is, and given back by [`producer`](Self::producer) in a
-    /// later run. Only the newest note is kept. On a channel of this node it is kept when this is ready; on another's it is on
-    /// its way, and since each costs a sync there, more than a few a second slow the records down.
+    /// later run. Only the newest is kept. It is on its way when this is ready; and since each costs a sync where it is
+    /// kept, more than a few a second slow the records down.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if `next_sequence` is not the next one; what refuses records; what the disk says.
+    /// [`ErrorKind::Config`] if `next_sequence` is not the next one, or the sender has no producer; what refuses records.
     ///
     /// # Cancel safety
-    /// Dropped after it was first polled, the note may or may not be kept.
+    /// Ready when first polled.
     pub async fn note(&self, next_sequence: u64, note: Note) -> Result<(), Error> {
         match &self.way {
-            Way::Local { producer: Some(producer), jobs, .. } => {
-                producer.note(jobs, next_sequence, note).await
-            }
             Way::Local { log, .. } => Err(no_producer(log)),
             Way::Remote(publisher) => publisher.note(next_sequence, note),
         }
@@ -244,11 +232,11 @@ impl<R: AsRecord> Future for SendFuture<'_, R> {
                 Err(Refused::Never(error)) => Poll::Ready(Err(error)),
                 Err(Refused::Full) => Poll::Pending,
             },
-            Way::Local { log, producer, .. } => loop {
-                match local::append(log, producer.as_deref(), &record) {
-                    Ok(sent) => return Poll::Ready(Ok(sent)),
+            Way::Local { log, .. } => loop {
+                match log.append(&record) {
+                    Ok(offset) => return Poll::Ready(Ok(Sent::local(log.clone(), offset))),
                     Err(AppendError::Full) => ready!(log.poll_capacity(cx)),
-                    Err(error) => return Poll::Ready(Err(error.into())),
+                    Err(error) => return Poll::Ready(Err(Error::from(error).about(log.name()))),
                 }
             },
         }

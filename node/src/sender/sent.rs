@@ -18,26 +18,13 @@ pub struct Sent(Place);
 
 #[derive(Clone, Debug)]
 enum Place {
-    Local {
-        log: Log,
-        /// `None`: it was in the log before.
-        offset: Option<Offset>,
-        /// The mark to reach.
-        end: Offset,
-    },
-    Remote {
-        shared: Arc<publisher::Shared>,
-        sequence: u64,
-    },
+    Local { log: Log, offset: Offset },
+    Remote { shared: Arc<publisher::Shared>, sequence: u64 },
 }
 
 impl Sent {
     pub(super) fn local(log: Log, offset: Offset) -> Sent {
-        Sent(Place::Local { log, offset: Some(offset), end: offset.plus(1) })
-    }
-
-    pub(super) fn repeated(log: Log, offset: Option<Offset>, end: Offset) -> Sent {
-        Sent(Place::Local { log, offset, end })
+        Sent(Place::Local { log, offset })
     }
 
     pub(super) fn remote(shared: Arc<publisher::Shared>, sequence: u64) -> Sent {
@@ -50,7 +37,7 @@ impl Sent {
     #[must_use]
     pub fn offset(&self) -> Option<Offset> {
         match &self.0 {
-            Place::Local { offset, .. } => *offset,
+            Place::Local { offset, .. } => Some(*offset),
             Place::Remote { shared, sequence } => shared.offset_of(*sequence),
         }
     }
@@ -73,7 +60,7 @@ impl Sent {
 
     fn reached(&self, mark: Mark, level: AckLevel) -> Reached {
         match &self.0 {
-            Place::Local { log, end, .. } => Reached::local(log, mark, *end),
+            Place::Local { log, offset } => Reached::local(log, mark, offset.plus(1)),
             Place::Remote { shared, sequence } => {
                 Reached::remote(publisher::Reached::new(Arc::clone(shared), Some(*sequence), level))
             }
@@ -118,7 +105,9 @@ impl Future for Reached {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Wait::Local { log, mark, end } => log.poll_reached(*mark, *end, cx).map_err(Error::from),
+            Wait::Local { log, mark, end } => {
+                log.poll_reached(*mark, *end, cx).map_err(|error| Error::from(error).about(log.name()))
+            }
             Wait::Remote(reached) => Pin::new(reached).poll(cx),
         }
     }
