@@ -11,7 +11,7 @@ use house::{House, Link, append, batch, name, options, peer_config};
 use netchan_node::Served;
 use netchan_proto::limits::CREDIT_WINDOW;
 use netchan_proto::wire::{AckLevel, End, Note, PublishAck, PublishNote, PublishOpen};
-use netchan_proto::{Durability, ErrorCode, Instant, Offset, ProducerId, Side, Start};
+use netchan_proto::{AsRecord, Durability, ErrorCode, Instant, Offset, ProducerId, Side, Start};
 
 fn payloads(house: &House, channel: &str) -> Vec<String> {
     let mut link = Link::new(house);
@@ -238,6 +238,22 @@ fn a_publisher_has_no_credit_for_what_the_log_has_no_room_for() {
     link.publish(id, rest);
     assert_eq!(log.durable(), Offset(sent));
     assert_eq!(link.acks(id).iter().map(|ack| ack.count).sum::<u64>(), sent);
+}
+
+#[test]
+fn a_batch_that_found_no_room_is_taken_when_others_have_left_some() {
+    let house = House::with(|options| options.max_queued = 100_000);
+    let mut link = Link::new(&house);
+    let id = link.publish_open("my_log", 1);
+    link.commits = None;
+    let log = house.log("my_log");
+    while log.append(&vec![0; 10_000].as_record()).is_ok() {}
+    let queued = log.queued();
+    link.publish(id, batch(1, 0, &[&[1; 10_000]]));
+    assert_eq!(log.queued(), queued);
+    house.commit();
+    link.pump();
+    assert_eq!(log.queued(), queued.plus(1));
 }
 
 #[test]

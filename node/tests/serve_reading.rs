@@ -284,6 +284,52 @@ fn what_is_trimmed_under_a_slow_reader_is_a_gap_too() {
 }
 
 #[test]
+fn a_batch_that_is_trimmed_half_sent_is_an_error_that_says_to_open_again() {
+    let house = cold_house();
+    let log = house.log_with("my_log", LogOptions { segment_bytes: 16 << 10, ..LogOptions::default() });
+    for _ in 0..100 {
+        append(&log, vec![1; 2000]);
+        house.commit();
+    }
+    let mut link = Link::new(&house);
+    // So many that they cannot all keep what they have read.
+    let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 300 };
+    let ids: Vec<_> = (0..40).map(|_| link.peer.open(&open).unwrap()).collect();
+    link.pump();
+    log.set_retention(Retention { max_age: None, max_bytes: Some(32 << 10) }).unwrap();
+    house.commit();
+    ids.iter().for_each(|id| link.peer.grant(*id, 1 << 20));
+    link.pump();
+    let errors: Vec<_> = ids.iter().filter_map(|id| link.stream_error(*id)).collect();
+    assert!(!errors.is_empty());
+    assert!(errors.iter().all(|error| (error.code, error.retryable) == (ErrorCode::INTERNAL, true)));
+}
+
+#[test]
+fn the_next_run_is_read_while_one_is_being_sent() {
+    let house = cold_house();
+    let log = house.log("my_log");
+    for _ in 0..60 {
+        append(&log, vec![1; 50_000]);
+        house.commit();
+    }
+    let mut link = Link::new(&house);
+    link.hold_jobs = true;
+    let id = link.read("my_log", Start::Earliest);
+    for _ in 0..2 {
+        link.jobs.pop_front().unwrap().run(); // the start, and the first run
+        link.peer_reads = false;
+        link.pump();
+    }
+    assert_eq!(link.jobs.len(), 1, "the second run is not being read");
+    link.hold_jobs = false;
+    link.peer_reads = true;
+    link.jobs.pop_front().unwrap().run();
+    link.pump();
+    assert_eq!(link.reader(id).offsets(), until(60));
+}
+
+#[test]
 fn damage_is_a_gap_that_says_so_and_reading_goes_on_after_it() {
     let house = cold_house();
     let log = house.log_with("my_log", LogOptions { segment_bytes: 32 << 10, ..LogOptions::default() });
