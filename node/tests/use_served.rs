@@ -10,19 +10,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use far::{Across, Got, Wire, Woken};
+use far::sending::{PRODUCER, now, poll, publisher, send};
+use far::{Across, Got, Wire, Woken, node};
 use house::{House, append, name, options};
 use netchan_node::{
-    Answer, Ask, Dialling, ErrorKind, Machine, Node, NodeConfig, Publisher, PublisherCore, PublisherOptions,
-    Question, ReceiverCore, ReceiverOptions, Sender, Sent, Served,
+    Answer, Ask, Dialling, ErrorKind, Machine, PublisherOptions, Question, ReceiverCore, ReceiverOptions,
+    Sender, Served,
 };
 use netchan_proto::conn::Connection;
 use netchan_proto::wire::{NamePrefix, Note};
-use netchan_proto::{Durability, Epoch, Instant, Offset, Position, ProducerId, Side, Start};
+use netchan_proto::{Durability, Epoch, Instant, Offset, Position, Side, Start};
 use netchan_store::disk::SimDisk;
 use netchan_store::{LogOptions, Retention};
-
-const PRODUCER: ProducerId = ProducerId([5; 16]);
 
 /// A node on a simulated disk, at the other end of the wire.
 struct There {
@@ -73,10 +72,6 @@ impl Across for There {
     }
 }
 
-fn node() -> Node {
-    Node::new(NodeConfig { seed: Some(11), ..NodeConfig::default() }).unwrap()
-}
-
 fn receiver(options: ReceiverOptions) -> ReceiverCore {
     ReceiverCore::new(&node(), options)
 }
@@ -94,29 +89,8 @@ fn with_over(mut got: Vec<Got>) -> Vec<Got> {
     got
 }
 
-fn publisher(options: PublisherOptions) -> (PublisherCore, Publisher, Sender) {
-    let (core, handle) = PublisherCore::new(&node(), options);
-    let sender = Sender::remote(handle.clone());
-    (core, handle, sender)
-}
-
 fn publishing() -> PublisherOptions {
     PublisherOptions::new(name("my_log"), PRODUCER)
-}
-
-fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
-
-fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn send(sender: &Sender, range: std::ops::Range<u32>) -> Vec<Sent> {
-    range.map(|number| now(sender.send(number.to_string())).unwrap().unwrap()).collect()
 }
 
 /// All that a log has, as a receiver gets it.
