@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Sealed,
     /// The channel was deleted.
     Deleted,
+    /// Another publisher has taken over as the same producer.
+    Superseded,
     /// No channel has this name.
     NoChannel,
     /// The token is missing or not the peer's.
@@ -102,6 +104,7 @@ impl ErrorKind {
             ErrorCode::NO_CHANNEL => ErrorKind::NoChannel,
             ErrorCode::SEALED => ErrorKind::Sealed,
             ErrorCode::DELETED => ErrorKind::Deleted,
+            ErrorCode::SUPERSEDED => ErrorKind::Superseded,
             ErrorCode::OFFSET_BEYOND_END => ErrorKind::BeyondEnd,
             ErrorCode::OTHER_LOG => ErrorKind::OtherLog,
             ErrorCode::DAMAGED => ErrorKind::Damaged,
@@ -206,6 +209,7 @@ impl From<AppendError> for Error {
             AppendError::Full => ErrorKind::Full,
             AppendError::Sealed { .. } => ErrorKind::Sealed,
             AppendError::Deleted => ErrorKind::Deleted,
+            AppendError::Superseded => ErrorKind::Superseded,
             AppendError::Closed => ErrorKind::Closed,
             AppendError::Poisoned { .. } => ErrorKind::Poisoned,
             AppendError::NoSpace { .. } => ErrorKind::DiskFull,

@@ -105,6 +105,23 @@ fn what_is_sent_again_after_a_reconnect_is_in_the_log_once() {
     assert_eq!(payloads(&house, "my_log"), ["a", "b", "c", "d", "e"]);
 }
 
+/// NC-PUB-032: a life of a program that was believed dead has nothing more to say, however late its bytes come.
+#[test]
+fn what_an_older_stream_of_the_same_producer_still_sends_is_not_taken() {
+    let house = House::new();
+    let mut old = Link::new(&house);
+    let before = old.publish_open("my_log", 1);
+    old.publish(before, batch(1, 0, &[b"a"]));
+    let mut new = Link::new(&house);
+    let id = new.publish_open("my_log", 1);
+    assert_eq!(new.publish_opened(id).next_sequence, 1);
+    old.publish(before, batch(1, 1, &[b"of the old life"]));
+    assert_eq!(old.stream_error(before).unwrap().code, ErrorCode::SUPERSEDED);
+    new.publish(id, batch(1, 1, &[b"b"]));
+    assert_eq!(new.acks(id), [durable(1, 1, Some(1))]);
+    assert_eq!(payloads(&house, "my_log"), ["a", "b"]);
+}
+
 #[test]
 fn producers_do_not_share_their_sequences() {
     let house = House::new();

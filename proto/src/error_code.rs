@@ -72,6 +72,8 @@ registry! {
     SEALED = 0x0306;
     /// The channel was deleted.
     DELETED = 0x0307;
+    /// A newer stream of the same producer has taken over.
+    SUPERSEDED = 0x0308;
     /// More bytes than the credit allows, or not at the position announced.
     FLOW = 0x0401;
     /// A start that lies past the channel's end.

@@ -88,6 +88,9 @@ pub enum AppendError {
     /// The record is over a limit.
     #[error(transparent)]
     RecordTooLarge(#[from] RecordTooLarge),
+    /// Somebody else claimed the producer since: an older life of the same program has nothing more to say.
+    #[error("another publisher has taken over as this producer: nothing was queued")]
+    Superseded,
     /// A published batch is not one (a seal, a filtered batch, or records that contradict its header).
     #[error("the published batch cannot be stored: {why}; nothing was queued")]
     NotPublishable {

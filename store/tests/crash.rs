@@ -481,7 +481,7 @@ fn a_published_record_counts_once_over_crashes() {
                 from,
                 &sent[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()],
             );
-            let Ok(appended) = log.append_batch(producer, &batch) else { break };
+            let Ok(appended) = log.append_batch(&log.claim(producer), &batch) else { break };
             let fresh = to.saturating_sub(before.0);
             assert_eq!(appended.count, fresh);
             assert_eq!(appended.first_offset, (fresh > 0).then_some(before));
@@ -505,9 +505,9 @@ fn local_and_published_records_share_a_log_and_keep_their_producers() {
     let (one, two) = (ProducerId([1; 16]), ProducerId([2; 16]));
     let texts_of = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     append(&log, "local");
-    log.append_batch(one, &published(one, 0, &texts_of(&["a", "b"]))).unwrap();
-    log.append_batch(one, &published(one, 2, &texts_of(&["c"]))).unwrap();
-    log.append_batch(two, &published(two, 7, &texts_of(&["d"]))).unwrap();
+    log.append_batch(&log.claim(one), &published(one, 0, &texts_of(&["a", "b"]))).unwrap();
+    log.append_batch(&log.claim(one), &published(one, 2, &texts_of(&["c"]))).unwrap();
+    log.append_batch(&log.claim(two), &published(two, 7, &texts_of(&["d"]))).unwrap();
     append(&log, "local");
     commit(&store);
     assert_eq!(texts(&log), ["local", "a", "b", "c", "d", "local"]);
@@ -614,4 +614,33 @@ fn a_header_that_rots_while_the_log_is_open_hides_its_own_batch_only() {
     assert_eq!(log.read(Offset(4), 1).unwrap().first, Offset(4));
     assert_eq!(log.read(Offset(0), 1 << 20).unwrap().next, Offset(3));
     assert!(matches!(log.read(Offset(3), 1), Err(LogError::Damaged { from: Offset(3), to: Offset(4), .. })));
+}
+
+/// A body that rots is never served, and hides nothing but its own batch, whatever its bytes look like.
+#[test]
+fn a_body_that_rots_is_told_and_what_follows_is_served() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..200 {
+        append(&log, &format!("{n} {}", "x".repeat(100)));
+        commit(&store);
+    }
+    let channel = format!("channels/{}", disk.list("channels").unwrap()[0]);
+    let oldest =
+        disk.list(&channel).unwrap().into_iter().filter(|name| name.ends_with(".log")).min().unwrap();
+    let path = format!("{channel}/{oldest}");
+    let run = log.read(Offset(3), 1).unwrap();
+    let mut bytes = disk.contents(&path).unwrap();
+    let at = bytes.windows(run.bytes.len()).position(|window| window == &run.bytes[..]).unwrap();
+    bytes[at + 80] ^= 1;
+    disk.overwrite(&path, bytes);
+    assert_eq!(log.read(Offset(0), 1 << 20).unwrap().next, Offset(3));
+    for _ in 0..2 {
+        assert!(matches!(
+            log.read(Offset(3), 1),
+            Err(LogError::Damaged { from: Offset(3), to: Offset(4), .. })
+        ));
+        assert_eq!(log.read(Offset(4), 1).unwrap().first, Offset(4));
+    }
 }

@@ -39,7 +39,7 @@ fn write(disk: &SimDisk) -> Log {
             opened.append(&RecordRef { payload: &[n; 150], key: Some(&[epoch]), headers: &[] }).unwrap();
             let producer = ProducerId([9; 16]);
             let sequence = opened.next_sequence(producer);
-            opened.append_batch(producer, &published(producer, sequence)).unwrap();
+            opened.append_batch(&opened.claim(producer), &published(producer, sequence)).unwrap();
             commit(&store);
         }
         if epoch == 2 {
@@ -269,7 +269,7 @@ fn many_producers_stand_in_the_head_and_the_oldest_are_forgotten() {
         ProducerId(id)
     };
     for n in 0..9000 {
-        log.append_batch(id(n), &published(id(n), u64::from(n))).unwrap();
+        log.append_batch(&log.claim(id(n)), &published(id(n), u64::from(n))).unwrap();
         if n % 1000 == 0 {
             commit(&store);
         }

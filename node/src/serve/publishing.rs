@@ -17,7 +17,7 @@ use netchan_proto::wire::{
     AckLevel, End, ErrorFrame, Note, PublishAck, PublishNote, PublishOpen, PublishOpened, StreamId,
 };
 use netchan_proto::{Durability, ErrorCode, Instant, Offset, ProducerId};
-use netchan_store::{AppendError, Log, LogError, LogOptions, Mark, Store};
+use netchan_store::{AppendError, Claim, Log, LogError, LogOptions, Mark, Store};
 
 use super::desk::Answer;
 use super::refusal::refuse;
@@ -40,6 +40,8 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Accepted {
     log: Log,
+    /// From here on no older stream of the same producer appends anything.
+    claim: Claim,
     opened: PublishOpened,
 }
 
@@ -62,7 +64,7 @@ fn accept(node: &Node, open: &PublishOpen, window: u64) -> Result<Accepted, Erro
         None => return Err(no_channel()),
     };
     // The publisher forgets what is before this sequence, so all of that has to be safe before it is told.
-    let next_sequence = log.next_sequence(open.producer);
+    let claim = log.claim(open.producer);
     match log.sync() {
         Ok(_) | Err(LogError::Sealed { .. }) => {}
         Err(error) => return Err(refuse(error)),
@@ -71,11 +73,11 @@ fn accept(node: &Node, open: &PublishOpen, window: u64) -> Result<Accepted, Erro
         log: log.id(),
         epoch: log.epoch(),
         durability: log.durability(),
-        next_sequence,
+        next_sequence: claim.next_sequence,
         credit: window,
         note: kept_note(store, &log, open.producer),
     };
-    Ok(Accepted { log, opened })
+    Ok(Accepted { log, claim, opened })
 }
 
 /// The note that the producer left last. It is kept behind the sequence it is about.
@@ -85,11 +87,14 @@ fn kept_note(store: &Store, log: &Log, producer: ProducerId) -> Note {
 }
 
 /// Makes what came before the note safe, then the note. Blocks.
-fn keep_note(node: &Node, log: &Log, producer: ProducerId, note: &PublishNote) -> Result<(), Error> {
+fn keep_note(node: &Node, log: &Log, claim: &Claim, note: &PublishNote) -> Result<(), Error> {
     let Some(store) = node.store() else { return Ok(()) };
     log.sync()?;
+    if !log.holds(claim) {
+        return Err(AppendError::Superseded.into());
+    }
     let value = [&note.next_sequence.to_le_bytes(), &note.note.bytes()[..]].concat();
-    store.state().put(&note_key(log.id(), producer), &value)?;
+    store.state().put(&note_key(log.id(), claim.producer), &value)?;
     Ok(())
 }
 
@@ -112,6 +117,7 @@ struct Owed {
 #[derive(Debug)]
 struct Intake {
     log: Log,
+    claim: Claim,
     durability: Durability,
     queue: VecDeque<Item>,
     notes: usize,
@@ -137,7 +143,6 @@ struct Intake {
 #[derive(Debug)]
 pub(super) struct Publishing {
     id: StreamId,
-    producer: ProducerId,
     /// Once its log is open.
     intake: Option<Intake>,
     flag: Arc<Flag>,
@@ -147,11 +152,10 @@ pub(super) struct Publishing {
 impl Publishing {
     pub(super) fn new(id: StreamId, open: PublishOpen, others: usize, shared: &mut Shared) -> Publishing {
         let flag = Flag::new(&shared.bell);
-        let producer = open.producer;
         let window = if others < WHOLE_WINDOWS { CREDIT_WINDOW } else { SMALL_WINDOW };
         let node = shared.node.clone();
         shared.desk.ask(id, move || Answer::Accepted(accept(&node, &open, window)));
-        Publishing { id, producer, intake: None, waker: Waker::from(Arc::clone(&flag)), flag }
+        Publishing { id, intake: None, waker: Waker::from(Arc::clone(&flag)), flag }
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -165,9 +169,9 @@ impl Publishing {
         shared: &mut Shared,
     ) -> Step {
         match accepted {
-            Ok(Accepted { log, opened }) => {
+            Ok(Accepted { log, claim, opened }) => {
                 shared.connection.publish_opened(self.id, &opened);
-                self.intake = Some(Intake::new(log, self.producer, opened.credit, shared.now));
+                self.intake = Some(Intake::new(log, claim, opened.credit, shared.now));
                 Step::Moved
             }
             Err(error) => self.fail(error, shared),
@@ -237,7 +241,7 @@ impl Publishing {
         }
         let mut context = Context::from_waker(&self.waker);
         let done = intake
-            .take_in(self.id, self.producer, &mut context, shared)
+            .take_in(self.id, &mut context, shared)
             .and_then(|()| intake.acknowledge(self.id, &mut context, shared));
         if let Err(error) = done {
             return self.fail(error, shared);
@@ -266,13 +270,14 @@ impl Publishing {
 }
 
 impl Intake {
-    fn new(log: Log, producer: ProducerId, window: u64, now: Instant) -> Intake {
+    fn new(log: Log, claim: Claim, window: u64, now: Instant) -> Intake {
         Intake {
             durability: log.durability(),
             log,
+            claim,
             queue: VecDeque::new(),
             notes: 0,
-            inflow: Inflow::new(producer.0),
+            inflow: Inflow::new(claim.producer.0),
             full: None,
             noting: false,
             next_sequence: None,
@@ -290,7 +295,6 @@ impl Intake {
     fn take_in(
         &mut self,
         id: StreamId,
-        producer: ProducerId,
         context: &mut Context<'_>,
         shared: &mut Shared,
     ) -> Result<(), ErrorFrame> {
@@ -302,14 +306,14 @@ impl Intake {
                 })?,
             };
             if let Some(batch) = batch {
-                if !self.append(producer, batch, context)? {
+                if !self.append(batch, context)? {
                     return Ok(());
                 }
                 continue;
             }
             match self.queue.pop_front() {
                 Some(Item::Range(range)) => self.inflow.push(range),
-                Some(Item::Note(note)) => self.keep(note, id, producer, shared)?,
+                Some(Item::Note(note)) => self.keep(note, id, shared)?,
                 None if self.closing => return self.check_between_batches("PUBLISH_CLOSE"),
                 None => return Ok(()),
             }
@@ -318,19 +322,14 @@ impl Intake {
     }
 
     /// Gives a batch to the log; false if it has no room now, and then it is held.
-    fn append(
-        &mut self,
-        producer: ProducerId,
-        batch: Batch,
-        context: &mut Context<'_>,
-    ) -> Result<bool, ErrorFrame> {
+    fn append(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<bool, ErrorFrame> {
         let header = *batch.header();
         let first = header.base_offset.0;
         if self.next_sequence.is_some_and(|expected| expected != first) {
             let text = format!("a batch begins with sequence {first}, where another should follow");
             return Err(ErrorFrame::new(ErrorCode::PROTOCOL, text));
         }
-        let appended = match self.log.append_batch(producer, &batch) {
+        let appended = match self.log.append_batch(&self.claim, &batch) {
             Ok(appended) => appended,
             Err(AppendError::Full) => {
                 self.full = Some(batch);
@@ -359,17 +358,11 @@ impl Intake {
         self.durable.push_back(owed);
     }
 
-    fn keep(
-        &mut self,
-        note: PublishNote,
-        id: StreamId,
-        producer: ProducerId,
-        shared: &mut Shared,
-    ) -> Result<(), ErrorFrame> {
+    fn keep(&mut self, note: PublishNote, id: StreamId, shared: &mut Shared) -> Result<(), ErrorFrame> {
         self.check_between_batches("PUBLISH_NOTE")?;
         self.noting = true;
-        let (node, log) = (shared.node.clone(), self.log.clone());
-        shared.desk.ask(id, move || Answer::Noted(keep_note(&node, &log, producer, &note).map_err(refuse)));
+        let (node, log, claim) = (shared.node.clone(), self.log.clone(), self.claim);
+        shared.desk.ask(id, move || Answer::Noted(keep_note(&node, &log, &claim, &note).map_err(refuse)));
         Ok(())
     }
 

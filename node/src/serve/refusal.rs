@@ -23,6 +23,7 @@ fn code_of(kind: ErrorKind) -> ErrorCode {
     match kind {
         ErrorKind::Sealed => ErrorCode::SEALED,
         ErrorKind::Deleted => ErrorCode::DELETED,
+        ErrorKind::Superseded => ErrorCode::SUPERSEDED,
         ErrorKind::NoChannel => ErrorCode::NO_CHANNEL,
         ErrorKind::Auth => ErrorCode::AUTH_FAILED,
         ErrorKind::Denied | ErrorKind::Config => ErrorCode::DENIED,

@@ -113,6 +113,16 @@ pub enum Mark {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen(u64);
 
+/// The right to append as a producer, until somebody else claims it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The producer.
+    pub producer: ProducerId,
+    /// Its first sequence that was not in the log when it was claimed.
+    pub next_sequence: u64,
+    number: u64,
+}
+
 /// What became of a published batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -150,7 +160,7 @@ pub enum TailRead {
 /// Whole batches that follow each other, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The batches. Their headers were checked, their bodies were not.
+    /// The batches, headers and bodies checked.
     pub bytes: Bytes,
     /// The offset of the first record in `bytes`: at or before what was asked for.
     pub first: Offset,
@@ -239,7 +249,7 @@ impl Log {
     ///
     /// # Errors
     /// [`AppendError`]; nothing was queued then.
-    pub fn append_batch(&self, producer: ProducerId, batch: &Batch) -> Result<Appended, AppendError> {
+    pub fn append_batch(&self, claim: &Claim, batch: &Batch) -> Result<Appended, AppendError> {
         let header = batch.header();
         if header.kind != BatchKind::Data || header.sparse {
             return Err(AppendError::NotPublishable { why: "it is a seal, or a filter went over it" });
@@ -253,8 +263,19 @@ impl Log {
         }
         let bytes = batch.stored().len();
         self.0.queue(|state| {
-            state.append_batch(producer, header.base_offset.0, &records, bytes, &*self.0.env.options.clock)
+            state.append_batch(claim, header.base_offset.0, &records, bytes, &*self.0.env.options.clock)
         })
+    }
+
+    /// Takes over the right to append as `producer`: who claimed it before can append nothing more. So what the
+    /// claim says of the next sequence holds until its owner appends.
+    pub fn claim(&self, producer: ProducerId) -> Claim {
+        locked(&self.0.state).claim(producer)
+    }
+
+    /// Whether nobody has taken the claim over.
+    pub fn holds(&self, claim: &Claim) -> bool {
+        locked(&self.0.state).holds(claim)
     }
 
     /// The first sequence of `producer` that is not in the log; 0 for one it doesn't know.
@@ -382,8 +403,8 @@ impl Log {
     }
 
     /// Reads whole batches from disk: the first holds `from`, none lies past the visible end; up to `max` bytes but at
-    /// least one batch, and never past the end of a segment. At the visible end the run is empty. Headers are checked,
-    /// bodies are not: the receiver does that. Blocks on the disk.
+    /// least one batch, and never past the end of a segment. At the visible end the run is empty. Nothing is
+    /// given whose checksums do not hold. Blocks on the disk.
     ///
     /// # Errors
     /// [`LogError::Trimmed`] and [`LogError::Damaged`] say where to go on.

@@ -1,4 +1,4 @@
-//! Batches from disk: one read of many batches, their headers checked by hopping from one to the next.
+//! Batches from disk: one read of many batches, checked by hopping from one to the next.
 //!
 //! What is found where a header should be and isn't is damage: it is told with the offset at which the next batch
 //! that holds begins, and remembered.
@@ -6,9 +6,10 @@
 use std::io;
 use std::sync::Arc;
 
-use netchan_proto::Offset;
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, MAGIC};
+use netchan_proto::crc::crc32c;
 use netchan_proto::limits::MAX_BATCH;
+use netchan_proto::{Offset, Timestamp};
 
 use super::index::{Place, Window};
 use super::segment::Segment;
@@ -112,6 +113,11 @@ impl Inner {
                 Cut::Needs { at, bytes: needed } if at.pos > place.pos || needed > len => {
                     len = needed.max(max);
                     place = at;
+                }
+                Cut::Rotten { at, next, time } => {
+                    self.tell_damage(&extent, at, next);
+                    extent.segment.index().note_damage(at, next, Some(time));
+                    return Err(self.damage_error(&extent, at.offset.max(from), next.offset));
                 }
                 Cut::Needs { at, .. } | Cut::Broken { at } => {
                     return Err(self.damaged(&extent, &*file, at, from));
@@ -239,10 +245,19 @@ impl Inner {
                 return Cut::Needs { at: next, bytes: HEADER_LEN };
             }
             extent.segment.index().note(&header, here.pos);
-            offset = header.next_offset();
-            if offset > from && run.is_none() {
-                run = Some((at, header.base_offset));
+            if header.next_offset() > from {
+                let body = &bytes[at + HEADER_LEN..at + HEADER_LEN + header.body_len as usize];
+                if crc32c(body) != header.body_crc {
+                    if run.is_some() {
+                        break; // the next read tells
+                    }
+                    // What stands in a body that doesn't hold may look like batches: it is passed over whole.
+                    let next = Place { offset: header.next_offset(), pos: here.pos + stored as u64 };
+                    return Cut::Rotten { at: here, next, time: header.last_time().plus_nanos(1) };
+                }
+                run = run.or(Some((at, header.base_offset)));
             }
+            offset = header.next_offset();
             at += stored;
         }
         match run {
@@ -258,16 +273,20 @@ impl Inner {
             Err(error) => return self.read_error(&extent.segment, error),
         };
         let (next, time) = after_damage(extent, next);
-        tracing::error!(
-            channel = %self.name, path = extent.segment.path, pos = at.pos,
-            from = at.offset.0, to = next.offset.0, "records are damaged on disk"
-        );
+        self.tell_damage(extent, at, next);
         extent.segment.index().note_damage(at, next, time);
         if from < next.offset {
             self.damage_error(extent, at.offset.max(from), next.offset)
         } else {
             self.damage_error(extent, at.offset, next.offset)
         }
+    }
+
+    fn tell_damage(&self, extent: &Extent, at: Place, next: Place) {
+        tracing::error!(
+            channel = %self.name, path = extent.segment.path, pos = at.pos,
+            from = at.offset.0, to = next.offset.0, "records are damaged on disk"
+        );
     }
 
     pub(super) fn damage_error(&self, extent: &Extent, from: Offset, to: Offset) -> LogError {
@@ -292,9 +311,25 @@ impl Inner {
 
 /// What bytes that were read hold.
 enum Cut {
-    Run { start: usize, end: usize, first: Offset, next: Offset },
-    Needs { at: Place, bytes: usize },
-    Broken { at: Place },
+    Run {
+        start: usize,
+        end: usize,
+        first: Offset,
+        next: Offset,
+    },
+    Needs {
+        at: Place,
+        bytes: usize,
+    },
+    Broken {
+        at: Place,
+    },
+    /// The header holds and the body doesn't; records of `time` and later begin at `next`.
+    Rotten {
+        at: Place,
+        next: Place,
+        time: Timestamp,
+    },
 }
 
 fn known_place(extent: &Extent) -> Place {
@@ -302,10 +337,7 @@ fn known_place(extent: &Extent) -> Place {
 }
 
 /// Where reading goes on after damage.
-fn after_damage(
-    extent: &Extent,
-    next: Option<(Place, BatchHeader)>,
-) -> (Place, Option<netchan_proto::Timestamp>) {
+fn after_damage(extent: &Extent, next: Option<(Place, BatchHeader)>) -> (Place, Option<Timestamp>) {
     match next {
         Some((place, header)) => (place, Some(header.base_time)),
         None => (Place { offset: extent.end, pos: extent.end_pos }, None),

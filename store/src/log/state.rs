@@ -1,7 +1,7 @@
 //! What appenders, readers and the committer share, under one lock that is held for nanoseconds: the open batch,
 //! the queue, the marks, the tail, the waiters. Nothing here touches the disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -10,10 +10,10 @@ use netchan_proto::batch::{BatchBuilder, BatchHeader, HEADER_LEN, PRODUCER_PREFI
 use netchan_proto::{Durability, Offset, ProducerId, Record, RecordRef, Timestamp};
 
 use super::epochs::Epochs;
-use super::producers::Producers;
+use super::producers::{MAX_PRODUCERS, Producers};
 use super::segment::Segment;
 use super::waiters::Waiters;
-use super::{Appended, Seen};
+use super::{Appended, Claim, Seen};
 use crate::clock::Clock;
 use crate::{AppendError, LogError, StoreOptions};
 
@@ -61,6 +61,9 @@ pub(super) struct State {
     epoch_taken: bool,
     pub(super) epochs: Epochs,
     pub(super) producers: Producers,
+    /// Who may append as which producer: the number of the newest claim.
+    claims: BTreeMap<ProducerId, u64>,
+    last_claim: u64,
 
     pub(super) durability: Durability,
     pub(super) written: Offset,
@@ -112,6 +115,8 @@ impl State {
             epoch_taken: false,
             epochs: opened.epochs,
             producers: opened.producers,
+            claims: BTreeMap::new(),
+            last_claim: 0,
             durability: opened.durability,
             written: opened.end,
             durable: opened.end,
@@ -154,7 +159,7 @@ impl State {
     /// Queues the records of a published batch whose sequences are new. `bytes` is the size of the batch.
     pub(super) fn append_batch(
         &mut self,
-        producer: ProducerId,
+        claim: &Claim,
         first_sequence: u64,
         records: &[Record],
         bytes: usize,
@@ -163,6 +168,10 @@ impl State {
         if self.refusal.is_some() || !self.epoch_taken {
             self.begin()?;
         }
+        if !self.holds(claim) {
+            return Err(AppendError::Superseded);
+        }
+        let producer = claim.producer;
         let known = self.producers.get(producer);
         let next = known.map_or(0, |entry| entry.next);
         let fresh = records.partition_point(|record| record.offset.0 < next);
@@ -189,6 +198,23 @@ impl State {
             count,
             end: self.queued,
         })
+    }
+
+    /// Gives the right to append as `producer` to the caller, and takes it from who had it.
+    pub(super) fn claim(&mut self, producer: ProducerId) -> Claim {
+        self.last_claim += 1;
+        if self.claims.len() >= MAX_PRODUCERS
+            && let Some(oldest) = self.claims.iter().min_by_key(|(_, number)| **number).map(|(id, _)| *id)
+        {
+            self.claims.remove(&oldest);
+        }
+        self.claims.insert(producer, self.last_claim);
+        let next_sequence = self.producers.get(producer).map_or(0, |entry| entry.next);
+        Claim { producer, next_sequence, number: self.last_claim }
+    }
+
+    pub(super) fn holds(&self, claim: &Claim) -> bool {
+        self.claims.get(&claim.producer) == Some(&claim.number)
     }
 
     #[inline]
