@@ -401,6 +401,8 @@ impl Env {
             }
             // What was acknowledged already may be sent again, for its second acknowledgement, when all is over.
             ErrorCode::SEALED if self.is_sealed => Ok(()),
+            // To a publisher that is not there any more, or has another connection already.
+            ErrorCode::SUPERSEDED => Ok(()),
             code => violated!("{actor:?} tells its peer {code}: {text}"),
         }
     }

@@ -4,6 +4,8 @@
 //! been given. It learns from what programs see (acknowledgements, records, gaps) and, after each restart of the
 //! node, from the log as it was recovered. A first violation ends the run.
 
+use std::collections::BTreeSet;
+
 use netchan_proto::wire::{AckLevel, GapReason};
 use netchan_proto::{Durability, Timestamp};
 
@@ -50,6 +52,8 @@ impl Ack {
 struct Producer {
     at: Vec<Option<u64>>,
     acks: Vec<Option<Ack>>,
+    /// The sequences before which it has put a note that says so.
+    notes: BTreeSet<u64>,
 }
 
 /// How a generation of the node's process ended, and what the next one found.
@@ -173,16 +177,29 @@ impl Oracle {
         }
     }
 
-    /// A publisher that came back is told which of its records comes next.
+    /// A producer has put a note before its record `sequence`.
+    pub fn noted(&mut self, producer: u16, sequence: u64) {
+        self.producers[usize::from(producer)].notes.insert(sequence);
+    }
+
+    /// A publisher that came back is told which of its records comes next, and what it noted last.
     ///
     /// # Errors
     /// One before it is promised and not there, or nobody sent it.
-    pub fn resumed(&mut self, producer: u16, next: u64, generation: usize) -> Checked {
+    pub fn resumed(&mut self, producer: u16, next: u64, note: &[u8], generation: usize) -> Checked {
         let now = self.generation();
         let (durability, restarts) = (self.durability, &self.restarts);
         let records = &mut self.producers[usize::from(producer)];
         if next > records.at.len() as u64 {
             violated!("producer {producer} is told to go on at {next}, and sent {}", records.at.len());
+        }
+        // A note is kept before any record after it is, and not before all those before it are.
+        let note = <[u8; 8]>::try_from(note).ok().map(u64::from_le_bytes);
+        let owed = records.notes.range(..next).next_back().copied();
+        if note < owed || note.is_some_and(|note| note > next || !records.notes.contains(&note)) {
+            violated!(
+                "producer {producer} is told to go on at {next} with note {note:?}; it is owed {owed:?}"
+            );
         }
         for (sequence, ack) in records.acks.iter_mut().enumerate() {
             if sequence < index(next) {
@@ -254,6 +271,11 @@ impl Oracle {
             violated!("the channel is sealed a second time, at {end}");
         }
         Ok(())
+    }
+
+    /// Whether somebody knows that the channel is sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
     }
 
     /// The node came back and found this.
@@ -420,6 +442,11 @@ impl Oracle {
     /// The time of the record at `offset`, where it is known.
     pub fn time_of(&self, offset: u64) -> Option<Timestamp> {
         self.entries.get(index(offset))?.time
+    }
+
+    /// A receiver goes on elsewhere.
+    pub fn sought(&mut self, receiver: usize) {
+        self.views[receiver] = View::default();
     }
 
     /// A receiver stores how far it is.

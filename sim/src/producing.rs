@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use netchan_node::sender::Reached;
 use netchan_node::{Error, ErrorKind, Sender, Sent};
-use netchan_proto::wire::AckLevel;
+use netchan_proto::wire::{AckLevel, Note};
 use netchan_proto::{Durability, NewRecord};
 
 use crate::env::Env;
@@ -136,6 +136,7 @@ impl Producing {
                 return Ok(false);
             }
             let id = RecordId { producer: self.number, sequence: self.next };
+            self.note(env, oracle)?;
             let sender = self.sender.clone();
             let mut record = NewRecord::new(env.plan.payload(id));
             if let Some(key) = Plan::key(id) {
@@ -168,6 +169,19 @@ impl Producing {
             self.written.records.push_back((id, sent));
         }
         Ok(true)
+    }
+
+    /// A note goes before the next record, if it is time for one.
+    fn note(&self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        let is_due = self.plan.notes_every > 0 && self.next.is_multiple_of(self.plan.notes_every);
+        let Some(publisher) = self.sender.publisher().filter(|_| is_due) else { return Ok(()) };
+        let note = Note::new(self.next.to_le_bytes().to_vec()).unwrap_or_default();
+        if let Err(error) = publisher.note(self.next, note) {
+            violated!("a note before record {} of producer {} is refused: {error}", self.next, self.number);
+        }
+        env.counters.notes += 1;
+        oracle.noted(self.number, self.next);
+        Ok(())
     }
 
     fn look(

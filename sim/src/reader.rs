@@ -131,6 +131,25 @@ impl Reader {
         }
     }
 
+    /// It goes on elsewhere.
+    fn seek(&mut self, core: &mut ReceiverCore, env: &mut Env, oracle: &mut Oracle, host: &Host) {
+        let wall = env.clock.now();
+        self.arrival = Arrival { marks: host.marks(), generation: oracle.generation(), wall: (wall, wall) };
+        self.plan.start = match env.dice.among(0..=5) {
+            0 => StartPlan::Earliest,
+            1 => StartPlan::Latest,
+            2 => StartPlan::Time,
+            3 => StartPlan::Last(env.dice.among(0..=50)),
+            _ => StartPlan::Offset,
+        };
+        self.start = self.first_start(env, oracle);
+        let (number, start) = (self.number, self.start);
+        env.trace.say(env.schedule.now(), || format!("receiver {number} seeks {start:?}"));
+        env.counters.seeks += 1;
+        oracle.sought(number);
+        core.seek(start);
+    }
+
     // ---- faults ----
 
     /// Its program is killed.
@@ -277,6 +296,9 @@ impl Reader {
                     if env.dice.percent(3) {
                         self.keep(core, oracle)?;
                     }
+                    if self.plan.seeks > 0 && env.dice.among(0..=999) < self.plan.seeks && !env.is_sealed {
+                        self.seek(core, env, oracle, host);
+                    }
                     if !self.plan.pause.is_zero() {
                         let pause = env.dice.time(Duration::from_micros(1), self.plan.pause);
                         self.away_until = now.plus(pause);
@@ -397,7 +419,9 @@ impl Reader {
             }
             Start::Time(time) => {
                 before.is_none_or(|before| before < time)
-                    && oracle.time_of(offset).is_none_or(|found| found >= time)
+                    && (oracle.time_of(offset).is_none_or(|found| found >= time)
+                        // There was none, and then somebody set the clock back.
+                        || (env.counters.clock_jumps > 0 && offset >= low))
             }
             Start::Ago(ago) => {
                 let ago = i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX);

@@ -144,6 +144,12 @@ counters! {
     resumes,
     /// Published records sent again.
     resends,
+    /// Notes that publishers put between their records.
+    notes,
+    /// Times a receiver went on elsewhere.
+    seeks,
+    /// Channels sealed from afar.
+    remote_seals,
     /// Records whose durable acknowledgement was seen.
     durable_acks,
     /// Records that a power cut took from a channel of a weaker mode.

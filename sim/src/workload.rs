@@ -48,6 +48,8 @@ pub struct ReceiverPlan {
     pub is_dialled: bool,
     /// How long a record keeps it busy, at most.
     pub pause: Duration,
+    /// After a record, how often of a thousand times it goes on elsewhere.
+    pub seeks: u64,
 }
 
 /// One remote publisher.
@@ -65,6 +67,8 @@ pub struct PublisherPlan {
     pub max_unacknowledged: usize,
     /// It waits for each record to be durable, whatever the mode.
     pub wants_durable: bool,
+    /// It notes how far it is before every so many records; 0 for never.
+    pub notes_every: u64,
 }
 
 /// Something that goes wrong.
@@ -256,6 +260,7 @@ fn publisher(dice: &mut Dice, records: u64, chaos: Duration) -> PublisherPlan {
         is_dialled: dice.percent(25),
         max_unacknowledged: usize::try_from(dice.among(2_000..=200_000)).unwrap_or(usize::MAX),
         wants_durable: dice.percent(35),
+        notes_every: if dice.percent(40) { dice.among(1..=20) } else { 0 },
     }
 }
 
@@ -280,6 +285,7 @@ fn receiver(dice: &mut Dice, chaos: Duration) -> ReceiverPlan {
         },
         is_dialled: dice.percent(30),
         pause: if dice.percent(70) { Duration::ZERO } else { dice.time(MS / 10, MS * 50) },
+        seeks: if dice.percent(75) { 0 } else { dice.among(1..=25) },
     }
 }
 

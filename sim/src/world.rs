@@ -46,6 +46,8 @@ enum Phase {
     Chaos,
     /// Nothing more is sent; acknowledgements come.
     Settling,
+    /// A publisher seals the channel.
+    Sealing,
     /// The channel is sealed; receivers come to its end.
     Ending,
     Done,
@@ -374,6 +376,12 @@ impl World {
                 let ready = host.appender().is_none_or(|appender| appender.is_settled())
                     && writers.iter().all(Writer::is_settled);
                 match host.log().cloned() {
+                    Some(_) if ready && !writers.is_empty() && env.dice.percent(40) => {
+                        env.is_sealed = true;
+                        let number = env.dice.index(writers.len());
+                        writers[number].seal(env);
+                        Phase::Sealing
+                    }
                     Some(log) if ready => {
                         env.is_sealed = true;
                         let end = match log.seal() {
@@ -387,6 +395,7 @@ impl World {
                     _ => Phase::Settling,
                 }
             }
+            Phase::Sealing if oracle.is_sealed() => Phase::Ending,
             Phase::Ending if readers.iter().all(Reader::is_over) => {
                 self.finish()?;
                 Phase::Done

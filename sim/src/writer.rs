@@ -9,7 +9,7 @@ use std::time::Duration;
 use netchan_node::{
     Dialling, Error, Lost, Machine, Producer, Publisher, PublisherCore, PublisherOptions, Sender,
 };
-use netchan_proto::{ProducerId, Side};
+use netchan_proto::{Offset, ProducerId, Side};
 
 use crate::clock::Bell;
 use crate::env::{Actor, Env, Event, Line, Party};
@@ -21,6 +21,7 @@ use crate::workload::PublisherPlan;
 /// Rounds of IO before others have their turn.
 const TURNS: usize = 50;
 
+type Sealing = Pin<Box<dyn Future<Output = Result<Offset, Error>> + Send>>;
 type Asking = Pin<Box<dyn Future<Output = Result<Producer, Error>> + Send>>;
 
 /// One publisher.
@@ -45,6 +46,8 @@ struct Life {
     handle: Publisher,
     /// In a later life: which record comes next?
     asking: Option<Asking>,
+    /// It seals the channel.
+    sealing: Option<Sealing>,
     producing: Option<Producing>,
 }
 
@@ -119,9 +122,19 @@ impl Writer {
         let asking: Option<Asking> = resume.then(|| Box::pin(handle.producer()) as Asking);
         let producing =
             (!resume).then(|| Producing::new(self.producer, self.plan, Sender::remote(handle.clone()), 0));
-        self.life = Some(Life { core, handle, asking, producing });
+        self.life = Some(Life { core, handle, asking, sealing: None, producing });
         env.note("publisher {} is there", &[self.number as u64]);
         Ok(())
+    }
+
+    /// It seals the channel, once it has an answer.
+    pub fn seal(&mut self, env: &mut Env) {
+        if let Some(life) = &mut self.life {
+            life.sealing = Some(Box::pin(life.handle.seal()));
+            env.counters.remote_seals += 1;
+            env.note("publisher {} seals the channel", &[self.number as u64]);
+            env.schedule.after(Duration::ZERO, Event::Run(self.actor()));
+        }
     }
 
     /// Its program is killed.
@@ -206,12 +219,24 @@ impl Writer {
                         "publisher {} goes on at its record {}",
                         &[self.number as u64, told.next_sequence],
                     );
-                    oracle.resumed(self.producer, told.next_sequence, self.generation)?;
+                    oracle.resumed(self.producer, told.next_sequence, told.note.bytes(), self.generation)?;
                     let sender = Sender::remote(life.handle.clone());
                     life.producing =
                         Some(Producing::new(self.producer, self.plan, sender, told.next_sequence));
                 }
                 Poll::Ready(Err(error)) => violated!("publisher {} cannot resume: {error}", self.number),
+            }
+        }
+        if let Some(sealing) = &mut life.sealing
+            && let Poll::Ready(sealed) = sealing.as_mut().poll(&mut Context::from_waker(waker))
+        {
+            life.sealing = None;
+            match sealed {
+                Ok(end) => {
+                    env.note("the channel is sealed at {}, from afar", &[end.0]);
+                    oracle.saw_seal(end.0)?;
+                }
+                Err(error) => violated!("publisher {} cannot seal: {error}", self.number),
             }
         }
         let mut was_told = false;
