@@ -29,6 +29,10 @@ use crate::{home, via};
 const AHEAD: usize = 8;
 /// Records after which their durability is asked for (`--acks`), and the pace looked at (`--rate`).
 const STRIDE: u64 = 256;
+/// Not worth a sleep.
+const SHORT: Duration = Duration::from_millis(1);
+/// So late that the pace begins anew.
+const LATE: Duration = Duration::from_millis(50);
 /// How long peers may take to let go when the node ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -87,11 +91,14 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
             return Ok(exit);
         }
         Err(error) => {
-            let state = match durable {
-                Ok(()) => format!("{sent} {word}s were sent and are durable"),
-                Err(other) => format!("{sent} {word}s were sent, perhaps not all durable: {other}"),
+            let state = if durable.is_ok() {
+                "are durable"
+            } else {
+                "were taken, but perhaps not all are in the channel"
             };
-            bail!("{error:#}. {state}");
+            // what is to be told is why it failed
+            let _ = node.shutdown(FAREWELL).await;
+            bail!("{error:#}. {sent} {word}s before that {state}");
         }
     }
     if args.seal {
@@ -99,16 +106,12 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         status.say(format_args!("{} is sealed with {end} records", target.name));
     }
     status.say(format_args!("{sent} {word}s are durable"));
-    let mut exit = Exit::Done;
     if args.serve {
         status.say("all is sent; others can read until Ctrl-C");
-        exit = match stop.wait().await {
-            Exit::Interrupted | Exit::Terminated => Exit::Done,
-            other => other,
-        };
+        stop.wait().await;
     }
     node.shutdown(FAREWELL).await?;
-    Ok(exit)
+    Ok(Exit::Done)
 }
 
 /// Where the records come from.
@@ -251,7 +254,7 @@ impl Sending {
                 self.sender.send(piece.payload).await?
             };
             self.sent += 1;
-            if let Some(pace) = &self.pace {
+            if let Some(pace) = &mut self.pace {
                 pace.keep(self.sent).await;
             }
             if self.sent.is_multiple_of(STRIDE)
@@ -286,10 +289,16 @@ struct Pace {
 }
 
 impl Pace {
-    async fn keep(&self, sent: u64) {
-        let due = Duration::from_nanos((u128::from(sent) * 1_000_000_000 / u128::from(self.rate)) as u64);
-        if due > self.since.elapsed() + Duration::from_millis(1) {
-            sleep(due - self.since.elapsed()).await;
+    /// Waits until it is time for the record after the first `sent`. What was missed for want of input is not made
+    /// up for.
+    async fn keep(&mut self, sent: u64) {
+        let due = u128::from(sent) * 1_000_000_000 / u128::from(self.rate);
+        let due = Duration::from_nanos(u64::try_from(due).unwrap_or(u64::MAX));
+        let past = self.since.elapsed();
+        if due > past + SHORT {
+            sleep(due - past).await;
+        } else if past > due + LATE {
+            self.since += past - due;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! 500 MB, in constant memory: `cargo test --release -p netchan-cli --test big -- --ignored`.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
 mod shell;
 
 use std::fs::{self, File};

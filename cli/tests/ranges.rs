@@ -1,5 +1,7 @@
 //! `--from`, `--since`, `--last`, `--until` and `--count` are exact to the record, against a model.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
 mod shell;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -83,7 +85,7 @@ fn a_thousand_random_ranges_are_exact_to_the_record() {
                     (Start::Ago(ago), group * GROUP)
                 }
             };
-            let mut receiver = node.receiver("x").from(start.clone()).follow(false);
+            let mut receiver = node.receiver("x").from(start).follow(false);
             let mut to = RECORDS;
             if random.below(2) == 0 {
                 let until = a_time(&times, &mut random);

@@ -1,6 +1,7 @@
 //! A place to run the program in: a directory of its own, processes that never outlive the test.
 
 #![allow(dead_code, reason = "each test file uses what it needs")]
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 use std::fs::{self, File};
 use std::io::{BufRead, Write};
