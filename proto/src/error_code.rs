@@ -106,6 +106,7 @@ impl ErrorCode {
                 | ErrorCode::INTERNAL
                 | ErrorCode::GOING_AWAY
                 | ErrorCode::TOO_MANY_STREAMS
+                | ErrorCode::SUPERSEDED
                 | ErrorCode::DISK_FULL
                 | ErrorCode::POISONED
         )
@@ -134,7 +135,16 @@ mod tests {
             ErrorCode::ALL.iter().filter(|(code, _)| code.is_retryable()).map(|(_, name)| *name).collect();
         assert_eq!(
             retryable,
-            ["TIMEOUT", "CALM", "INTERNAL", "GOING_AWAY", "TOO_MANY_STREAMS", "DISK_FULL", "POISONED"]
+            [
+                "TIMEOUT",
+                "CALM",
+                "INTERNAL",
+                "GOING_AWAY",
+                "TOO_MANY_STREAMS",
+                "SUPERSEDED",
+                "DISK_FULL",
+                "POISONED"
+            ]
         );
     }
 }

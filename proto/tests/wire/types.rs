@@ -112,7 +112,8 @@ fn an_end_has_a_final_offset_if_and_only_if_the_channel_is_sealed() {
 #[test]
 fn a_gap_is_never_empty() {
     let gap = |from: u64, to: u64| {
-        read(FrameType::GAP, [&from.to_le_bytes()[..], &to.to_le_bytes(), &[1, 0, 0, 0, 9, 0, 0, 0]].concat()).is_ok()
+        read(FrameType::GAP, [&from.to_le_bytes()[..], &to.to_le_bytes(), &[1, 0, 0, 0, 9, 0, 0, 0]].concat())
+            .is_ok()
     };
     assert!(gap(0, 1) && gap(0, u64::MAX));
     assert!(!gap(0, 0) && !gap(1, 0) && !gap(u64::MAX, u64::MAX));
