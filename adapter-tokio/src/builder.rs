@@ -10,6 +10,21 @@ use crate::hub::{Hub, Settings};
 use crate::node::Node;
 
 /// What a node is told before it starts. Made by [`Node::builder`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// use netchan_tokio::Node;
+///
+/// let node = Node::builder()
+///     .data_dir(dir.path())
+///     .listen("127.0.0.1:0")
+///     .token("known to both sides")
+///     .start()
+///     .await?;
+/// assert!(node.local_addr().is_some());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Default)]
 #[must_use = "nothing happens before start()"]
 pub struct NodeBuilder {

@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use netchan_node::place::{self, Place};
@@ -17,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::line::{Line, Reached, Way};
-use crate::pump::{Clock, Duplex, Pump};
+use crate::pump::{ByteStream, Clock, Pump};
 use crate::sockets::{self, Door};
 
 /// Connections served at once; who comes beyond is turned away.
@@ -25,7 +26,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// After an accept that failed, for instance because no file descriptor was free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes between a receiver and its node within one program.
-const MEMORY_STREAM: usize = 256 << 10;
+const MEMORY_STREAM: usize = 64 << 10;
 
 /// What a node was told.
 #[derive(Debug, Default)]
@@ -169,24 +170,21 @@ impl Hub {
         let hub = Arc::downgrade(self);
         let task = self.spawn(async move {
             loop {
-                match door.accept().await {
-                    Ok((stream, trusted)) => {
-                        let Some(hub) = hub.upgrade() else { return };
-                        match Arc::clone(&hub.free).try_acquire_owned() {
-                            Ok(permit) => {
-                                let served = hub.serve(stream, Side::Listener, trusted);
-                                hub.spawn(async move {
-                                    let lost = served.await;
-                                    tracing::debug!(%lost, "a served connection ended");
-                                    drop(permit);
-                                });
-                            }
-                            Err(_) => tracing::warn!(
-                                "{MAX_CONNECTIONS} connections are open: one more was turned away"
-                            ),
-                        }
+                let entered = door.accept().await;
+                let Some(hub) = hub.upgrade() else { return };
+                match (entered, Arc::clone(&hub.free).try_acquire_owned()) {
+                    (Ok((stream, trusted)), Ok(permit)) => {
+                        let served = hub.serve(stream, Side::Listener, trusted);
+                        hub.spawn(async move {
+                            let lost = served.await;
+                            tracing::debug!(%lost, "a served connection ended");
+                            drop(permit);
+                        });
                     }
-                    Err(error) => {
+                    (Ok(_), Err(_)) => {
+                        tracing::warn!("{MAX_CONNECTIONS} connections are open: one was turned away")
+                    }
+                    (Err(error), _) => {
                         tracing::warn!(%error, "accepting a connection failed");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
@@ -196,16 +194,19 @@ impl Hub {
         lock(&self.doors).push(task);
     }
 
-    /// Serves this node's channels on a stream, until it is over.
+    /// Serves this node's channels on a stream; says why it is over, once it is.
     pub(crate) fn serve(
         &self,
-        stream: Box<dyn Duplex>,
+        stream: Box<dyn ByteStream>,
         side: Side,
         trusted: bool,
     ) -> impl Future<Output = Lost> + Send + 'static {
         let mut served = Served::new(&self.node(), side, trusted, self.clock.now());
         let mut pump = Pump::new(stream, self.clock);
-        poll_fn(move |cx| pump.poll_drive(&mut served, cx))
+        poll_fn(move |cx| {
+            let lost = ready!(pump.poll_drive(&mut served, cx));
+            Poll::Ready(served.ended().cloned().unwrap_or(lost))
+        })
     }
 
     /// The way to a node, or to this machine's channels.
@@ -214,30 +215,24 @@ impl Hub {
             let (hub, dir) = (Arc::clone(self), self.data_dir()?.to_owned());
             return Ok(Box::new(move || {
                 let (hub, dir) = (Arc::clone(&hub), dir.clone());
-                Box::pin(async move { hub.reach(&dir).await })
+                Box::pin(async move { Ok(Reached { trusted: true, ..hub.reach(&dir).await? }) })
             }));
         };
         Ok(Box::new(move || {
             let remote = remote.clone();
-            Box::pin(async move {
-                Ok(Reached { stream: sockets::call(&remote).await?, side: Side::Dialler, trusted: false })
-            })
+            Box::pin(async move { Ok(Reached::new(sockets::call(&remote).await?, Side::Dialler)) })
         }))
     }
 
     /// A stream to this machine's channels, wherever they are now.
     async fn reach(self: &Arc<Hub>, dir: &Path) -> Result<Reached, Lost> {
-        let stream: Box<dyn Duplex> =
-            match self.find(dir).await.map_err(|error| Lost::Io(error.to_string()))? {
-                Some(socket) => sockets::call_socket(&socket).await?,
-                None => {
-                    let (near, far) = tokio::io::duplex(MEMORY_STREAM);
-                    let served = self.serve(Box::new(far), Side::Listener, true);
-                    self.spawn(async move { drop(served.await) });
-                    Box::new(near)
-                }
-            };
-        Ok(Reached { stream, side: Side::Dialler, trusted: true })
+        if let Some(socket) = self.find(dir).await.map_err(|error| Lost::Io(error.to_string()))? {
+            return Ok(Reached::new(sockets::call_socket(&socket).await?, Side::Dialler));
+        }
+        let (near, far) = tokio::io::duplex(MEMORY_STREAM);
+        let served = self.serve(Box::new(far), Side::Listener, true);
+        self.spawn(async move { drop(served.await) });
+        Ok(Reached::new(near, Side::Dialler))
     }
 
     /// Asks another node, or whoever holds this machine's channels.

@@ -30,5 +30,6 @@ pub use netchan_proto::{
 };
 pub use netchan_store::{LogOptions, Retention, StoreOptions};
 pub use node::Node;
+pub use pump::ByteStream;
 pub use receiver::{Receiver, ReceiverBuilder};
 pub use sender::SenderBuilder;

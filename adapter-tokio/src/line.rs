@@ -12,14 +12,21 @@ use netchan_node::{Dialling, Lost};
 use netchan_proto::{Instant, Side};
 
 use crate::hub::Hub;
-use crate::pump::{Alarm, Duplex, Pump, work};
+use crate::pump::{Alarm, ByteStream, Pump, work};
 
 /// A stream that is up.
 pub(crate) struct Reached {
-    pub(crate) stream: Box<dyn Duplex>,
+    pub(crate) stream: Box<dyn ByteStream>,
     pub(crate) side: Side,
     /// Whether the stream proves by itself who is across.
     pub(crate) trusted: bool,
+}
+
+impl Reached {
+    /// Over a stream that anybody could have made.
+    pub(crate) fn new(stream: impl ByteStream, side: Side) -> Reached {
+        Reached { stream: Box::new(stream), side, trusted: false }
+    }
 }
 
 /// An attempt to get a stream.
@@ -28,17 +35,13 @@ pub(crate) type Attempt = Pin<Box<dyn Future<Output = Result<Reached, Lost>> + S
 pub(crate) type Way = Box<dyn FnMut() -> Attempt + Send>;
 
 /// The way that a user's closure is.
-pub(crate) fn through<C, F, S>(mut connect: C) -> Way
+pub(crate) fn through<S: ByteStream, F>(mut connect: impl FnMut() -> F + Send + 'static) -> Way
 where
-    C: FnMut() -> F + Send + 'static,
     F: Future<Output = io::Result<S>> + Send + 'static,
-    S: Duplex + 'static,
 {
     Box::new(move || {
         let stream = connect();
-        Box::pin(async move {
-            Ok(Reached { stream: Box::new(stream.await?), side: Side::Dialler, trusted: false })
-        })
+        Box::pin(async move { Ok(Reached::new(stream.await?, Side::Dialler)) })
     })
 }
 
@@ -111,6 +114,11 @@ impl<M: Dialling> Line<M> {
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// Closes the stream, if there is one: the machine has no use for it any more.
+    pub(crate) fn hang_up(&mut self) {
+        self.link = Link::Down;
     }
 
     fn lost(&mut self, lost: Lost) -> Poll<()> {

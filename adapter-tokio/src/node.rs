@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_node::{Answer, Ask, Calling, Error, ErrorKind, Lost, Machine, Remote, Target, parse_place};
+use netchan_proto::conn::ConnectionError;
 use netchan_proto::{LogInfo, NodeId, Offset, Side};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::builder::NodeBuilder;
 use crate::hub::Hub;
 use crate::line::Line;
+use crate::pump::ByteStream;
 use crate::receiver::ReceiverBuilder;
 use crate::sender::SenderBuilder;
 
@@ -75,6 +76,15 @@ impl Node {
 
     /// The channels of a place, in the order of their names: `""` is this machine, `PREFIX` those of it whose names
     /// begin so, `HOST:PORT` and `HOST:PORT/PREFIX` those of another node.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let node = netchan_tokio::Node::builder().data_dir(dir.path()).start().await?;
+    /// node.sender("orders/eu").open().await?;
+    /// assert_eq!(node.channels("orders/").await?[0].name.as_str(), "orders/eu");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`Error`].
@@ -140,18 +150,25 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropping it closes the stream.
-    pub async fn serve_stream<S>(&self, stream: S, side: Side) -> Result<(), Error>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    pub async fn serve_stream(&self, stream: impl ByteStream, side: Side) -> Result<(), Error> {
         match self.0.serve(Box::new(stream), side, false).await {
-            Lost::Eof => Ok(()),
+            Lost::Eof | Lost::Connection(ConnectionError::Closed) => Ok(()),
+            Lost::Connection(
+                ConnectionError::Ours { code, text } | ConnectionError::Theirs { code, text },
+            ) => Err(Error::of_code(code, None, &text, "a served stream")),
             lost => Err(Error::new(ErrorKind::Unreachable, lost.to_string())),
         }
     }
 
     /// Calls a receiver that listens ([`ReceiverBuilder::accept_on`]), for a node that cannot be called itself, and
-    /// serves it; again and again, until the future is dropped.
+    /// serves it; again and again, until the future is dropped or the node shut down.
+    ///
+    /// ```no_run
+    /// # async fn example(node: netchan_tokio::Node) -> Result<(), netchan_tokio::Error> {
+    /// // There: node.receiver("my_log").accept_on(TcpListener::bind("0.0.0.0:5000").await?)
+    /// node.dial("receiver.example:5000").await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What calling again will not mend.

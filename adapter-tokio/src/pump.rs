@@ -21,10 +21,10 @@ const TURNS: u32 = 64;
 /// Longer than any program runs.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
-/// A byte stream of any kind.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A byte stream of any kind: whatever reads and writes is one.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
 
 /// The machines' clock.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ pub(crate) fn work(machine: &mut impl Machine, now: Instant, cx: &mut Context<'_
 
 /// One byte stream and its timer.
 pub(crate) struct Pump {
-    stream: Box<dyn Duplex>,
+    stream: Box<dyn ByteStream>,
     clock: Clock,
     alarm: Alarm,
     /// Writing failed. What the peer had said before may still be read.
@@ -91,7 +91,7 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    pub(crate) fn new(stream: Box<dyn Duplex>, clock: Clock) -> Pump {
+    pub(crate) fn new(stream: Box<dyn ByteStream>, clock: Clock) -> Pump {
         Pump { stream, clock, alarm: Alarm::new(clock), broken: None }
     }
 

@@ -10,14 +10,32 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use netchan_node::{Error, Event, Lost, Machine, Next, ReceiverCore, ReceiverOptions, Remote, Target};
 use netchan_proto::{Position, Record, Side, Start, Timestamp};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::hub::Hub;
 use crate::line::{Attempt, Line, Reached, Way, through};
+use crate::pump::ByteStream;
 use crate::sockets;
 
 /// How to receive from a channel. Made by [`Node::receiver`](crate::Node::receiver).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// use netchan_tokio::{Node, Start};
+///
+/// let node = Node::builder().data_dir(dir.path()).start().await?;
+/// let numbers = node.sender("numbers").open().await?;
+/// for number in ["one", "two", "three"] {
+///     numbers.send(number).await?;
+/// }
+/// numbers.flush().await?;
+///
+/// let mut last = node.receiver("numbers").from(Start::Last(1)).follow(false).open().await?;
+/// assert_eq!(last.recv().await?.ok_or("nothing")?.payload, "three");
+/// assert!(last.recv().await?.is_none());
+/// # Ok(()) }
+/// ```
 #[must_use = "nothing happens before open()"]
 pub struct ReceiverBuilder {
     hub: Arc<Hub>,
@@ -58,24 +76,22 @@ impl ReceiverBuilder {
 
     /// Receives over this one stream, which is up already; `side` says which part it has in the handshake. The host
     /// and port of the target, if it has them, are for messages only.
-    pub fn over<S>(self, stream: S, side: Side) -> ReceiverBuilder
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    pub fn over(self, stream: impl ByteStream, side: Side) -> ReceiverBuilder {
         let mut stream = Some(stream);
         self.by(move || {
             let stream =
                 stream.take().ok_or_else(|| Lost::Final("the stream that was given has ended".into()));
-            async move { Ok(Reached { stream: Box::new(stream?), side, trusted: false }) }
+            async move { Ok(Reached::new(stream?, side)) }
         })
     }
 
     /// Receives over streams that `connect` makes, a new one whenever the last was lost.
-    pub fn connect_with<C, F, S>(self, connect: C) -> ReceiverBuilder
+    pub fn connect_with<S: ByteStream, F>(
+        self,
+        connect: impl FnMut() -> F + Send + 'static,
+    ) -> ReceiverBuilder
     where
-        C: FnMut() -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         ReceiverBuilder { way: Some(through(connect)), ..self }
     }
@@ -85,10 +101,7 @@ impl ReceiverBuilder {
         let listener = Arc::new(listener);
         self.by(move || {
             let listener = Arc::clone(&listener);
-            async move {
-                let stream = sockets::tuned(listener.accept().await?.0);
-                Ok(Reached { stream, side: Side::Listener, trusted: false })
-            }
+            async move { Ok(Reached::new(sockets::tuned(listener.accept().await?.0), Side::Listener)) }
         })
     }
 
@@ -108,8 +121,8 @@ impl ReceiverBuilder {
     }
 
     /// A receiver. Waits until the other side has said where reading begins (so that nothing sent later is missed), or
-    /// that the channel does not exist yet, or until a first attempt to reach it failed; it is tried again by
-    /// [`recv`](Receiver::recv).
+    /// that the channel does not exist yet, or until a first attempt to reach it failed (it is tried again by
+    /// [`recv`](Receiver::recv)); with [`accept_on`](Self::accept_on) for the first call.
     ///
     /// # Errors
     /// [`ErrorKind::Target`](crate::ErrorKind::Target) if the target is none. What the other side has to say
@@ -134,6 +147,20 @@ impl ReceiverBuilder {
 ///
 /// It is driven by whoever asks it: there is no task behind it, and what nobody asks for stays with the sender. A program
 /// that is busy with a record for more than ten minutes is taken for gone; asking for the next one connects again.
+///
+/// It is a [`Stream`] of its records and errors too. What it knows of its connection it tells beside them:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// use netchan_tokio::{Event, Node};
+///
+/// let node = Node::builder().data_dir(dir.path()).start().await?;
+/// let mut receiver = node.receiver("later").open().await?;
+/// assert!(matches!(receiver.next_event().await, Some(Event::Connected { .. })));
+/// assert!(matches!(receiver.next_event().await, Some(Event::Waiting)));
+/// # Ok(()) }
+/// ```
 pub struct Receiver {
     /// Never locked but to be looked at: what drives it has it by `&mut`.
     line: Mutex<Line<ReceiverCore>>,
@@ -165,7 +192,10 @@ impl Receiver {
             match line.machine.next(line.now) {
                 Next::Record(record) => return Poll::Ready(Ok(Some(record))),
                 Next::Error(error) => return Poll::Ready(Err(error)),
-                Next::Over => return Poll::Ready(Ok(None)),
+                Next::Over => {
+                    line.hang_up();
+                    return Poll::Ready(Ok(None));
+                }
                 Next::Idle => ready!(line.poll_step(cx)),
             }
         }

@@ -8,15 +8,32 @@ use std::time::Duration;
 use netchan_node::{Error, Machine, PublisherCore, PublisherOptions, Sender, Target};
 use netchan_proto::{Durability, ProducerId};
 use netchan_store::{LogOptions, Retention};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::hub::{Hub, blocking};
 use crate::line::{Line, Way, through};
+use crate::pump::ByteStream;
 
 /// How to send into a channel. Made by [`Node::sender`](crate::Node::sender).
 ///
 /// Durability, interval, retention and segment size count if the channel is made by this; one that exists keeps its own.
 /// Of a channel that another node makes only the durability can be asked for.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// use netchan_tokio::{Durability, NewRecord, Node, Offset};
+///
+/// let node = Node::builder().data_dir(dir.path()).listen("127.0.0.1:0").start().await?;
+/// let address = node.local_addr().ok_or("not listening")?;
+///
+/// // As any other node would:
+/// let elsewhere = Node::builder().start().await?;
+/// let prices = elsewhere.sender(format!("{address}/prices")).durability(Durability::Os).open().await?;
+/// let sent = prices.send(NewRecord::new("3.20").key("coffee")).await?;
+/// sent.written().await?;
+/// assert_eq!(sent.offset(), Some(Offset(0)));
+/// # Ok(()) }
+/// ```
 #[must_use = "nothing happens before open()"]
 pub struct SenderBuilder {
     hub: Arc<Hub>,
@@ -75,11 +92,9 @@ impl SenderBuilder {
     }
 
     /// Sends over streams that `connect` makes, a new one whenever the last was lost.
-    pub fn connect_with<C, F, S>(self, connect: C) -> SenderBuilder
+    pub fn connect_with<S: ByteStream, F>(self, connect: impl FnMut() -> F + Send + 'static) -> SenderBuilder
     where
-        C: FnMut() -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         SenderBuilder { way: Some(through(connect)), ..self }
     }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::pump::Duplex;
+use crate::pump::ByteStream;
 
 /// Silence after which the operating system asks whether the peer's machine is there at all.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -29,9 +29,9 @@ pub(crate) enum Door {
 
 impl Door {
     /// The next one who comes in, and whether the way proves who it is.
-    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Duplex>, bool)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn ByteStream>, bool)> {
         match self {
-            Door::Tcp(listener) => Ok((tuned(listener.accept().await?.0), false)),
+            Door::Tcp(listener) => Ok((Box::new(tuned(listener.accept().await?.0)), false)),
             #[cfg(unix)]
             Door::Socket(listener) => Ok((Box::new(listener.accept().await?.0), true)),
         }
@@ -39,24 +39,24 @@ impl Door {
 }
 
 /// Sends at once what is written, and notices a dead peer.
-pub(crate) fn tuned(stream: TcpStream) -> Box<dyn Duplex> {
+pub(crate) fn tuned(stream: TcpStream) -> TcpStream {
     let socket = SockRef::from(&stream);
     // A stream that refuses works all the same, only less well.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
-    Box::new(stream)
+    stream
 }
 
 /// Calls a node.
-pub(crate) async fn call(remote: &Remote) -> io::Result<Box<dyn Duplex>> {
+pub(crate) async fn call(remote: &Remote) -> io::Result<TcpStream> {
     in_time(async { Ok(tuned(TcpStream::connect((&*remote.host, remote.port)).await?)) }).await
 }
 
 /// Calls the program that holds a data directory.
 #[cfg(unix)]
-pub(crate) async fn call_socket(path: &Path) -> io::Result<Box<dyn Duplex>> {
+pub(crate) async fn call_socket(path: &Path) -> io::Result<UnixStream> {
     let way = SocketPath::new(path)?;
-    in_time(async { Ok(Box::new(UnixStream::connect(&way.path).await?) as Box<dyn Duplex>) }).await
+    in_time(UnixStream::connect(&way.path)).await
 }
 
 async fn in_time<T>(call: impl Future<Output = io::Result<T>>) -> io::Result<T> {

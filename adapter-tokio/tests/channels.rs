@@ -1,4 +1,5 @@
 //! What a channel promises to programs on one machine.
+#![allow(clippy::unwrap_used)]
 
 use std::future::poll_fn;
 use std::pin::Pin;

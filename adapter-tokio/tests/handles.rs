@@ -1,4 +1,5 @@
 //! What may be done with the handles: shared among threads, dropped anywhere, futures given up at any time.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
 //! What a channel promises to programs on other machines.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Several programs (here: nodes that know nothing of each other) and one data directory.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Byte streams of any kind, called from either side.
+#![allow(clippy::unwrap_used)]
 
 use netchan_tokio::{ErrorKind, Node, Side, Start};
 use tempfile::TempDir;
@@ -109,6 +110,18 @@ async fn a_receiver_that_is_called_asks_for_the_token() {
     });
     assert_eq!(node.dial(address).await.unwrap_err().kind(), ErrorKind::Auth);
     reading.abort();
+}
+
+#[tokio::test]
+async fn who_serves_a_stream_is_told_why_it_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::builder().data_dir(dir.path()).token("right").start().await.unwrap();
+    let (near, far) = tokio::io::duplex(1000);
+    let served = tokio::spawn(async move { node.serve_stream(far, Side::Listener).await });
+    let afar = Node::builder().token("wrong").start().await.unwrap();
+    let mut receiver = afar.receiver("stream").over(near, Side::Dialler).open().await.unwrap();
+    assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Auth);
+    assert_eq!(served.await.unwrap().unwrap_err().kind(), ErrorKind::Auth);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What the network does.
 #[derive(Clone, Copy, Debug)]
-pub enum Weather {
+pub(crate) enum Weather {
     /// Each connection is cut after so many bytes at most, wherever that is.
     Cuts { within: u64 },
     /// As `Cuts`, but one direction ends properly and the other goes on.
@@ -19,14 +19,14 @@ pub enum Weather {
     Dribbles,
 }
 
-pub struct Proxy {
-    pub address: SocketAddr,
-    pub connections: Arc<AtomicU64>,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: Arc<AtomicU64>,
 }
 
 impl Proxy {
     /// Passes on to `to`.
-    pub async fn start(to: SocketAddr, weather: Weather, seed: u64) -> Proxy {
+    pub(crate) async fn start(to: SocketAddr, weather: Weather, seed: u64) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicU64::new(0));
@@ -57,7 +57,7 @@ async fn carry(near: TcpStream, far: TcpStream, weather: Weather, mut dice: Dice
             }
         }
         Weather::HalfCloses { within } => {
-            let limits = if dice.next() % 2 == 0 {
+            let limits = if dice.next().is_multiple_of(2) {
                 (there.below(2000), u64::MAX)
             } else {
                 (u64::MAX, back.below(within))
@@ -107,10 +107,10 @@ async fn pipe(
 
 /// splitmix64.
 #[derive(Clone, Copy)]
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -118,7 +118,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 }
