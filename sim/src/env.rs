@@ -50,8 +50,8 @@ pub enum Event {
     Commit(u64),
     /// A job of the node's runs.
     Job {
-        /// The node's generation.
-        generation: usize,
+        /// The node's life.
+        life: usize,
         /// Its number.
         job: u64,
     },
@@ -68,8 +68,8 @@ pub enum Event {
     Call {
         /// Who is called.
         party: Party,
-        /// The node's generation.
-        generation: usize,
+        /// The node's life.
+        life: usize,
     },
     /// A receiver comes for the first time, or comes back.
     Join(usize),
@@ -96,6 +96,10 @@ pub struct Env {
     pub wakes: Wakes<Actor>,
     /// The machine's wall clock.
     pub clock: Arc<WallClock>,
+    /// Each life of the node's process, with the newest generation of the log in it.
+    pub lives: Vec<usize>,
+    /// Whether the disk has failed once.
+    pub disk_failed: bool,
     /// All connections.
     pub network: Network,
     /// What happened.
@@ -136,6 +140,8 @@ impl Env {
             schedule: Schedule::default(),
             wakes: Wakes::default(),
             clock: Arc::default(),
+            lives: Vec::new(),
+            disk_failed: false,
             network: Network::default(),
             trace: Trace::new(prints),
             counters: Counters::default(),
@@ -163,6 +169,16 @@ impl Env {
             Ok(node) => Ok(node),
             Err(error) => violated!("a node does not start: {error}"),
         }
+    }
+
+    /// The life of the node's process that runs, or ran last.
+    pub fn life(&self) -> usize {
+        self.lives.len().saturating_sub(1)
+    }
+
+    /// The newest generation of the log in a life of the node's process.
+    pub fn generation_of(&self, life: usize) -> usize {
+        self.lives.get(life).copied().unwrap_or(0)
     }
 
     /// The time.
@@ -401,6 +417,8 @@ impl Env {
             }
             // What was acknowledged already may be sent again, for its second acknowledgement, when all is over.
             ErrorCode::SEALED if self.is_sealed => Ok(()),
+            // The log is opened anew; who asks again is served.
+            ErrorCode::POISONED if self.disk_failed => Ok(()),
             // To a publisher that is not there any more, or has another connection already.
             ErrorCode::SUPERSEDED => Ok(()),
             code => violated!("{actor:?} tells its peer {code}: {text}"),

@@ -16,6 +16,7 @@ use crate::env::{Actor, Env, Event, Line, Party};
 use crate::mortal::MortalDisk;
 use crate::network::{Ending, LinkId, Socket};
 use crate::oracle::{Checked, Oracle, Violation, violated};
+use crate::workload::DiskFailure;
 
 /// Turns of a machine before it lets others have theirs.
 const TURNS: usize = 50;
@@ -44,6 +45,7 @@ pub struct Host {
     calls: Vec<Party>,
     marks: Marks,
     died_by_power_cut: bool,
+    failing: Option<DiskFailure>,
     starts: u64,
 }
 
@@ -78,6 +80,7 @@ impl Host {
             calls,
             marks: Marks::default(),
             died_by_power_cut: false,
+            failing: None,
             starts: 0,
         }
     }
@@ -188,12 +191,13 @@ impl Host {
         } else if self.starts > 1 {
             oracle.restarted(self.died_by_power_cut, 0, 0, &[])?;
         }
+        env.lives.push(oracle.generation());
         self.begin_appending(env, oracle);
         self.commit_soon(env, COMMIT_TICK);
-        let generation = oracle.generation();
+        let life = env.life();
         for party in self.calls.clone() {
             let wait = env.turn();
-            env.schedule.at(now.plus(wait), Event::Call { party, generation });
+            env.schedule.at(now.plus(wait), Event::Call { party, life });
         }
         Ok(())
     }
@@ -261,7 +265,8 @@ impl Host {
     ///
     /// # Errors
     /// A promise broken.
-    pub fn run_served(&mut self, env: &mut Env, link: LinkId, generation: usize) -> Checked {
+    pub fn run_served(&mut self, env: &mut Env, link: LinkId) -> Checked {
+        let life = env.life();
         let Some(process) = &mut self.process else { return Ok(()) };
         let Some(connection) = process.served.get_mut(&link) else { return Ok(()) };
         let actor = Actor::Served(link);
@@ -274,7 +279,7 @@ impl Host {
                 process.jobs_taken += 1;
                 process.jobs.insert(process.jobs_taken, job);
                 let wait = env.disk_turn();
-                env.schedule.after(wait, Event::Job { generation, job: process.jobs_taken });
+                env.schedule.after(wait, Event::Job { life, job: process.jobs_taken });
             }
             if !env.pump(actor, line, machine)? && !env.tell_time(actor, machine, &mut was_told)? {
                 break;
@@ -292,7 +297,7 @@ impl Host {
             }
             if let Some(party) = *called {
                 let wait = env.dice.time(Duration::from_millis(1), Duration::from_secs(3));
-                env.schedule.after(wait, Event::Call { party, generation });
+                env.schedule.after(wait, Event::Call { party, life });
             }
             process.served.remove(&link);
         }
@@ -357,21 +362,68 @@ impl Host {
     }
 
     /// The committer runs.
-    pub fn commit(&mut self, env: &mut Env, oracle: &mut Oracle, life: u64) {
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn commit(&mut self, env: &mut Env, oracle: &mut Oracle, life: u64) -> Checked {
         let now = env.now();
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = &mut self.process else { return Ok(()) };
         if life != self.starts || now < process.commits_at {
-            return;
+            return Ok(());
         }
         process.commits_at = Instant(u64::MAX);
-        let did = process.store.run_commits(netchan_store::Clock::now(&*env.clock));
+        let did = self.run_commits(env);
         self.marks = self.marks();
         oracle.saw_first(self.marks.first);
         let wait = if did { env.disk_turn() } else { COMMIT_TICK };
         self.commit_soon(env, wait);
+        self.open_again(env, oracle)
     }
 
-    // ---- dying ----
+    // ---- failing and dying ----
+
+    /// From the next commit that has something to write on, the disk fails, until the log has noticed.
+    pub fn fail_disk(&mut self, failure: DiskFailure) {
+        self.failing = Some(failure);
+    }
+
+    /// The committer's work, with a disk that may fail. Says whether there was any.
+    fn run_commits(&mut self, env: &Env) -> bool {
+        let Some(process) = &self.process else { return false };
+        match self.failing {
+            Some(DiskFailure::Sync(number)) => self.disk.fail_sync(number),
+            Some(DiskFailure::Write(number)) => self.disk.fail_write(number),
+            None => {}
+        }
+        let did = process.store.run_commits(netchan_store::Clock::now(&*env.clock));
+        self.disk.fail_sync(u64::MAX);
+        self.disk.fail_write(u64::MAX);
+        did
+    }
+
+    /// A log that has failed takes nothing any more, and is opened anew.
+    fn open_again(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        if process.log.as_ref().is_none_or(|log| log.poisoned().is_none()) {
+            return Ok(());
+        }
+        self.failing = None;
+        env.counters.disk_failures += 1;
+        env.disk_failed = true;
+        process.appender = None;
+        env.note("the disk has failed, and the log is opened anew", &[]);
+        self.open_log(env)?;
+        let Some(log) = self.log() else { violated!("the log was not opened") };
+        let found = read_all(log, &env.plan)?;
+        let (first, end) = (log.first().0, log.visible().0);
+        env.note("it holds {}..{}", &[first, end]);
+        oracle.restarted(false, first, end, &found)?;
+        if let Some(life) = env.lives.last_mut() {
+            *life = oracle.generation();
+        }
+        self.begin_appending(env, oracle);
+        Ok(())
+    }
 
     /// The process is killed, or its machine loses power; either may happen in the middle of a commit.
     pub fn die(

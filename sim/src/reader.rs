@@ -37,7 +37,7 @@ pub struct Reader {
     /// The dial under way.
     dialling: Option<u64>,
     dials: u64,
-    /// The node's generation that the newest connection leads to.
+    /// The life of the node that the newest connection leads to.
     calls: usize,
     /// The generation that what it is given comes from: of the stream that was opened last.
     generation: usize,
@@ -235,7 +235,7 @@ impl Reader {
         if self.away_until > env.schedule.now() {
             env.network.set_troubled(socket.link);
         }
-        self.calls = oracle.generation();
+        self.calls = env.life();
         core.connected(socket.side, false, env.schedule.now());
         if socket.side == Side::Listener {
             self.dialling = None;
@@ -286,7 +286,7 @@ impl Reader {
             let next = core.next(now);
             while let Some(event) = core.poll_event() {
                 if matches!(event, NodeEvent::Opened { .. } | NodeEvent::Resumed { .. }) {
-                    self.generation = self.calls;
+                    self.generation = env.generation_of(self.calls);
                 }
             }
             match next {

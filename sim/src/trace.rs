@@ -126,6 +126,8 @@ counters! {
     power_cuts,
     /// Kills and power cuts in the middle of a commit.
     mid_commit,
+    /// Writes and syncs that failed, after which the log was opened anew.
+    disk_failures,
     /// Receivers killed, that came back with their position.
     receiver_crashes,
     /// Publishers killed, that came back as the same producer.

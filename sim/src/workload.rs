@@ -96,6 +96,8 @@ pub enum Fault {
         /// So many operations of the disk into a commit.
         mid_commit: Option<u64>,
     },
+    /// The node's disk fails in a commit.
+    Disk(DiskFailure),
     /// A receiver is killed and comes back.
     ReceiverCrash {
         /// How long until it comes back.
@@ -110,6 +112,15 @@ pub enum Fault {
     ReceiverStall(Duration),
     /// Somebody sets the wall clock, by so many milliseconds.
     ClockJump(i64),
+}
+
+/// What of a commit fails: the first or a later one of its syncs or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFailure {
+    /// A sync: what it was to make durable is lost with the power, though it can still be read.
+    Sync(u64),
+    /// A write, half way.
+    Write(u64),
 }
 
 /// All that a seed decides beforehand.
@@ -298,7 +309,12 @@ fn fault(dice: &mut Dice) -> Fault {
         33..=42 => Fault::Stall(dice.time(MS, SECOND * 60)),
         43..=48 => Fault::RefuseDials(dice.time(MS * 10, SECOND * 10)),
         49..=61 => Fault::Kill { back, mid_commit },
-        62..=80 => Fault::PowerCut { back, mid_commit },
+        62..=75 => Fault::PowerCut { back, mid_commit },
+        76..=80 => Fault::Disk(if dice.percent(60) {
+            DiskFailure::Sync(dice.among(1..=2))
+        } else {
+            DiskFailure::Write(dice.among(1..=2))
+        }),
         81..=86 => Fault::ReceiverCrash { back },
         87..=90 => Fault::PublisherCrash { back },
         91..=95 => Fault::ReceiverStall(dice.time(MS * 10, SECOND * 90)),

@@ -158,18 +158,13 @@ impl World {
                 Some(actor) => self.run_actor(actor),
                 None => Ok(()),
             },
-            Event::Commit(life) => {
-                host.commit(env, oracle, life);
-                Ok(())
-            }
-            Event::Job { generation, job } if generation == oracle.generation() => {
-                host.run_job(env, oracle, job)
-            }
+            Event::Commit(life) => host.commit(env, oracle, life),
+            Event::Job { life, job } if life == env.life() => host.run_job(env, oracle, job),
             Event::Job { .. } => Ok(()),
             Event::Create => host.create(env, oracle),
             Event::Start => host.start(env, oracle),
             Event::Dialled { party, attempt } => self.dialled(party, attempt),
-            Event::Call { party, generation } => self.call(party, generation),
+            Event::Call { party, life } => self.call(party, life),
             Event::Join(number) => readers[number].join(env, oracle, host),
             Event::Burst(actor) => {
                 if self.phase == Phase::Chaos {
@@ -213,7 +208,7 @@ impl World {
         let World { env, oracle, host, readers, writers, phase, .. } = self;
         let may_send = *phase == Phase::Chaos;
         match actor {
-            Actor::Served(link) => host.run_served(env, link, oracle.generation()),
+            Actor::Served(link) => host.run_served(env, link),
             Actor::Appender(generation) if generation == oracle.generation() => {
                 host.run_appender(env, oracle, may_send)
             }
@@ -248,9 +243,9 @@ impl World {
     }
 
     /// The node calls one of those that cannot call it.
-    fn call(&mut self, party: Party, generation: usize) -> Checked {
-        let World { env, oracle, host, readers, writers, .. } = self;
-        if !host.is_up() || generation != oracle.generation() {
+    fn call(&mut self, party: Party, life: usize) -> Checked {
+        let World { env, host, readers, writers, .. } = self;
+        if !host.is_up() || life != env.life() {
             return Ok(());
         }
         let can = match party {
@@ -263,7 +258,7 @@ impl World {
         env.counters.refused_dials += u64::from(can);
         if !matches!(party, Party::Receiver(number) if readers[number].is_over()) {
             let wait = env.dice.time(Duration::from_millis(50), Duration::from_secs(5));
-            env.schedule.after(wait, Event::Call { party, generation });
+            env.schedule.after(wait, Event::Call { party, life });
         }
         Ok(())
     }
@@ -281,7 +276,7 @@ impl World {
         match party {
             Party::Receiver(number) => readers[number].connected(env, oracle, host, socket),
             Party::Publisher(number) => {
-                writers[number].connected(env, oracle, socket);
+                writers[number].connected(env, socket);
                 Ok(())
             }
         }
@@ -319,6 +314,7 @@ impl World {
             Fault::RefuseDials(time) => env.refuses_until = env.schedule.now().plus(time),
             Fault::Kill { back, mid_commit } => host.die(env, oracle, false, mid_commit, back),
             Fault::PowerCut { back, mid_commit } => host.die(env, oracle, true, mid_commit, back),
+            Fault::Disk(failure) => host.fail_disk(failure),
             Fault::ReceiverCrash { back } => {
                 let number = env.dice.index(readers.len());
                 readers[number].die(env, oracle, back)?;

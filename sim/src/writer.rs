@@ -35,8 +35,8 @@ pub struct Writer {
     bell: Bell,
     dialling: Option<u64>,
     dials: u64,
-    /// The node's generation that the newest connection leads to.
-    generation: usize,
+    /// The life of the node that the newest connection leads to.
+    calls: usize,
     lives: u64,
 }
 
@@ -66,7 +66,7 @@ impl Writer {
             bell: env.wakes.bell(actor),
             dialling: None,
             dials: 0,
-            generation: 0,
+            calls: 0,
             lives: 0,
         }
     }
@@ -175,11 +175,11 @@ impl Writer {
     }
 
     /// There is a byte stream. One that was there before is dropped.
-    pub fn connected(&mut self, env: &mut Env, oracle: &Oracle, socket: Socket) {
+    pub fn connected(&mut self, env: &mut Env, socket: Socket) {
         env.hang_up(&mut self.line, Ending::Eof);
         let Some(life) = &mut self.life else { return };
         self.line.socket = Some(socket);
-        self.generation = oracle.generation();
+        self.calls = env.life();
         life.core.connected(socket.side, false, env.schedule.now());
         if socket.side == Side::Listener {
             self.dialling = None;
@@ -209,6 +209,7 @@ impl Writer {
         let actor = self.actor();
         let Some(life) = &mut self.life else { return Ok(()) };
         let waker = self.bell.waker();
+        let generation = env.generation_of(self.calls);
         self.bell.hush();
         if let Some(asking) = &mut life.asking {
             match asking.as_mut().poll(&mut Context::from_waker(waker)) {
@@ -219,7 +220,7 @@ impl Writer {
                         "publisher {} goes on at its record {}",
                         &[self.number as u64, told.next_sequence],
                     );
-                    oracle.resumed(self.producer, told.next_sequence, told.note.bytes(), self.generation)?;
+                    oracle.resumed(self.producer, told.next_sequence, told.note.bytes(), generation)?;
                     let sender = Sender::remote(life.handle.clone());
                     life.producing =
                         Some(Producing::new(self.producer, self.plan, sender, told.next_sequence));
@@ -243,7 +244,7 @@ impl Writer {
         for turn in 0.. {
             let mut more = false;
             if let Some(producing) = &mut life.producing {
-                more = producing.run(env, oracle, waker, self.generation, may_send)?;
+                more = producing.run(env, oracle, waker, generation, may_send)?;
             }
             life.core.work(env.schedule.now(), waker);
             if life.core.is_over() {
