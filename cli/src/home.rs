@@ -7,7 +7,6 @@ use etcetera::BaseStrategy;
 use netchan::{Node, NodeBuilder, Target};
 
 use crate::args::{DEFAULT_LISTEN, Home, Listen};
-use crate::status::Status;
 
 impl Home {
     /// The directory with this machine's channels.
@@ -66,21 +65,13 @@ pub(crate) async fn via() -> Result<Node> {
 /// Starts a node of this machine that listens, as `listen` says.
 ///
 /// # Errors
-/// [`netchan::Error`] of the start. The default address may be taken: then it does without.
-pub(crate) async fn start(home: &Home, listen: &Listen, shared: bool, status: Status) -> Result<Node> {
-    let builder = || home.here(shared).map(|builder| builder.insecure(listen.insecure));
-    match listen.listen.as_deref() {
-        Some("none") => Ok(builder()?.start().await?),
-        Some(address) => Ok(builder()?.listen(address).start().await?),
-        None => match builder()?.listen(DEFAULT_LISTEN).start().await {
-            Ok(node) => Ok(node),
-            Err(error) if error.kind() == netchan::ErrorKind::Locked => Err(error.into()),
-            Err(error) => {
-                // what is wrong otherwise will be wrong again
-                let node = builder()?.start().await?;
-                status.say(format_args!("only this machine can reach the channels by name: {error}"));
-                Ok(node)
-            }
-        },
-    }
+/// [`netchan::Error`] of the start. Only an address that was asked for must be free.
+pub(crate) async fn start(home: &Home, listen: &Listen, shared: bool) -> Result<Node> {
+    let builder = home.here(shared)?.insecure(listen.insecure);
+    let builder = match listen.listen.as_deref() {
+        Some("none") => builder,
+        Some(address) => builder.listen(address),
+        None => builder.listen_if_free(DEFAULT_LISTEN),
+    };
+    Ok(builder.start().await?)
 }

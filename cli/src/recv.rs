@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use netchan::{Error, ErrorKind, Event, Node, Offset, Position, Receiver, Record, Start, Target};
+use netchan::{Durability, Error, ErrorKind, Event, Node, Offset, Position, Receiver, Record, Start, Target};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::oneshot;
 
@@ -291,7 +291,10 @@ impl Receiving {
             Event::Resumed { at } => status.say(format_args!("connected again, going on at offset {at}")),
             Event::GoingAway { .. } => status.say("the other side is about to stop"),
             Event::Opened { durability, .. } => {
-                status.say(format_args!("receiving from {}; its mode is {durability}", self.name()));
+                status.say(format_args!(
+                    "receiving; records are here as soon as they are {}",
+                    safe(durability)
+                ));
             }
             Event::Sealed { end } => {
                 status.say(format_args!("complete: the channel is sealed after {end} records"))
@@ -299,8 +302,12 @@ impl Receiving {
             _ => {}
         }
     }
+}
 
-    fn name(&self) -> &str {
-        self.keeper.as_ref().map_or("the channel", |keeper| &keeper.name)
+/// What it takes for a record to be seen.
+fn safe(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Sync => "durable",
+        _ => "written (not yet durable)",
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
     let node = match (&args.via, &target.remote) {
         (Some(_), _) => home::via().await?,
         (None, Some(_)) => args.home.reach(&target).await?,
-        (None, None) => home::start(&args.home, &args.listen, true, status).await?,
+        (None, None) => home::start(&args.home, &args.listen, true).await?,
     };
     let sender = tokio::select! {
         sender = open(&node, &args, &target, &input) => sender?,

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: args::Serve, status: Status) -> Result<Exit> {
     let mut stop = Stop::listen()?;
     let mut told = false;
     let node = loop {
-        match home::start(&args.home, &args.listen, false, status).await {
+        match home::start(&args.home, &args.listen, false).await {
             Ok(node) => break node,
             Err(error) if is_locked(&error) => {
                 if !std::mem::replace(&mut told, true) {

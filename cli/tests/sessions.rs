@@ -270,3 +270,41 @@ fn no_follow_ends_with_what_is_there_and_count_after_so_many() {
     std::thread::sleep(Duration::from_millis(1));
     assert!(later.is_running());
 }
+
+#[test]
+fn a_gap_is_told_and_ends_in_an_exit_code_of_its_own() {
+    let place = Place::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let node = netchan::Node::builder().data_dir(place.path("data")).start().await.unwrap();
+        let retention = netchan::Retention { max_bytes: Some(64 << 10), ..Default::default() };
+        let sender = node.sender("x").segment_bytes(16 << 10).retention(retention).open().await.unwrap();
+        for line in 0..10_000 {
+            sender.send(format!("line {line:>60}")).await.unwrap();
+        }
+        sender.seal().await.unwrap();
+        node.shutdown(Duration::from_secs(1)).await.unwrap();
+    });
+    let done = place.run("recv x --from 0").code(3);
+    let lines = done.lines();
+    assert!(!lines.is_empty() && lines.len() < 10_000, "{} lines", lines.len());
+    assert_eq!(lines.last().unwrap(), &format!("line {:>60}", 9_999));
+    let missing = format!("{}", 10_000 - lines.len());
+    assert!(done.err.contains(&missing), "says up to where it is missing: {}", done.err);
+    place.run("recv x --from earliest").well();
+}
+
+#[test]
+fn a_roll_back_is_told_and_ends_in_an_exit_code_of_its_own() {
+    let place = Place::new();
+    place.feed("send x", b"one\ntwo\nthree\n").well();
+    place.feed("send x --seal", b"four\nfive\nsix\n").well();
+    place.run("recv x --from earliest --count 1 --position at").well();
+    // the position of who read five records of the first epoch, before a power cut took the last two
+    let kept = std::fs::read_to_string(place.path("at")).unwrap();
+    assert!(kept.contains("\"epoch\":1") && kept.contains("\"offset\":1"), "{kept}");
+    std::fs::write(place.path("at"), kept.replace("\"offset\":1", "\"offset\":5")).unwrap();
+    let done = place.run("recv x --position at").code(4);
+    same(&done.out, b"four\nfive\nsix\n", "from where the first epoch ended");
+    assert!(done.err.contains('3'), "{}", done.err);
+}
