@@ -46,3 +46,8 @@
 
 #[cfg(feature = "tokio")]
 pub use netchan_tokio::*;
+
+/// The README's examples run as tests.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
