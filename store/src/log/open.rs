@@ -336,18 +336,22 @@ impl Opening<'_> {
         file.set_len(end.pos).map_err(io("cutting"))
     }
 
-    /// Writes what may not have been durable once more. After a failed sync the system may hold pages that it
+    /// Writes the head, and what may not have been durable, once more. After a failed sync the system may hold pages that it
     /// believes to be on disk and that are not; a page written again is a page synced again.
     fn write_again(&self, segment: &Segment, file: &dyn DiskFile, found: &Found) -> std::io::Result<()> {
-        if found.durable >= found.end.offset && !found.sealed {
-            return Ok(());
-        }
-        let mut pos = segment.index().before(found.durable.max(segment.base)).pos;
-        while pos < found.end.pos {
-            let len = usize::try_from(found.end.pos - pos).unwrap_or(CHUNK).min(CHUNK);
-            let bytes = read_exactly(file, pos, len)?;
-            file.write_all_at(&[IoSlice::new(&bytes)], pos)?;
-            pos += len as u64;
+        let data_start = segment.index().before(segment.base).pos;
+        let batches = match found.durable >= found.end.offset && !found.sealed {
+            true => found.end.pos..found.end.pos,
+            false => segment.index().before(found.durable.max(segment.base)).pos..found.end.pos,
+        };
+        for range in [0..data_start, batches] {
+            let mut pos = range.start;
+            while pos < range.end {
+                let len = usize::try_from(range.end - pos).unwrap_or(CHUNK).min(CHUNK);
+                let bytes = read_exactly(file, pos, len)?;
+                file.write_all_at(&[IoSlice::new(&bytes)], pos)?;
+                pos += len as u64;
+            }
         }
         Ok(())
     }
