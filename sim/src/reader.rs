@@ -404,7 +404,8 @@ impl Reader {
         let Arrival { marks: then, generation, wall } = self.arrival;
         let now = host.marks();
         // What a power cut rolled back meanwhile may have moved the end back too.
-        let is_steady = generation == oracle.generation();
+        // So may a stream of the log that has failed, which still tells what that one had.
+        let is_steady = generation == oracle.generation() && !env.disk_failed;
         let low = if is_steady { then.visible } else { 0 };
         let high = now.visible.max(then.visible).max(oracle.known_end());
         // What was trimmed cannot be begun with.
