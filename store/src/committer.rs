@@ -26,14 +26,21 @@ pub(crate) struct Committer {
 #[derive(Default)]
 struct Queue {
     dirty: VecDeque<Arc<Inner>>,
-    timers: BTreeMap<(Timestamp, u64), Weak<Inner>>,
+    timers: BTreeMap<Timer, Weak<Inner>>,
     timers_made: u64,
     stopping: bool,
 }
 
+/// When a log is looked at again. A log has at most one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timer {
+    pub(crate) when: Timestamp,
+    number: u64,
+}
+
 enum Work {
     Commit(Arc<Inner>),
-    Tick(Arc<Inner>),
+    Tick(Arc<Inner>, Timer),
 }
 
 impl Queue {
@@ -42,11 +49,12 @@ impl Queue {
             return Some(Work::Commit(log));
         }
         while let Some(entry) = self.timers.first_entry() {
-            if entry.key().0 > now {
+            let timer = *entry.key();
+            if timer.when > now {
                 break;
             }
             if let Some(log) = entry.remove().upgrade() {
-                return Some(Work::Tick(log));
+                return Some(Work::Tick(log, timer));
             }
         }
         None
@@ -90,17 +98,26 @@ impl Committer {
         }
     }
 
-    /// Has `log` looked at again at `when`.
-    pub(crate) fn tick_at(&self, when: Timestamp, log: &Arc<Inner>) {
+    /// Has `log` looked at again at `when`, and not at `instead_of`.
+    pub(crate) fn tick_at(&self, when: Timestamp, instead_of: Option<Timer>, log: &Arc<Inner>) -> Timer {
         let mut queue = self.queue();
+        if let Some(timer) = instead_of {
+            queue.timers.remove(&timer);
+        }
         queue.timers_made += 1;
-        let key = (when, queue.timers_made);
-        queue.timers.insert(key, Arc::downgrade(log));
-        let earliest = queue.timers.first_key_value().is_some_and(|(first, _)| *first == key);
+        let timer = Timer { when, number: queue.timers_made };
+        queue.timers.insert(timer, Arc::downgrade(log));
+        let earliest = queue.timers.first_key_value().is_some_and(|(first, _)| *first == timer);
         drop(queue);
         if earliest {
             self.work.notify_one();
         }
+        timer
+    }
+
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.queue().timers.len()
     }
 
     /// Does all there is to do at `now`, in this thread.
@@ -123,7 +140,7 @@ impl Committer {
                     self.queue().dirty.push_back(log);
                 }
             }
-            Work::Tick(log) => log.tick(now),
+            Work::Tick(log, timer) => log.tick(timer, now),
         }
     }
 
@@ -140,7 +157,7 @@ impl Committer {
             if queue.stopping {
                 return;
             }
-            let due = queue.timers.first_key_value().map(|(&(when, _), _)| when.0.saturating_sub(now.0));
+            let due = queue.timers.first_key_value().map(|(timer, _)| timer.when.0.saturating_sub(now.0));
             queue = match due {
                 None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(nanos) => {

@@ -16,6 +16,7 @@ use super::segment::{self, NewHead, Segment};
 use super::state::{Refusal, State, Stored};
 use super::{Inner, locked};
 use crate::LogOptions;
+use crate::committer::Timer;
 use crate::disk::DiskFile;
 
 /// Bytes of batches that are written, and synced, at once.
@@ -50,7 +51,7 @@ pub(super) struct Writer {
     /// Since when something written waits for its sync.
     pub(super) unsynced_since: Option<Timestamp>,
     /// When the committer will tick this log.
-    pub(super) timer: Option<Timestamp>,
+    pub(super) timer: Option<Timer>,
     pub(super) is_dead: bool,
     pub(super) has_written: bool,
 }
@@ -316,8 +317,9 @@ impl Writer {
     }
 
     /// What is due at `now`: the sync of an interval, the trimming of what has aged.
-    pub(super) fn tick(&mut self, log: &Inner, now: Timestamp) {
-        self.timer = None;
+    pub(super) fn tick(&mut self, log: &Inner, timer: Timer, now: Timestamp) {
+        // One that was replaced while it went off leaves the other in its place.
+        self.timer = self.timer.filter(|armed| *armed != timer);
         if self.is_dead {
             return;
         }
@@ -351,11 +353,10 @@ impl Writer {
         });
         let due = [self.sync_due(), trim_due].into_iter().flatten().min();
         if let Some(due) = due
-            && self.timer.is_none_or(|timer| timer > due)
+            && self.timer.is_none_or(|timer| timer.when > due)
             && let Some(log) = log.this.upgrade()
         {
-            self.timer = Some(due);
-            log.env.committer.tick_at(due, &log);
+            self.timer = Some(log.env.committer.tick_at(due, self.timer, &log));
         }
     }
 
@@ -383,8 +384,8 @@ impl Inner {
     }
 
     /// Does what is due.
-    pub(crate) fn tick(&self, now: Timestamp) {
-        locked(&self.writer).tick(self, now);
+    pub(crate) fn tick(&self, timer: Timer, now: Timestamp) {
+        locked(&self.writer).tick(self, timer, now);
     }
 }
 
@@ -396,4 +397,37 @@ pub(super) fn wake_all(wakers: Vec<Waker>) {
 
 fn nanos(time: std::time::Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+    use crate::{Commit, Retention, Store, StoreOptions};
+    use netchan_proto::{AsRecord, ChannelName};
+    use std::time::Duration;
+
+    #[test]
+    fn a_log_has_one_timer_however_often_it_syncs_and_trims() {
+        let options = StoreOptions { commit: Commit::Manual, min_free_percent: 0, ..StoreOptions::default() };
+        let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
+        let retention = Retention { max_age: Some(Duration::from_secs(1000)), max_bytes: None };
+        let interval = Duration::from_millis(1);
+        let kept = LogOptions {
+            durability: Durability::Interval,
+            interval,
+            retention,
+            ..LogOptions::default()
+        };
+        let log = store.create_or_open(&ChannelName::new("a").unwrap(), &kept).unwrap();
+        let mut now = log.0.now();
+        for _ in 0..50 {
+            log.append(&"record".as_record()).unwrap();
+            store.run_commits(now);
+            log.set_retention(retention).unwrap();
+            now = now.plus_nanos(1_000_000);
+            store.run_commits(now);
+            assert!(log.durable() == log.queued() && log.0.env.committer.timers() == 1);
+        }
+    }
 }
