@@ -520,7 +520,9 @@ impl Inner {
                 if state.durable >= target {
                     return Ok(state.durable);
                 }
-                if let Some(failure) = state.failure().filter(|_| writer.is_dead) {
+                // A deletion has dropped what was queued, and waits for the writer.
+                let is_hopeless = |failure: &LogError| writer.is_dead || matches!(failure, LogError::Deleted);
+                if let Some(failure) = state.failure().filter(is_hopeless) {
                     return Err(failure);
                 }
             }

@@ -369,10 +369,11 @@ impl State {
 
     /// Refuses appends from now on, and wakes everybody.
     pub(super) fn refuse(&mut self, refusal: Refusal, wake: &mut Vec<Waker>) {
-        // A seal, a failure or a deletion is never covered by a mere closing.
+        // A seal or a failure is never covered by a mere closing, a deletion by nothing.
         let keep = matches!(
             (&self.refusal, &refusal),
-            (Some(Refusal::Poisoned(_) | Refusal::Deleted | Refusal::Sealed(_)), Refusal::Closed)
+            (Some(Refusal::Deleted), _)
+                | (Some(Refusal::Poisoned(_) | Refusal::Sealed(_)), Refusal::Closed)
                 | (Some(_), Refusal::NoSpace)
         );
         if !keep {

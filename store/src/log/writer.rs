@@ -270,6 +270,9 @@ impl Writer {
         }
         let (epoch, time) = {
             let mut state = locked(&log.state);
+            if matches!(state.refusal, Some(Refusal::Deleted)) {
+                return; // with what was queued
+            }
             (state.epochs.last(), state.take_time(&*log.env.options.clock))
         };
         let stamp =
@@ -413,12 +416,8 @@ mod tests {
         let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
         let retention = Retention { max_age: Some(Duration::from_secs(1000)), max_bytes: None };
         let interval = Duration::from_millis(1);
-        let kept = LogOptions {
-            durability: Durability::Interval,
-            interval,
-            retention,
-            ..LogOptions::default()
-        };
+        let kept =
+            LogOptions { durability: Durability::Interval, interval, retention, ..LogOptions::default() };
         let log = store.create_or_open(&ChannelName::new("a").unwrap(), &kept).unwrap();
         let mut now = log.0.now();
         for _ in 0..50 {
@@ -429,5 +428,23 @@ mod tests {
             store.run_commits(now);
             assert!(log.durable() == log.queued() && log.0.env.committer.timers() == 1);
         }
+    }
+
+    // The other half of the deletion waits for the writer, which whoever syncs or seals holds.
+    #[test]
+    fn who_syncs_or_seals_a_log_that_is_being_deleted_is_told_so() {
+        let options = StoreOptions { commit: Commit::Manual, min_free_percent: 0, ..StoreOptions::default() };
+        let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
+        let log = store.create_or_open(&ChannelName::new("a").unwrap(), &LogOptions::default()).unwrap();
+        log.append(&"record".as_record()).unwrap();
+        {
+            let mut state = locked(&log.0.state);
+            state.refuse(Refusal::Deleted, &mut Vec::new());
+            state.drop_queue();
+        }
+        assert!(matches!(log.sync(), Err(crate::LogError::Deleted)));
+        locked(&log.0.writer).seal(&log.0, Timestamp(0));
+        assert_eq!(log.sealed_at(), None);
+        assert!(matches!(log.seal(), Err(crate::LogError::Deleted)));
     }
 }
