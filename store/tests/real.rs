@@ -12,10 +12,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netchan_proto::{AsRecord, Durability, Offset};
+use netchan_proto::{AsRecord, Durability, Offset, Start};
 use netchan_store::disk::{Disk, RealDisk};
 use netchan_store::{
-    AppendError, Commit, Log, LogError, LogOptions, Mark, Store, StoreError, StoreOptions, TailRead,
+    AppendError, Commit, Log, LogError, LogOptions, Mark, Retention, Store, StoreError, StoreOptions,
+    TailRead,
 };
 use rig::{name, read_from, small, texts};
 
@@ -253,4 +254,36 @@ fn the_largest_record_comes_back() {
     let (records, _) = read_from(&log, Offset(0), 1 << 20);
     assert_eq!(records[0].payload, record);
     assert_eq!(records[1].payload, "small");
+}
+
+/// Files below `dir` that this process has open, removed ones too.
+#[cfg(target_os = "linux")]
+fn open_segments(dir: &tempfile::TempDir) -> usize {
+    let handles = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = handles.filter_map(|handle| std::fs::read_link(handle.unwrap().path()).ok());
+    targets
+        .filter(|path| path.starts_with(dir.path()) && path.to_string_lossy().contains("channels/"))
+        .count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn however_many_segments_are_told_of_searched_and_trimmed_few_files_stay_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let log = store.create_or_open(&name("many"), &small(Durability::Os)).unwrap();
+    for _ in 0..100 {
+        append(&log, &[7; 4000]);
+        log.sync().unwrap(); // a batch of its own
+    }
+    let info = log.info();
+    assert!(info.segments > 30, "{}", info.segments);
+    assert!(open_segments(&dir) <= 6, "{} after telling of them", open_segments(&dir));
+    for start in [Start::Time(info.first_time), Start::Time(info.last_time)] {
+        log.resolve(&start).unwrap();
+    }
+    assert!(open_segments(&dir) <= 6, "{} after searching them", open_segments(&dir));
+    assert_eq!(texts(&log).len(), 100);
+    log.set_retention(Retention { max_bytes: Some(1), max_age: None }).unwrap();
+    assert_eq!((log.info().segments, open_segments(&dir)), (1, 1));
 }

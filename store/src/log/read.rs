@@ -75,7 +75,12 @@ impl Inner {
     }
 
     fn read_error(&self, segment: &Segment, error: io::Error) -> LogError {
-        let first = locked(&self.state).first();
+        let state = locked(&self.state);
+        if let Some(deleted @ LogError::Deleted) = state.failure() {
+            return deleted;
+        }
+        let first = state.first();
+        drop(state);
         if segment.base < first {
             return LogError::Trimmed { from: segment.base, to: first };
         }
@@ -91,6 +96,12 @@ impl Inner {
         {
             oldest.keep(None);
         }
+    }
+
+    /// Closes a segment that goes: who reads it at the moment has a handle.
+    pub(super) fn close_segment(&self, segment: &Arc<Segment>) {
+        locked(&self.read_lately).retain(|known| !Arc::ptr_eq(known, segment));
+        segment.keep(None);
     }
 
     pub(super) fn read(&self, from: Offset, max: usize) -> Result<Run, LogError> {

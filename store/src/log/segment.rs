@@ -207,6 +207,12 @@ impl Segment {
         Ok((opened, true))
     }
 
+    /// The open file, or one that is closed again after a glance: only who reads batches keeps files open.
+    fn glance(&self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        file.map_or_else(|| disk.open(&self.path, Open::Read), Ok)
+    }
+
     /// Keeps `file` for readers.
     pub(super) fn keep(&self, file: Option<Arc<dyn DiskFile>>) {
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
@@ -215,7 +221,7 @@ impl Segment {
     /// The head; `None` if it is damaged.
     pub(super) fn head(&self, disk: &dyn Disk) -> io::Result<Option<&SegmentHead>> {
         if self.head.get().is_none() {
-            let (file, _) = self.open(disk)?;
+            let file = self.glance(disk)?;
             let head = SegmentHead::decode(&read_exactly(&*file, 0, HEAD_LEN)?)
                 .filter(|head| head.base == self.base);
             let _ = self.head.set(head);
@@ -228,8 +234,7 @@ impl Segment {
         if let Some(&len) = self.len.get() {
             return Ok(len);
         }
-        let (file, _) = self.open(disk)?;
-        let len = file.size()?;
+        let len = self.glance(disk)?.size()?;
         Ok(*self.len.get_or_init(|| len))
     }
 }

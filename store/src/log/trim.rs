@@ -70,6 +70,7 @@ impl Inner {
         tracing::info!(channel = %self.name, from = oldest.base.0, to = first.0, "trimmed");
         let removed =
             self.env.disk.remove_file(&oldest.path).and_then(|()| self.env.disk.sync_dir(&self.dir));
+        self.close_segment(oldest); // or its room on the volume stays taken
         if let Err(error) = removed {
             // It comes back when the log is opened again, and goes then.
             tracing::warn!(channel = %self.name, path = oldest.path, %error, "a trimmed segment stays");
