@@ -176,3 +176,27 @@ fn no_wake_up_is_lost_between_appending_committing_and_serving_threads() {
         house.store.close();
     }
 }
+
+#[test]
+fn who_waited_for_what_never_came_and_left_is_forgotten() {
+    let house = House::new();
+    let logs =
+        [Durability::Sync, Durability::Os].map(|mode| house.log_with(&mode.to_string(), options(mode)));
+    for log in &logs {
+        house.fill(log, 3, true);
+    }
+    let parked = house::Parked::here();
+    let mut link = Link::new(&house);
+    for log in &logs {
+        let id = link.read(log.name().as_str(), Start::Earliest);
+        assert_eq!(link.reader(id).got.len(), 3);
+        link.seek(id, Start::Latest);
+        link.pump();
+    }
+    link.read_with(Subscription::new(name("nobody_makes_it"), Start::Latest, 1 << 20, true));
+    link.woken_by(Arc::clone(&parked).into());
+    while link.turn_anyway() {}
+    assert!(Arc::strong_count(&parked) > 2, "it waits");
+    drop(link);
+    assert_eq!(Arc::strong_count(&parked), 1);
+}

@@ -282,6 +282,18 @@ impl Store {
         Poll::Pending
     }
 
+    /// Forgets a waker that waits for a channel to be made.
+    pub fn forget(&self, name: &ChannelName, waker: &Waker) {
+        let mut channels = locked(&self.0.channels);
+        let Some(waiting) = channels.waiting.get_mut(name) else { return };
+        let gone: Vec<Waker> = waiting.extract_if(.., |known| known.will_wake(waker)).collect();
+        if waiting.is_empty() {
+            channels.waiting.remove(name);
+        }
+        drop(channels);
+        drop(gone); // without the lock
+    }
+
     /// Deletes a channel and its files: a channel of the same name made later has another identity. Blocks on the
     /// disk.
     ///

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Open, Opened, Seek, Seeked, StreamId, Truncated};
 use netchan_proto::{ChannelName, ErrorCode, Offset, Start, Timestamp};
-use netchan_store::{Log, LogError, Run};
+use netchan_store::{Log, LogError, Run, Store};
 
 use super::desk::Answer;
 use super::refusal::refuse;
@@ -85,6 +85,7 @@ pub(super) struct Reading {
     start: Start,
     wait: bool,
     told_waiting: bool,
+    store: Option<Store>,
     /// Once it was found.
     log: Option<Log>,
     /// The first of them is being answered.
@@ -103,6 +104,7 @@ impl Reading {
             start: open.start,
             wait: open.wait,
             told_waiting: false,
+            store: shared.node.store().cloned(),
             log: None,
             seeks: VecDeque::new(),
             state: State::Finding,
@@ -185,7 +187,7 @@ impl Reading {
         if let Some(gap) = &found.gap {
             shared.connection.gap(self.id, gap);
         }
-        self.state = State::Sending(Sending::new(found.log, found.next));
+        self.state = State::Sending(Sending::new(found.log, found.next, self.waker.clone()));
         Step::Moved
     }
 
@@ -239,11 +241,11 @@ impl Reading {
 
     /// Does what can be done now, a little of it.
     pub(super) fn turn(&mut self, shared: &mut Shared) -> Step {
-        let mut context = Context::from_waker(&self.waker);
         match &mut self.state {
             State::Finding | State::Over => Step::Idle,
             State::Absent => {
-                let Some(store) = shared.node.store() else { return Step::Idle };
+                let Some(store) = &self.store else { return Step::Idle };
+                let mut context = Context::from_waker(&self.waker);
                 if !self.flag.lower() || store.poll_created(&self.name, &mut context) == Poll::Pending {
                     return Step::Idle;
                 }
@@ -251,15 +253,24 @@ impl Reading {
                 self.look_for_it(shared);
                 Step::Moved
             }
-            State::Sending(sending) => match sending.turn(self.id, &self.flag, &mut context, shared) {
+            State::Sending(sending) => match sending.turn(self.id, &self.flag, shared) {
                 Ok(step) => step,
                 Err(error) => self.fail(error, shared),
             },
         }
     }
 
-    pub(super) fn fail(&mut self, error: ErrorFrame, shared: &mut Shared) -> Step {
+    fn fail(&mut self, error: ErrorFrame, shared: &mut Shared) -> Step {
         shared.connection.stream_error(self.id, error);
         Step::Over
+    }
+}
+
+/// Who waits no more is forgotten: the store would keep the names and wakers of all who ever asked.
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let (State::Absent, Some(store)) = (&self.state, &self.store) {
+            store.forget(&self.name, &self.waker);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! from the disk and has the next one read meanwhile. Ranges end where batches end as far as credit lets them: a
 //! batch that lies in one frame is not copied by who receives it.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -59,6 +59,7 @@ pub(super) struct Sending {
     /// All is sent; the flag goes up when there is more.
     at_tail: bool,
     progress_told: Option<Instant>,
+    waker: Waker,
 }
 
 /// How much may be sent now.
@@ -94,9 +95,11 @@ impl Room {
 }
 
 impl Sending {
-    pub(super) fn new(log: Log, next: Offset) -> Sending {
+    /// Sends what follows `next`; `waker` is woken when there is more.
+    pub(super) fn new(log: Log, next: Offset, waker: Waker) -> Sending {
         Sending {
             log,
+            waker,
             next,
             skip: 0,
             held: None,
@@ -112,7 +115,6 @@ impl Sending {
         &mut self,
         id: StreamId,
         flag: &Flag,
-        context: &mut Context<'_>,
         shared: &mut Shared,
     ) -> Result<Step, ErrorFrame> {
         if self.at_tail && !flag.lower() {
@@ -159,7 +161,7 @@ impl Sending {
                         (self.next, self.skip) = (header.next_offset(), 0);
                     }
                 }
-                TailRead::End => match self.log.poll_reached(Mark::Visible, self.next.plus(1), context) {
+                TailRead::End => match self.poll_more() {
                     Poll::Pending => {
                         self.at_tail = true;
                         self.tell_progress(id, shared);
@@ -195,6 +197,10 @@ impl Sending {
             }
         }
         Ok(Step::Moved)
+    }
+
+    fn poll_more(&self) -> Poll<Result<(), LogError>> {
+        self.log.poll_reached(Mark::Visible, self.next.plus(1), &mut Context::from_waker(&self.waker))
     }
 
     /// Whether all that is in the log now was sent, also what cannot be seen yet.
@@ -313,6 +319,13 @@ impl Sending {
         self.progress_told = Some(shared.now);
         let progress = Progress { scanned: self.next, next: self.log.visible(), clock: shared.node.clock() };
         shared.connection.progress(id, &progress);
+    }
+}
+
+/// Who waits no more is forgotten: an idle log would keep the wakers of all who ever came.
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.log.forget(Mark::Visible, self.next.plus(1), &self.waker);
     }
 }
 

@@ -26,7 +26,7 @@ mod writer;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use netchan_proto::batch::{Batch, BatchHeader, BatchKind};
@@ -334,13 +334,7 @@ impl Log {
         if let Some(at) = state.sealed_at.filter(|&at| offset > at) {
             return Poll::Ready(Err(LogError::Sealed { at }));
         }
-        let waiters = match mark {
-            Mark::Queued => &mut state.waiters.queued,
-            Mark::Written => &mut state.waiters.written,
-            Mark::Visible if !visible_is_durable => &mut state.waiters.written,
-            Mark::Durable | Mark::Visible => &mut state.waiters.durable,
-        };
-        waiters.register(offset, cx.waker());
+        state.waiters_for(mark).register(offset, cx.waker());
         let mut schedule = false;
         if mark == Mark::Durable
             && !visible_is_durable
@@ -380,6 +374,13 @@ impl Log {
         }
         state.waiters.capacity.register(cx.waker());
         Poll::Pending
+    }
+
+    /// Forgets a waker that [`poll_reached`](Self::poll_reached) was given. Who stops waiting for what may never come
+    /// says so, or the log keeps its waker; what is reached, or cannot be any more, takes its wakers along.
+    pub fn forget(&self, mark: Mark, offset: Offset, waker: &Waker) {
+        let gone = locked(&self.0.state).waiters_for(mark).forget(offset, waker);
+        drop(gone); // without the lock
     }
 
     /// The batch at `from`, if memory has it. Never blocks on the disk.

@@ -12,8 +12,8 @@ use netchan_proto::{Durability, Offset, ProducerId, Record, RecordRef, Timestamp
 use super::epochs::Epochs;
 use super::producers::{MAX_PRODUCERS, Producers};
 use super::segment::Segment;
-use super::waiters::Waiters;
-use super::{Appended, Claim, Seen};
+use super::waiters::{ByOffset, Waiters};
+use super::{Appended, Claim, Mark, Seen};
 use crate::clock::Clock;
 use crate::{AppendError, LogError, StoreOptions};
 
@@ -350,6 +350,16 @@ impl State {
     pub(super) fn change(&mut self, wake: &mut Vec<Waker>) {
         self.changes += 1;
         self.waiters.changed.take_all(wake);
+    }
+
+    /// Who waits for `mark` to move.
+    pub(super) fn waiters_for(&mut self, mark: Mark) -> &mut ByOffset {
+        match mark {
+            Mark::Queued => &mut self.waiters.queued,
+            Mark::Written => &mut self.waiters.written,
+            Mark::Visible if self.durability != Durability::Sync => &mut self.waiters.written,
+            Mark::Durable | Mark::Visible => &mut self.waiters.durable,
+        }
     }
 
     pub(super) fn set_written(&mut self, end: Offset, time: Timestamp, wake: &mut Vec<Waker>) {

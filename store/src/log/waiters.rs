@@ -16,8 +16,7 @@ pub(super) struct Wakers {
 
 impl Wakers {
     pub(super) fn register(&mut self, waker: &Waker) {
-        let vtable = std::ptr::from_ref(waker.vtable()).addr();
-        if self.known.insert((waker.data().addr(), vtable)) {
+        if self.known.insert(key(waker)) {
             self.order.push(waker.clone());
         }
     }
@@ -26,6 +25,16 @@ impl Wakers {
         self.known.clear();
         into.append(&mut self.order);
     }
+
+    fn forget(&mut self, waker: &Waker, into: &mut Vec<Waker>) {
+        if self.known.remove(&key(waker)) {
+            into.extend(self.order.extract_if(.., |known| key(known) == key(waker)));
+        }
+    }
+}
+
+fn key(waker: &Waker) -> (usize, usize) {
+    (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())
 }
 
 /// Waiters for one mark, by the offset they wait for.
@@ -52,6 +61,18 @@ impl ByOffset {
 
     fn take_all(&mut self, into: &mut Vec<Waker>) {
         self.take_reached(Offset::NONE, into);
+    }
+
+    /// Moves out one who waits no more.
+    pub(super) fn forget(&mut self, offset: Offset, waker: &Waker) -> Vec<Waker> {
+        let mut gone = Vec::new();
+        if let Some(wakers) = self.0.get_mut(&offset) {
+            wakers.forget(waker, &mut gone);
+            if wakers.order.is_empty() {
+                self.0.remove(&offset);
+            }
+        }
+        gone
     }
 }
 
@@ -102,6 +123,9 @@ mod tests {
         let mut taken = Vec::new();
         waiters.take_reached(Offset(4), &mut taken);
         assert_eq!(taken.len(), 0);
+        assert_eq!((waiters.forget(Offset(6), &waker).len(), waiters.0.len()), (1, 1));
+        assert_eq!(waiters.forget(Offset(5), Waker::noop()).len(), 0);
+        waiters.register(Offset(6), &waker);
         waiters.take_reached(Offset(5), &mut taken);
         assert_eq!(taken.len(), 1);
         assert!(!waiters.is_empty());
