@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args;
 use crate::exit::Exit;
+use crate::news::counted;
 use crate::status::Status;
 use crate::when;
 
@@ -32,7 +33,7 @@ pub(crate) async fn info(args: args::Info) -> Result<Exit> {
 pub(crate) async fn seal(args: args::Seal, status: Status) -> Result<Exit> {
     let target: Target = args.target.parse()?;
     let end = args.home.reach(&target).await?.seal(target.to_string()).await?;
-    status.say(format_args!("{target} is sealed with {end} records"));
+    status.say(format_args!("{target} is sealed with {}", counted(end.0, "record")));
     Ok(Exit::Done)
 }
 
@@ -45,7 +46,7 @@ pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
         }
         let info = node.info(target.to_string()).await?;
         let records = info.next.0 - info.first.0;
-        eprint!("delete {target} with {records} records ({})? [y/N] ", bytes(info.bytes));
+        eprint!("delete {target} with {} ({})? [y/N] ", counted(records, "record"), bytes(info.bytes));
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         if !matches!(answer.trim(), "y" | "Y" | "yes") {

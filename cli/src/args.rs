@@ -227,7 +227,7 @@ pub(crate) struct Recv {
     /// End after so many records
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// End with what is there now
+    /// End with what is there now; a channel that is not there is an error
     #[arg(long)]
     pub(crate) no_follow: bool,
     #[command(flatten)]

@@ -8,7 +8,7 @@
 //! | `serve`, `admin` | being the node; looking at channels and ending them |
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
-//! | `exit`, `status`, `stop` | exit codes; what is said on stderr; signals |
+//! | `exit`, `status`, `news`, `stop` | exit codes; what is said on stderr, and of connections; signals |
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -26,6 +26,7 @@ mod demo;
 mod exit;
 mod home;
 mod input;
+mod news;
 mod output;
 mod position;
 mod recv;

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use netchan::{Durability, Error, ErrorKind, Event, Node, Offset, Position, Receiver, Record, Start, Target};
+use netchan::{Error, ErrorKind, Event, Node, Offset, Position, Receiver, Record, Start, Target};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ use crate::position::{Kept, PositionFile, open_output};
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::when::{self, When};
-use crate::{home, via};
+use crate::{home, news, via};
 
 /// How long the node, if this was it, takes leave of others.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -33,9 +33,9 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     if args.via.is_some() && target.remote.is_some() {
         bail!("--via reaches the channels of the machine the command runs on: give only the NAME");
     }
-    let name = target.name.as_str();
+    let name = target.name.to_string();
     let file = args.position.as_deref().map(PositionFile::new);
-    let kept = file.as_ref().map(|file| file.load(name)).transpose()?.flatten();
+    let kept = file.as_ref().map(|file| file.load(&name)).transpose()?.flatten();
     let (sink, length) = match &args.output {
         Some(path) => open_output(path, kept.as_ref()).map(|(sink, length)| (sink, Some(length)))?,
         None => (File::from(stdout()?), None),
@@ -54,9 +54,18 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
         exit = stop.wait() => return Ok(exit),
         () = &mut closed => return Ok(Exit::Done),
     };
-    let keeper = file.map(|file| Keeper { file, name: name.to_owned(), length, position: None, last: kept });
-    let mut receiving =
-        Receiving { receiver, output, keeper, left: args.count, exit: Exit::Done, given: 0, stop, status };
+    let keeper = file.map(|file| Keeper { file, name, length, position: None, last: kept });
+    let mut receiving = Receiving {
+        receiver,
+        output,
+        keeper,
+        left: args.count,
+        exit: Exit::Done,
+        given: 0,
+        stop,
+        status,
+        target,
+    };
     let ended = match receiving.all(closed).await {
         Err(error) if is_closed_output(&error) => Ok(()),
         ended => ended,
@@ -77,7 +86,8 @@ async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kep
         (_, args::Start { last: Some(count), .. }) => Start::Last(*count),
         _ => Start::Latest,
     };
-    let mut builder = node.receiver(target.to_string()).from(start).follow(!args.no_follow);
+    let mut builder =
+        node.receiver(target.to_string()).from(start).follow(!args.no_follow).wait(!args.no_follow);
     if let Some(until) = args.until {
         builder = builder.until(until.at(when::now()));
     }
@@ -174,6 +184,7 @@ struct Receiving {
     given: u64,
     stop: Stop,
     status: Status,
+    target: Target,
 }
 
 impl Receiving {
@@ -184,7 +195,7 @@ impl Receiving {
                 Next::Record(Ok(Some(record))) => self.take(&record)?,
                 Next::Record(Ok(None)) => break,
                 Next::Record(Err(error)) => self.trouble(error)?,
-                Next::Event(event) => self.tell(event),
+                Next::Event(event) => news::tell(&event, &self.target, self.status),
             }
         }
         self.write()
@@ -281,33 +292,5 @@ impl Receiving {
         self.status.warn(error);
         self.exit = self.exit.max(exit);
         Ok(())
-    }
-
-    fn tell(&self, event: Event) {
-        let status = self.status;
-        match event {
-            Event::Waiting => status.say("the channel does not exist yet: waiting for it"),
-            Event::Lost { why, retry_in } => status.say(format_args!("{why}; again in {retry_in:.1?}")),
-            Event::Resumed { at } => status.say(format_args!("connected again, going on at offset {at}")),
-            Event::GoingAway { .. } => status.say("the other side is about to stop"),
-            Event::Opened { durability, .. } => {
-                status.say(format_args!(
-                    "receiving; records are here as soon as they are {}",
-                    safe(durability)
-                ));
-            }
-            Event::Sealed { end } => {
-                status.say(format_args!("complete: the channel is sealed after {end} records"))
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What it takes for a record to be seen.
-fn safe(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Sync => "durable",
-        _ => "written (not yet durable)",
     }
 }

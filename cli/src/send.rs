@@ -4,6 +4,7 @@
 //! cut is [`crate::input`]'s, how a file is continued [`crate::resume`]'s.
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use crate::args::{self, Durability, Keeping};
 use crate::exit::Exit;
 use crate::input::{Chunk, Splitter, on_a_thread};
+use crate::news::{self, counted};
 use crate::output::UNTERMINATED;
 use crate::resume::{self, Blocks, Note, Step};
 use crate::status::Status;
@@ -51,19 +53,24 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         (None, Some(_)) => args.home.reach(&target).await?,
         (None, None) => home::start(&args.home, &args.listen, true).await?,
     };
-    let sender = tokio::select! {
-        sender = open(&node, &args, &target, &input) => sender?,
+    let opened = async {
+        let sender = open(&node, &args, &target, &input).await?;
+        watch(&sender, &target, status);
+        let (first, steps) = start(&sender, &args, &target, input).await?;
+        anyhow::Ok((sender, first, steps))
+    };
+    let (sender, first, steps) = tokio::select! {
+        opened = opened => opened?,
         exit = stop.wait() => {
             status.warn("stopped before anything was sent");
             return Ok(exit);
         }
     };
-    let (first, steps) = start(&sender, &args, &target, input).await?;
     announce(&node, &target, status);
     if first > 0 {
         status.say(format_args!(
-            "{first} {}s are in the channel already: going on behind them",
-            args.split().word()
+            "{} of the file in the channel already: going on behind them",
+            counted(first, args.split().word())
         ));
     }
 
@@ -76,36 +83,32 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         biased;
         durable = sending.finish() => durable,
         exit = stop.wait(), if matches!(ended, Ok(None)) => {
-            status.warn(format_args!("stopped: {} records were sent, perhaps not all durable", sending.sent));
+            status.warn(format_args!("stopped: {} sent, perhaps not all durable", counted(sending.sent, "record")));
             return Ok(exit);
         }
     };
     let word = args.split().word();
-    let sent = sending.sent;
+    let sent = counted(sending.sent, word);
     match ended {
         Ok(None) => durable?,
         Ok(Some(exit)) => {
             durable?;
-            status.warn(format_args!("stopped after {sent} {word}s; they are durable"));
+            status.warn(format_args!("stopped after {sent}: durable"));
             node.shutdown(FAREWELL).await?;
             return Ok(exit);
         }
         Err(error) => {
-            let state = if durable.is_ok() {
-                "are durable"
-            } else {
-                "were taken, but perhaps not all are in the channel"
-            };
+            let state = if durable.is_ok() { "durable" } else { "taken, but perhaps not all in the channel" };
             // what is to be told is why it failed
             let _ = node.shutdown(FAREWELL).await;
-            bail!("{error:#}. {sent} {word}s before that {state}");
+            bail!("{error:#}. Before that: {sent}, {state}");
         }
     }
     if args.seal {
         let end = sending.sender.seal().await?;
-        status.say(format_args!("{} is sealed with {end} records", target.name));
+        status.say(format_args!("{} is sealed with {}", target.name, counted(end.0, "record")));
     }
-    status.say(format_args!("{sent} {word}s are durable"));
+    status.say(format_args!("{sent}: durable"));
     if args.serve {
         status.say("all is sent; others can read until Ctrl-C");
         stop.wait().await;
@@ -211,6 +214,17 @@ fn announce(node: &Node, target: &Target, status: Status) {
         (None, None) if node.is_holder() => status.say(format_args!("sending to {}", target.name)),
         (None, None) => status.say(format_args!("sending to {} through this machine's node", target.name)),
     }
+}
+
+/// Tells what happens to the connection, if there is one.
+fn watch(sender: &Sender, target: &Target, status: Status) {
+    let Some(publisher) = sender.publisher() else { return };
+    let (events, target) = (publisher.events(), target.clone());
+    tokio::spawn(async move {
+        while let Some(event) = poll_fn(|cx| events.poll_next(cx)).await {
+            news::tell(&event, &target, status);
+        }
+    });
 }
 
 /// A channel being sent into.

@@ -87,7 +87,7 @@ fn a_line_over_the_limit_is_refused_with_number_size_and_limit_and_what_came_bef
     input.extend_from_slice(b"\nfour\n");
     let done = place.feed("send x", &input).code(1);
     assert!(done.err.contains("line 3 has 16777217 bytes; 16777216 is the most"), "{}", done.err);
-    assert!(done.err.contains("2 lines before that are durable"), "{}", done.err);
+    assert!(done.err.contains("Before that: 2 lines, durable"), "{}", done.err);
     same(&place.run("recv x --from earliest --no-follow").well().out, b"one\ntwo\n", "what came before");
 }
 

@@ -183,7 +183,7 @@ fn ctrl_c_stops_cleanly_and_says_where() {
     assert!(sender.is_running());
     sender.signal("TERM");
     let done = sender.end().code(143);
-    assert!(done.err.contains("after 2 lines; they are durable"), "{}", done.err);
+    assert!(done.err.contains("after 2 lines: durable"), "{}", done.err);
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! What happens to a connection, in words for who watches.
+
+use netchan::{Durability, Event, Target};
+
+use crate::status::Status;
+
+/// Says what happened on the way to `target`.
+pub(crate) fn tell(event: &Event, target: &Target, status: Status) {
+    match event {
+        Event::Waiting => status.say(format_args!("{target} does not exist yet: waiting for it")),
+        Event::Lost { why, retry_in } => {
+            let why = why.to_string();
+            let why = why.strip_prefix(&format!("{}: ", target.name)).unwrap_or(&why);
+            status.say(format_args!("{target}: {why}; again in {retry_in:.1?}"));
+        }
+        Event::GoingAway { .. } => status.say(format_args!("{target}: the other side is about to stop")),
+        Event::Opened { durability, .. } => {
+            let safe = match durability {
+                Durability::Sync => "durable",
+                _ => "written (not yet durable)",
+            };
+            status.say(format_args!("{target}: connected; records are told and shown once they are {safe}"));
+        }
+        Event::Resumed { .. } => status.say(format_args!("{target}: connected again, and going on")),
+        Event::Sealed { end } => {
+            status.say(format_args!("{target}: complete, sealed after {}", counted(end.0, "record")));
+        }
+        Event::RolledBack { from, to } => status.warn(format_args!(
+            "{target}: {} that were acknowledged as written are lost by a power cut there",
+            counted(to - from, "record")
+        )),
+        // gaps and roll-backs of a receiver are told with the records
+        _ => {}
+    }
+}
+
+/// `1 line`, `2 lines`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
