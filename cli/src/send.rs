@@ -55,7 +55,7 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
     };
     let opened = async {
         let sender = open(&node, &args, &target, &input).await?;
-        watch(&sender, &target, status);
+        watch(&node, &sender, &target, status);
         let (first, steps) = start(&sender, &args, &target, input).await?;
         anyhow::Ok((sender, first, steps))
     };
@@ -216,9 +216,9 @@ fn announce(node: &Node, target: &Target, status: Status) {
     }
 }
 
-/// Tells what happens to the connection, if there is one.
-fn watch(sender: &Sender, target: &Target, status: Status) {
-    let Some(publisher) = sender.publisher() else { return };
+/// Tells what happens to the connection, if there is one that leaves this process.
+fn watch(node: &Node, sender: &Sender, target: &Target, status: Status) {
+    let Some(publisher) = sender.publisher().filter(|_| !node.is_holder()) else { return };
     let (events, target) = (publisher.events(), target.clone());
     tokio::spawn(async move {
         while let Some(event) = poll_fn(|cx| events.poll_next(cx)).await {
