@@ -318,6 +318,24 @@ fn only_one_batch_of_a_connection_at_a_time_may_be_larger_than_its_window() {
 }
 
 #[test]
+fn a_publisher_that_fails_leaves_the_right_to_a_large_batch_to_the_next() {
+    let house = House::new();
+    let mut link = Link::new(&house);
+    let window = usize::try_from(CREDIT_WINDOW).unwrap();
+    let (one, two) = (link.publish_open("one", 1), link.publish_open("two", 2));
+    let large = vec![9; 4 << 20];
+    link.publish(one, batch(1, 0, &[&large]).split_to(window));
+    link.publish(two, batch(2, 0, &[&large]).split_to(window));
+    assert_eq!(link.peer.room(two), 0);
+    for _ in 0..65 {
+        link.peer.publish_note(one, &PublishNote { next_sequence: 0, note: Note::default() });
+    }
+    link.pump();
+    assert_eq!(link.stream_error(one).unwrap().code, ErrorCode::CALM);
+    assert!(link.peer.room(two) > 0);
+}
+
+#[test]
 fn publishing_to_a_sealed_channel_is_refused_with_its_code() {
     let house = House::new();
     let mut link = Link::new(&house);

@@ -51,7 +51,7 @@ pub(super) struct Letter {
 #[derive(Debug)]
 pub(super) struct Desk {
     mailbox: Arc<Mailbox<Letter>>,
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<(StreamId, Job)>,
     running: usize,
 }
 
@@ -64,7 +64,16 @@ impl Desk {
     pub(super) fn ask(&mut self, stream: StreamId, work: impl FnOnce() -> Answer + Send + 'static) {
         let mailbox = Arc::clone(&self.mailbox);
         let reply = Reply { mailbox, stream, answer: Answer::NotDone };
-        self.jobs.push_back(Job::new(move || reply.give(work())));
+        self.jobs.push_back((stream, Job::new(move || reply.give(work()))));
+    }
+
+    /// Drops what was asked for `stream` and has not begun: or a peer that opens and closes streams would make the
+    /// line longer than the disk makes it shorter.
+    pub(super) fn forget(&mut self, stream: StreamId) {
+        let asked = self.jobs.len();
+        self.jobs.retain(|(of, _)| *of != stream);
+        // Each answers nonetheless, and its letter is counted as that of one that ran.
+        self.running += asked - self.jobs.len();
     }
 
     /// The next job to run.
@@ -72,7 +81,7 @@ impl Desk {
         if self.running >= MAX_JOBS {
             return None;
         }
-        self.jobs.pop_front().inspect(|_| self.running += 1)
+        self.jobs.pop_front().map(|(_, job)| job).inspect(|_| self.running += 1)
     }
 
     /// Whether a question is unanswered.
@@ -144,5 +153,21 @@ mod tests {
         assert!(desk.take_job().is_none());
         assert!(desk.take_letter().is_some());
         assert!(desk.take_job().is_some());
+    }
+
+    #[test]
+    fn what_was_asked_for_a_stream_that_is_gone_is_not_done() {
+        let mut desk = desk();
+        for stream in [1, 3, 3, 5] {
+            desk.ask(StreamId(stream), || Answer::Noted(Ok(())));
+        }
+        desk.forget(StreamId(3));
+        while let Some(job) = desk.take_job() {
+            job.run();
+        }
+        let letters = std::iter::from_fn(|| desk.take_letter());
+        let done: Vec<_> = letters.filter(|letter| !matches!(letter.answer, Answer::NotDone)).collect();
+        assert_eq!(done.iter().map(|letter| letter.stream.0).collect::<Vec<_>>(), [1, 5]);
+        assert!(!desk.is_busy());
     }
 }

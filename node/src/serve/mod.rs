@@ -296,11 +296,12 @@ impl Served {
                 }
             }
             if over {
-                let slots = &mut self.shared.slots;
+                let Shared { slots, desk, .. } = &mut self.shared;
                 self.readings.retain(|reading| {
                     let stays = !reading.is_over();
                     if !stays {
                         slots.forget(reading.id());
+                        desk.forget(reading.id());
                     }
                     stays
                 });
@@ -315,10 +316,12 @@ impl Served {
 
     fn forget(&mut self, stream: StreamId) {
         self.readings.retain(|reading| reading.id() != stream);
-        self.publishings.retain(|publishing| publishing.id() != stream);
         self.shared.slots.forget(stream);
-        if self.shared.large == Some(stream) {
-            self.shared.large = None;
+        self.shared.desk.forget(stream);
+        let publishings = self.publishings.len();
+        self.publishings.retain(|publishing| publishing.id() != stream);
+        if self.publishings.len() < publishings {
+            // It may have had the right to a large batch.
             self.publishings.iter().for_each(Publishing::look_again);
         }
     }

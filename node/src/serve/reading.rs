@@ -72,7 +72,7 @@ enum State {
     /// The channel does not exist yet.
     Absent,
     /// Batches go out.
-    Sending(Sending),
+    Sending(Box<Sending>),
     /// END or ERROR was sent.
     Over,
 }
@@ -187,7 +187,7 @@ impl Reading {
         if let Some(gap) = &found.gap {
             shared.connection.gap(self.id, gap);
         }
-        self.state = State::Sending(Sending::new(found.log, found.next, self.waker.clone()));
+        self.state = State::Sending(Box::new(Sending::new(found.log, found.next, self.waker.clone())));
         Step::Moved
     }
 
