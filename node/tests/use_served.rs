@@ -465,13 +465,17 @@ fn a_full_local_channel_makes_senders_wait_until_the_disk_has_caught_up() {
 }
 
 #[test]
-fn sealing_a_local_channel_is_a_job_if_it_is_told_where() {
+fn what_blocks_on_a_local_channel_is_a_job_if_it_is_told_where() {
     let house = House::new();
     let log = house.log("my_log");
     append(&log, "0");
     let jobs = Arc::new(std::sync::Mutex::new(Vec::new()));
     let place = Arc::clone(&jobs);
     let sender = Sender::local(log).running_jobs_on(Arc::new(move |job| place.lock().unwrap().push(job)));
+    let mut asking = Box::pin(sender.info());
+    assert!(poll(&mut asking).is_pending());
+    jobs.lock().unwrap().pop().unwrap().run();
+    assert_eq!(now(asking).unwrap().unwrap().next, Offset(0));
     let mut dropped = Box::pin(sender.seal());
     assert!(poll(&mut dropped).is_pending());
     jobs.lock().unwrap().clear();

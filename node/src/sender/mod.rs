@@ -34,7 +34,7 @@ enum Way {
 }
 
 impl Sender {
-    /// Sends into a log of this node. Sealing it blocks the caller on the disk, unless it is told
+    /// Sends into a log of this node. Sealing it, and asking about it, blocks the caller on the disk, unless it is told
     /// [where else](Self::running_jobs_on).
     #[must_use]
     pub fn local(log: Log) -> Sender {
@@ -129,7 +129,7 @@ impl Sender {
     /// Dropped after it was first polled, the channel is sealed all the same.
     pub async fn seal(&self) -> Result<Offset, Error> {
         match &self.way {
-            Way::Local { log, jobs, .. } => {
+            Way::Local { log, jobs } => {
                 let log = log.clone();
                 jobs.run(move || log.seal().map_err(|error| Error::from(error).about(log.name()))).await
             }
@@ -146,7 +146,10 @@ impl Sender {
     /// Cancel safe: it changes nothing.
     pub async fn info(&self) -> Result<LogInfo, Error> {
         match &self.way {
-            Way::Local { log, .. } => Ok(log.info()),
+            Way::Local { log, jobs } => {
+                let log = log.clone();
+                jobs.run(move || Ok(log.info())).await
+            }
             Way::Remote(publisher) => publisher.info().await,
         }
     }
