@@ -162,11 +162,16 @@ impl<A: Copy + Send + Sync> Wake for Ringer<A> {
 
 trait Hush: Send + Sync {
     fn hush(&self);
+    fn is_rung(&self) -> bool;
 }
 
 impl<A: Send + Sync> Hush for Ringer<A> {
     fn hush(&self) {
         self.is_rung.store(false, Relaxed);
+    }
+
+    fn is_rung(&self) -> bool {
+        self.is_rung.load(Relaxed)
     }
 }
 
@@ -180,6 +185,11 @@ impl Bell {
     /// The actor runs now: the next wake counts again.
     pub fn hush(&self) {
         self.ringer.hush();
+    }
+
+    /// Whether the actor was woken and has not run since.
+    pub fn is_rung(&self) -> bool {
+        self.ringer.is_rung()
     }
 
     /// The waker to hand out.

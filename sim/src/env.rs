@@ -114,6 +114,8 @@ pub struct Env {
     pub is_sealed: bool,
     /// Until then no dial succeeds.
     pub refuses_until: Instant,
+    /// The actor that runs was woken by nobody: it may have nothing to send but what time alone asks for.
+    pub is_unwoken: bool,
     wire_wakes: Vec<Wake>,
     /// The highest sequence each publisher has put on the wire, for counting what is sent again.
     sent: Vec<u64>,
@@ -149,6 +151,7 @@ impl Env {
             token,
             is_sealed: false,
             refuses_until: Instant(0),
+            is_unwoken: false,
             wire_wakes: Vec::new(),
             sent,
         }
@@ -256,6 +259,7 @@ impl Env {
             return Ok(true);
         };
         let mut moved = false;
+        let is_unwoken = std::mem::take(&mut self.is_unwoken);
         let waiting = connection.outbound();
         let len = bytes::Buf::remaining(waiting);
         if len > MAX_OUTBOUND_BYTES + 2 * MAX_DATA {
@@ -266,7 +270,9 @@ impl Env {
                 Ok(count) => moved |= count > 0,
                 Err(_) => return Ok(self.lose(line, machine, "writing failed: reset by the peer")),
             }
+            self.is_unwoken = is_unwoken;
             self.overhear(actor, socket)?;
+            self.is_unwoken = false;
         }
         if connection.wants_read() {
             let into = connection.read_buf();
@@ -372,6 +378,9 @@ impl Env {
                     }
                 }
             });
+            if self.is_unwoken && follows_news(kind) {
+                violated!("{actor:?} had {kind} to send, and nobody woke it");
+            }
             match kind {
                 FrameType::PING => self.counters.pings += 1,
                 FrameType::OPEN => {
@@ -424,4 +433,18 @@ impl Env {
             code => violated!("{actor:?} tells its peer {code}: {text}"),
         }
     }
+}
+
+/// Whether a frame is sent because something happened, of which its sender has to be woken.
+fn follows_news(kind: FrameType) -> bool {
+    matches!(
+        kind,
+        FrameType::DATA
+            | FrameType::PUBLISH
+            | FrameType::GAP
+            | FrameType::TRUNCATED
+            | FrameType::END
+            | FrameType::OPENED
+            | FrameType::SEEKED
+    )
 }

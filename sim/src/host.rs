@@ -261,16 +261,18 @@ impl Host {
         env.schedule.at(now, Event::Run(actor));
     }
 
-    /// Runs a connection, if it is there still.
+    /// Runs a connection, if it is there still. `by_alarm`: only because its deadline has come.
     ///
     /// # Errors
     /// A promise broken.
-    pub fn run_served(&mut self, env: &mut Env, link: LinkId) -> Checked {
+    pub fn run_served(&mut self, env: &mut Env, link: LinkId, by_alarm: bool) -> Checked {
         let life = env.life();
         let Some(process) = &mut self.process else { return Ok(()) };
         let Some(connection) = process.served.get_mut(&link) else { return Ok(()) };
         let actor = Actor::Served(link);
         let Connection { machine, line, bell, called } = connection;
+        let is_empty = machine.connection().is_some_and(|connection| !connection.has_outbound());
+        env.is_unwoken = by_alarm && is_empty && !bell.is_rung();
         bell.hush();
         let mut was_told = false;
         for turn in 0.. {
@@ -290,6 +292,7 @@ impl Host {
                 break;
             }
         }
+        env.is_unwoken = false;
         env.set_alarm(actor, line, machine.deadline());
         if line.socket.is_none() {
             if !machine.is_over() {

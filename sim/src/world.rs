@@ -152,7 +152,7 @@ impl World {
                     Actor::Remote(Party::Receiver(number)) => readers[number].is_due(env),
                     Actor::Remote(Party::Publisher(number)) => writers[number].is_due(env),
                 };
-                if is_due { self.run_actor(actor) } else { Ok(()) }
+                if is_due { self.run_actor_by(actor, true) } else { Ok(()) }
             }
             Event::Wire(socket) => match self.owner(socket) {
                 Some(actor) => self.run_actor(actor),
@@ -205,16 +205,20 @@ impl World {
     }
 
     fn run_actor(&mut self, actor: Actor) -> Checked {
+        self.run_actor_by(actor, false)
+    }
+
+    fn run_actor_by(&mut self, actor: Actor, by_alarm: bool) -> Checked {
         let World { env, oracle, host, readers, writers, phase, .. } = self;
         let may_send = *phase == Phase::Chaos;
         match actor {
-            Actor::Served(link) => host.run_served(env, link),
+            Actor::Served(link) => host.run_served(env, link, by_alarm),
             Actor::Appender(generation) if generation == oracle.generation() => {
                 host.run_appender(env, oracle, may_send)
             }
             Actor::Appender(_) => Ok(()),
             Actor::Remote(Party::Receiver(number)) => readers[number].run(env, oracle, host),
-            Actor::Remote(Party::Publisher(number)) => writers[number].run(env, oracle, may_send),
+            Actor::Remote(Party::Publisher(number)) => writers[number].run(env, oracle, may_send, by_alarm),
         }
     }
 

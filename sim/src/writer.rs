@@ -201,14 +201,16 @@ impl Writer {
         env.is_due(actor, &mut self.line, life.core.deadline())
     }
 
-    /// It sends and takes what there is.
+    /// It sends and takes what there is. `by_alarm`: only because its deadline has come.
     ///
     /// # Errors
     /// A promise broken.
-    pub fn run(&mut self, env: &mut Env, oracle: &mut Oracle, may_send: bool) -> Checked {
+    pub fn run(&mut self, env: &mut Env, oracle: &mut Oracle, may_send: bool, by_alarm: bool) -> Checked {
         let actor = self.actor();
         let Some(life) = &mut self.life else { return Ok(()) };
         let waker = self.bell.waker();
+        let is_empty = life.core.connection().is_some_and(|connection| !connection.has_outbound());
+        env.is_unwoken = by_alarm && is_empty && !self.bell.is_rung();
         let generation = env.generation_of(self.calls);
         self.bell.hush();
         if let Some(asking) = &mut life.asking {
@@ -262,6 +264,7 @@ impl Writer {
                 break;
             }
         }
+        env.is_unwoken = false;
         env.set_alarm(actor, &mut self.line, life.core.deadline());
         if life.core.wants_dial(env.schedule.now()) && self.dialling.is_none() && !self.plan.is_dialled {
             self.dials += 1;
