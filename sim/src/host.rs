@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_node::{Job, Machine, Node, NodeConfig, Served};
-use netchan_proto::{Instant, Side};
+use netchan_proto::{Durability, Instant, Side};
 use netchan_store::disk::SimDisk;
 use netchan_store::{Commit, Log, LogOptions, Store, StoreOptions};
 
@@ -376,6 +376,9 @@ impl Host {
         }
         process.commits_at = Instant(u64::MAX);
         let did = self.run_commits(env);
+        if let Some(end) = self.mortal.as_ref().and_then(MortalDisk::seen_early) {
+            violated!("up to {end} could be seen before the sync that made it durable");
+        }
         self.marks = self.marks();
         oracle.saw_first(self.marks.first);
         let wait = if did { env.disk_turn() } else { COMMIT_TICK };
@@ -398,10 +401,20 @@ impl Host {
             Some(DiskFailure::Write(number)) => self.disk.fail_write(number),
             None => {}
         }
+        // Only here: elsewhere the log may hold its own lock while it writes.
+        let watched = process.log.clone().filter(|log| log.durability() == Durability::Sync);
+        self.watch(watched);
         let did = process.store.run_commits(netchan_store::Clock::now(&*env.clock));
+        self.watch(None);
         self.disk.fail_sync(u64::MAX);
         self.disk.fail_write(u64::MAX);
         did
+    }
+
+    fn watch(&self, log: Option<Log>) {
+        if let Some(disk) = &self.mortal {
+            disk.watch(log);
+        }
     }
 
     /// A log that has failed takes nothing any more, and is opened anew.

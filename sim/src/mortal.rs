@@ -4,9 +4,10 @@
 //! still use it, and lets a process die between two operations of a commit.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use netchan_store::Log;
 use netchan_store::disk::{Disk, DiskFile, DiskLock, Open, SimDisk, Space};
 
 /// A disk that one process uses, until that dies.
@@ -16,10 +17,16 @@ pub struct MortalDisk {
     life: Arc<Life>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Life {
     /// Operations that it will live to see; each takes one.
     left: AtomicU64,
+    /// The log that is looked at while it writes and syncs.
+    watched: Mutex<Option<Log>>,
+    /// What could be seen of it when the last write began.
+    visible: AtomicU64,
+    /// More could be seen before the sync after it.
+    seen_early: AtomicU64,
 }
 
 /// More operations than any run has.
@@ -28,6 +35,27 @@ const LONG: u64 = u64::MAX / 2;
 impl Life {
     fn check(&self) -> io::Result<()> {
         if self.left.load(Relaxed) == 0 { Err(io::Error::other("the process is dead")) } else { Ok(()) }
+    }
+
+    fn visible(&self) -> Option<u64> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.as_ref().map(|log| log.visible().0)
+    }
+
+    /// A write begins: what it brings may not be seen yet.
+    fn on_write(&self) {
+        if let Some(visible) = self.visible() {
+            self.visible.store(visible, Relaxed);
+        }
+    }
+
+    /// A sync begins: what was written before it may not be seen yet.
+    fn on_sync(&self) {
+        if let Some(visible) = self.visible()
+            && visible > self.visible.load(Relaxed)
+        {
+            self.seen_early.fetch_max(visible, Relaxed);
+        }
     }
 
     fn spend(&self) -> io::Result<()> {
@@ -40,7 +68,20 @@ impl Life {
 impl MortalDisk {
     /// The disk for one process.
     pub fn new(disk: &SimDisk) -> MortalDisk {
-        MortalDisk { disk: disk.clone(), life: Arc::new(Life { left: AtomicU64::new(LONG) }) }
+        MortalDisk {
+            disk: disk.clone(),
+            life: Arc::new(Life { left: AtomicU64::new(LONG), ..Life::default() }),
+        }
+    }
+
+    /// From now on, nothing that is appended to this log, which is of the mode `Sync`, may be seen before its sync.
+    pub fn watch(&self, log: Option<Log>) {
+        *self.life.watched.lock().unwrap_or_else(PoisonError::into_inner) = log;
+    }
+
+    /// How far somebody could see too early, if so.
+    pub fn seen_early(&self) -> Option<u64> {
+        Some(self.life.seen_early.load(Relaxed)).filter(|end| *end > 0)
     }
 
     /// The process dies after so many more operations that change the disk.
@@ -110,6 +151,7 @@ impl DiskFile for MortalFile {
     }
 
     fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        self.life.on_write();
         self.life.spend()?;
         self.file.write_all_at(parts, at)
     }
@@ -125,6 +167,7 @@ impl DiskFile for MortalFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.life.on_sync();
         self.life.spend()?;
         self.file.sync()
     }
