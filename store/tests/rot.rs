@@ -7,7 +7,7 @@ mod rig;
 use netchan_proto::batch::{Batch, BatchHeader};
 use netchan_proto::{Durability, Offset, Start, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{Log, LogError};
+use netchan_store::{Log, LogError, LogOptions};
 use proptest::prelude::*;
 use rig::*;
 
@@ -142,5 +142,31 @@ proptest! {
             }
             store.close();
         }
+    }
+}
+
+#[test]
+fn a_time_behind_rot_is_found_though_the_index_has_passed_both() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &LogOptions::default()).unwrap();
+    for n in 0..10 {
+        append(&log, &n.to_string());
+        commit(&store);
+    }
+    let times: Vec<_> = read_from(&log, Offset(0), 1 << 20).0.iter().map(|record| record.timestamp).collect();
+    assert_eq!(times.len(), 10);
+    let path = segment(&log, 0);
+    let mut bytes = disk.contents(&path).unwrap();
+    let headers: Vec<_> =
+        (0..bytes.len() - 4).step_by(8).filter(|&at| bytes[at..].starts_with(b"NCB1")).collect();
+    bytes[headers[3] + 16] ^= 1;
+    disk.overwrite(&path, bytes);
+    for (asked, found) in [(2, 2), (3, 4), (4, 4), (7, 7)] {
+        assert_eq!(
+            log.resolve(&Start::Time(times[asked])).unwrap().start,
+            Offset(found),
+            "asked for {asked}"
+        );
     }
 }

@@ -119,12 +119,13 @@ impl Inner {
                     return Ok(Some(first_in_batch(header, stored, time)));
                 }
                 Ok(Hop::End) => return Ok(None),
-                Err(LogError::Damaged { .. }) => {
-                    let known = extent.segment.index().known();
-                    if known.offset <= place.offset {
+                Err(LogError::Damaged { to, .. }) => {
+                    // Right behind the damage, which may lie far before what the index knows.
+                    let next = extent.segment.index().before(to);
+                    if next.offset <= place.offset {
                         return Ok(None);
                     }
-                    place = known;
+                    place = next;
                 }
                 Err(error) => return Err(error),
             }
