@@ -9,7 +9,7 @@ use std::sync::Arc;
 use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
 use netchan_proto::{AsRecord, Durability, Epoch, Offset, Position, ProducerId, Start, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{AppendError, Log, LogError, Mark, Retention, Store, TruncatedAt};
+use netchan_store::{AppendError, Log, LogError, Mark, Retention, Store, StoreError, TruncatedAt};
 use rig::*;
 
 /// A published batch: base offset is the sequence, the seed is the producer.
@@ -127,6 +127,8 @@ fn a_failed_sync_poisons_the_log_and_acknowledges_nothing() {
     assert_eq!(texts(&log), ["durable"], "what was durable is still read");
     // Opened anew, what the system believed to be clean is written again: what is read now stays.
     let again = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let trimming = log.set_retention(Retention { max_bytes: Some(1), max_age: None });
+    assert!(matches!(trimming, Err(StoreError::Closed)), "the files are the new opening's");
     let found = texts(&again);
     drop(store);
     disk.crash();

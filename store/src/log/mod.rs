@@ -454,7 +454,7 @@ impl Log {
     /// Changes what may be trimmed, keeps it over restarts, and trims. Blocks on the disk.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`]; [`StoreError::Closed`] for a log that was closed or deleted, or has failed.
     pub fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
         self.0.set_retention(retention)
     }
@@ -609,6 +609,10 @@ impl Inner {
     fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
         let now = self.now();
         let mut writer = locked(&self.writer);
+        if writer.is_dead {
+            // The channel's files are gone, or another opening's.
+            return Err(StoreError::Closed);
+        }
         let mut options = writer.options;
         options.retention = retention;
         let meta = Meta { name: self.name.clone(), id: self.id, created: self.created, options };
