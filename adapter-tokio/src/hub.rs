@@ -25,6 +25,8 @@ use crate::sockets::{self, Door};
 const MAX_CONNECTIONS: usize = 4096;
 /// After an accept that failed, for instance because no file descriptor was free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a question waits for somebody to hold this machine's data directory.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes between a receiver and its node within one program.
 const MEMORY_STREAM: usize = 64 << 10;
 
@@ -237,9 +239,13 @@ impl Hub {
 
     /// Asks another node, or whoever holds this machine's channels.
     pub(crate) async fn ask(self: &Arc<Hub>, ask: Ask, remote: Option<Remote>) -> Result<Answer, Error> {
+        let is_here = remote.is_none();
         let who = remote.as_ref().map_or_else(|| "this machine".into(), Remote::to_string);
         let way = self.way(remote)?;
-        let mut line = Line::new(Question::new(&self.node(), ask, who), Arc::clone(self), way);
+        // The directory may be changing hands.
+        let patience = if is_here { PATIENCE } else { Duration::ZERO };
+        let question = Question::new(&self.node(), ask, who).patient(self.clock.now().plus(patience));
+        let mut line = Line::new(question, Arc::clone(self), way);
         poll_fn(|cx| line.poll_until(cx, Question::take_answer)).await
     }
 

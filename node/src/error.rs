@@ -148,7 +148,8 @@ impl Error {
         let mut what = format!("{about}: {code}");
         if !text.is_empty() {
             what.push_str(": ");
-            what.extend(text.escape_debug());
+            // A peer's text does not get to steer a terminal.
+            what.extend(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }));
         }
         if let Some(at) = at {
             what.push_str(&format!(" (at offset {at})"));

@@ -1,6 +1,7 @@
 //! One question to another node: about a channel, for names, or to seal or delete one.
 //!
-//! Owns a connection for as long as the answer takes. Nothing is tried twice: the first loss is the answer.
+//! Owns a connection for as long as the answer takes. Nothing is tried twice: the first loss is the answer, unless the
+//! question is [patient](Question::patient) and was not put yet.
 
 use std::fmt;
 use std::task::Waker;
@@ -12,7 +13,7 @@ use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Dialling, Lost, Machine};
 use crate::node::Node;
-use crate::redial::{Passed, Redial, error_of, error_of_connection};
+use crate::redial::{Passed, Redial, error_of, error_of_connection, is_final, is_final_for_connection};
 
 /// What to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,7 @@ pub struct Question {
     /// What was listed so far.
     listed: Vec<LogInfo>,
     answer: Option<Result<Answer, Error>>,
+    patient_until: Instant,
     is_over: bool,
 }
 
@@ -67,7 +69,21 @@ impl Question {
     pub fn new(node: &Node, ask: Ask, who: impl Into<String>) -> Question {
         let redial = Redial::new(node, Roles::PUBLISHES);
         let who = who.into();
-        Question { ask, who, redial, stream: None, listed: Vec::new(), answer: None, is_over: false }
+        let (listed, patient_until) = (Vec::new(), Instant(0));
+        Question { ask, who, redial, stream: None, listed, answer: None, patient_until, is_over: false }
+    }
+
+    /// For a place that may be changing hands just now: until then, who cannot be reached or is stopping is asked
+    /// again.
+    #[must_use]
+    pub fn patient(self, until: Instant) -> Question {
+        Question { patient_until: until, ..self }
+    }
+
+    /// Tries again, if the question was not put and there is time.
+    fn tries_again(&mut self, error: &Error, now: Instant) -> bool {
+        let tries = !self.is_over && self.stream.is_none() && now < self.patient_until;
+        tries && self.redial.lost(error.clone(), now).is_some()
     }
 
     /// The answer, once, when there is one.
@@ -103,7 +119,7 @@ impl Question {
         }
     }
 
-    fn on_frame(&mut self, frame: Frame) {
+    fn on_frame(&mut self, frame: Frame, now: Instant) {
         match frame {
             Frame::Ready(_) => self.put(),
             Frame::StatReply(_, info) => self.finish(Ok(Answer::Info(Box::new(info)))),
@@ -120,7 +136,14 @@ impl Question {
                 self.finish(answer);
             }
             Frame::StreamError(id, error) if self.stream == Some(id) => {
-                self.fail(Error::of_code(error.code, error.at, &error.text, self.about()));
+                let told = Error::of_code(error.code, error.at, &error.text, self.about());
+                // Who is stopping says that it did nothing.
+                if error.code == ErrorCode::GOING_AWAY {
+                    self.stream = None;
+                }
+                if !self.tries_again(&told, now) {
+                    self.fail(told);
+                }
             }
             Frame::OpenRequest(id, _)
             | Frame::PublishRequest(id, _)
@@ -160,8 +183,12 @@ impl Question {
         }
     }
 
-    fn on_failure(&mut self, error: &ConnectionError) {
-        self.fail(error_of_connection(error, self.about()));
+    fn on_failure(&mut self, error: &ConnectionError, now: Instant) {
+        let told = error_of_connection(error, self.about());
+        let is_final = error.code().is_some_and(is_final_for_connection);
+        if is_final || !self.tries_again(&told, now) {
+            self.fail(told);
+        }
     }
 }
 
@@ -174,9 +201,9 @@ impl Machine for Question {
         // An honest peer answers in few frames, and the connection limits how many others it may send.
         while let Some(connection) = self.redial.connection() {
             match connection.poll_event(now) {
-                Ok(Some(frame)) => self.on_frame(frame),
+                Ok(Some(frame)) => self.on_frame(frame, now),
                 Ok(None) => return,
-                Err(error) => self.on_failure(&error),
+                Err(error) => self.on_failure(&error, now),
             }
         }
     }
@@ -187,12 +214,15 @@ impl Machine for Question {
 
     fn handle_timeout(&mut self, now: Instant) {
         if let Passed::Silent(error) = self.redial.handle_timeout(now) {
-            self.on_failure(&error);
+            self.on_failure(&error, now);
         }
     }
 
-    fn disconnected(&mut self, why: Lost, _: Instant) {
-        self.fail(error_of(&why, self.about()));
+    fn disconnected(&mut self, why: Lost, now: Instant) {
+        let told = error_of(&why, self.about());
+        if is_final(&why) || !self.tries_again(&told, now) {
+            self.fail(told);
+        }
     }
 
     fn is_over(&self) -> bool {

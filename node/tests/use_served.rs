@@ -425,6 +425,27 @@ fn a_question_that_cannot_be_put_is_answered_by_that() {
     assert!(question.is_over() && !question.wants_dial(Instant(u64::MAX)));
 }
 
+/// A directory that changes hands has nobody to answer for a moment.
+#[test]
+fn a_patient_question_is_put_again_until_it_is_answered_or_the_time_is_over() {
+    let refused = || netchan_node::Lost::Io("connection refused".to_owned());
+    let new =
+        || Question::new(&node(), Ask::Info(name("my_log")), "this machine").patient(Instant(1_000_000_000));
+    let mut question = new();
+    question.disconnected(refused(), Instant(0));
+    assert!(!question.is_over() && !question.wants_dial(Instant(0)));
+    let again = question.deadline().unwrap();
+    question.handle_timeout(again);
+    assert!(question.wants_dial(again));
+    let mut there = filled(3, true, false);
+    Wire::new().run(&mut question, &mut there);
+    assert!(matches!(question.take_answer(), Some(Ok(Answer::Info(info))) if info.next == Offset(3)));
+
+    let mut question = new();
+    question.disconnected(refused(), Instant(1_000_000_000));
+    assert_eq!(question.take_answer().unwrap().unwrap_err().kind(), ErrorKind::Unreachable);
+}
+
 #[test]
 fn a_local_sender_keeps_the_same_promises() {
     let house = House::new();
