@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use netchan_proto::backoff::Backoff;
 use netchan_proto::conn::{Connection, ConnectionConfig, ConnectionError};
-use netchan_proto::limits::{BACKOFF_MAX, PEER_TIMEOUT};
+use netchan_proto::limits::{BACKOFF_MAX, LAST_WORDS, PEER_TIMEOUT};
 use netchan_proto::{ErrorCode, Instant, Roles, Side};
 
 use crate::error::{Error, ErrorKind};
 use crate::machine::Lost;
 use crate::node::Node;
-
-/// How long a connection that is given up may take to tell the peer why.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 enum State {

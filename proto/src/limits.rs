@@ -33,6 +33,10 @@ pub const MAX_ERROR_TEXT: usize = 512;
 pub const MAX_LIST: usize = 128;
 /// Bytes of a producer's note.
 pub const MAX_NOTE: usize = 256;
+/// SEEKs that may wait for their answer on one stream.
+pub const MAX_SEEKS: usize = 64;
+/// Notes that may wait to be kept on one stream.
+pub const MAX_NOTES: usize = 64;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.
@@ -53,6 +57,12 @@ pub const SERVED_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Credit that a receiver gives at first, and keeps topping up as records are consumed: 1 MiB.
 pub const CREDIT_WINDOW: u64 = 1 << 20;
+/// Credit of a publisher on a connection that has eight already: 64 KiB.
+pub const SMALL_WINDOW: u64 = 64 << 10;
+/// The least time between two PROGRESS frames of a stream.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Time that the peer has to read why a connection is over, before the byte stream is closed.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// First wait before dialling again.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 /// Longest wait before dialling again.

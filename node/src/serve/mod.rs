@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use netchan_proto::conn::{Connection, ConnectionConfig, Event};
-use netchan_proto::limits::SERVED_TIMEOUT;
+use netchan_proto::limits::{LAST_WORDS, SERVED_TIMEOUT};
 use netchan_proto::wire::{ErrorFrame, StreamId};
 use netchan_proto::{ErrorCode, Instant, Roles, Side};
 
@@ -45,8 +45,6 @@ use crate::wake::Bell;
 
 /// Frames that one call of `work` takes in.
 const WORK_EVENTS: usize = 512;
-/// How long a connection that is over may take to tell the peer why.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Rounds through the streams in one call of `work`. The output is full after a few.
 const WORK_ROUNDS: usize = 64;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use netchan_proto::batch::Batch;
 use netchan_proto::inflow::Inflow;
-use netchan_proto::limits::CREDIT_WINDOW;
+use netchan_proto::limits::{CREDIT_WINDOW, MAX_NOTES, SMALL_WINDOW};
 use netchan_proto::wire::{
     AckLevel, End, ErrorFrame, Note, PublishAck, PublishNote, PublishOpen, PublishOpened, StreamId,
 };
@@ -26,12 +26,8 @@ use crate::error::Error;
 use crate::node::{Node, note_key};
 use crate::wake::Flag;
 
-/// The credit window of a publisher on a connection that has many already.
-const SMALL_WINDOW: u64 = 64 << 10;
 /// Publishers of one connection that have a whole window.
 const WHOLE_WINDOWS: usize = 8;
-/// Notes that may wait for their turn.
-const MAX_NOTES: usize = 64;
 /// Where an acknowledgement is owed before records are durable: how often they are made so nevertheless, so that a
 /// publisher who waits for that is answered.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use netchan_proto::limits::MAX_SEEKS;
 use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Open, Opened, Seek, Seeked, StreamId, Truncated};
 use netchan_proto::{ChannelName, ErrorCode, Offset, Start, Timestamp};
 use netchan_store::{Log, LogError, Run, Store};
@@ -18,9 +19,6 @@ use super::sending::Sending;
 use super::slots::Slot;
 use super::{Shared, Step};
 use crate::wake::Flag;
-
-/// SEEKs that may wait for their turn.
-const MAX_SEEKS: usize = 64;
 
 /// Where reading begins.
 #[derive(Debug)]

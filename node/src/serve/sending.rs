@@ -6,12 +6,11 @@
 //! batch that lies in one frame is not copied by who receives it.
 
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use netchan_proto::batch::HEADER_LEN;
 use netchan_proto::conn::Connection;
-use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES};
+use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES, PROGRESS_INTERVAL};
 use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Progress, StreamId};
 use netchan_proto::{ErrorCode, Instant, Offset};
 use netchan_store::{Log, LogError, Mark, Run, TailRead};
@@ -26,8 +25,6 @@ use crate::wake::Flag;
 const TURN_BYTES: usize = MAX_DATA;
 /// Looks at the log that a stream takes in one turn.
 const TURN_LOOKS: usize = 1024;
-/// The least time between two PROGRESS frames of a stream.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A run from the disk that is being sent.
 #[derive(Debug)]
