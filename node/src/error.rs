@@ -195,7 +195,6 @@ impl From<StoreError> for Error {
         let kind = match &error {
             StoreError::Locked { .. } => ErrorKind::Locked,
             StoreError::Damaged { .. } => ErrorKind::Damaged,
-            StoreError::Deleting { .. } => ErrorKind::Busy,
             StoreError::Closed => ErrorKind::Closed,
             StoreError::NoChannel { .. } => ErrorKind::NoChannel,
             _ => ErrorKind::Io,
@@ -264,7 +263,7 @@ mod tests {
         assert!(!error.is_retryable());
         assert_eq!(
             error.to_string(),
-            "host:4747: AUTH_FAILED: no\\nway; give the token that the other side was started with"
+            "host:4747: AUTH_FAILED: no\u{fffd}way; give the token that the other side was started with"
         );
     }
 

@@ -35,12 +35,6 @@ pub enum StoreError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The channel is being deleted. Try again.
-    #[error("the channel {name} is being deleted; try again")]
-    Deleting {
-        /// The channel.
-        name: ChannelName,
-    },
     /// The store is closed. Nothing was changed.
     #[error("the store is closed; nothing was changed")]
     Closed,

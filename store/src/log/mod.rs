@@ -99,8 +99,6 @@ impl fmt::Debug for Log {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mark {
-    /// It has its place in the order.
-    Queued,
     /// It survives SIGKILL.
     Written,
     /// It survives power loss.
@@ -320,7 +318,6 @@ impl Log {
         let mut state = locked(&self.0.state);
         let visible_is_durable = state.durability == Durability::Sync;
         let at = match mark {
-            Mark::Queued => state.queued,
             Mark::Written => state.written,
             Mark::Durable => state.durable,
             Mark::Visible => state.visible(),
@@ -466,15 +463,7 @@ impl Inner {
         let mut state = locked(&self.state);
         let done = append(&mut state);
         let schedule = done.is_ok() && !std::mem::replace(&mut state.scheduled, true);
-        if !state.waiters.queued.is_empty() {
-            let queued = state.queued;
-            let mut wake = Vec::new();
-            state.waiters.queued.take_reached(queued, &mut wake);
-            drop(state);
-            wake_all(wake);
-        } else {
-            drop(state);
-        }
+        drop(state);
         if schedule {
             self.schedule();
         }

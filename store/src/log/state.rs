@@ -355,7 +355,6 @@ impl State {
     /// Who waits for `mark` to move.
     pub(super) fn waiters_for(&mut self, mark: Mark) -> &mut ByOffset {
         match mark {
-            Mark::Queued => &mut self.waiters.queued,
             Mark::Written => &mut self.waiters.written,
             Mark::Visible if self.durability != Durability::Sync => &mut self.waiters.written,
             Mark::Durable | Mark::Visible => &mut self.waiters.durable,

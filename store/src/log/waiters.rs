@@ -78,7 +78,6 @@ impl ByOffset {
 
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    pub(super) queued: ByOffset,
     pub(super) written: ByOffset,
     pub(super) durable: ByOffset,
     /// For any change that a reader can see.
@@ -89,7 +88,6 @@ pub(super) struct Waiters {
 
 impl Waiters {
     pub(super) fn take_all(&mut self, into: &mut Vec<Waker>) {
-        self.queued.take_all(into);
         self.written.take_all(into);
         self.durable.take_all(into);
         self.changed.take_all(into);
