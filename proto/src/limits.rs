@@ -37,6 +37,8 @@ pub const MAX_NOTE: usize = 256;
 pub const MAX_SEEKS: usize = 64;
 /// Notes that may wait to be kept on one stream.
 pub const MAX_NOTES: usize = 64;
+/// GAP, TRUNCATED and END frames that may wait for a receiver's user.
+pub const MAX_TOLD: usize = 1024;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.

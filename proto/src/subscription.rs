@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::batch::{Batch, BatchError, BatchKind};
 use crate::inflow::Inflow;
+use crate::limits::MAX_TOLD;
 use crate::types::{ChannelName, Epoch, LogId, Offset, Position, Timestamp};
 use crate::wire::{End, Gap, GapReason, Open, Opened, Start, Truncated};
 
@@ -118,6 +119,10 @@ pub struct Subscription {
     /// What the sender last said of the channel's end.
     tail: Offset,
     stream_is_open: bool,
+    /// GAP, TRUNCATED and END frames in the queue.
+    told: usize,
+    /// The sender told more of them than may wait.
+    is_flooded: bool,
     over: bool,
 }
 
@@ -142,6 +147,8 @@ impl Subscription {
             seeks: 0,
             tail: Offset::ZERO,
             stream_is_open: false,
+            told: 0,
+            is_flooded: false,
             over: false,
         }
     }
@@ -155,7 +162,7 @@ impl Subscription {
     /// What an earlier stream left undelivered is forgotten; it comes again.
     pub fn request(&mut self) -> Open {
         self.inflow = None;
-        self.queue.clear();
+        self.forget_queue();
         self.continues = false;
         self.seeking = None;
         self.stream_is_open = true;
@@ -261,7 +268,13 @@ impl Subscription {
             if let Some(batch) = self.inflow.as_mut().map(Inflow::next_batch).transpose()?.flatten() {
                 return self.deliver_batch(batch).map(Some);
             }
-            let Some(item) = self.queue.pop_front() else { return Ok(None) };
+            let Some(item) = self.queue.pop_front() else {
+                let flood = SubscriptionError::Unexpected("so many gaps and truncations at once");
+                return if self.is_flooded { Err(flood) } else { Ok(None) };
+            };
+            if !matches!(item, Item::Range(_) | Item::Opened(_)) {
+                self.told -= 1;
+            }
             match item {
                 Item::Range(range) => match &mut self.inflow {
                     Some(inflow) => inflow.push(range),
@@ -299,15 +312,27 @@ impl Subscription {
         None
     }
 
+    /// Queues what costs no credit: there is a limit to how much of it waits for the user.
     fn push_unless_seeking(&mut self, item: Item) {
-        if self.seeking.is_none() {
+        if self.seeking.is_some() {
+            return;
+        }
+        if self.told == MAX_TOLD {
+            self.is_flooded = true;
+        } else {
+            self.told += 1;
             self.queue.push_back(item);
         }
     }
 
+    fn forget_queue(&mut self) {
+        self.queue.clear();
+        (self.told, self.is_flooded) = (0, false);
+    }
+
     /// Everything received so far counts as consumed; no batch of it will be delivered.
     fn forget_undelivered(&mut self) {
-        self.queue.clear();
+        self.forget_queue();
         self.inflow = None;
         self.consumed = self.received;
     }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use netchan_proto::batch::{BatchBuilder, BatchError, Stamp};
+use netchan_proto::limits::MAX_TOLD;
 use netchan_proto::subscription::{Delivery, Subscription, SubscriptionError};
 use netchan_proto::wire::{End, Gap, GapReason, Opened, Start, Truncated};
 use netchan_proto::{AsRecord, ChannelName, Durability, Epoch, LogId, Offset, Position, Timestamp};
@@ -175,6 +176,29 @@ fn a_roll_back_is_told_once_and_reading_goes_on_at_its_end() {
 }
 
 /// NC-STR-027
+/// What costs no credit has a limit of its own, or a sender could fill a receiver whose user is away.
+#[test]
+fn more_gaps_than_may_wait_are_the_senders_fault() {
+    let mut subscription = begun(0);
+    let gap = |from: u64| Gap {
+        from: Offset(from),
+        to: Offset(from + 1),
+        why: GapReason::Retention,
+        epoch: Epoch(1),
+    };
+    for from in 0..2 * MAX_TOLD as u64 {
+        subscription.on_gap(gap(from));
+    }
+    for from in 0..MAX_TOLD as u64 {
+        let told = subscription.next_delivery().unwrap();
+        assert!(matches!(told, Some(Delivery::Gap { from: at, .. }) if at == Offset(from)));
+    }
+    assert!(matches!(subscription.next_delivery(), Err(SubscriptionError::Unexpected(_))));
+    subscription.on_lost();
+    subscription.request();
+    assert_eq!(subscription.next_delivery(), Ok(None), "a new stream begins anew");
+}
+
 #[test]
 fn only_a_seal_at_the_end_of_all_records_is_the_end() {
     let mut subscription = begun(0);

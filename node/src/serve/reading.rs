@@ -32,7 +32,13 @@ pub(super) struct Found {
 
 /// Finds a start in a log. Blocks.
 fn find(log: Log, start: &Start, clock: Timestamp) -> Result<Found, LogError> {
-    let resolved = log.resolve(start)?;
+    let resolved = match log.resolve(start) {
+        // A log that failed stands still; opened anew, it may have what is asked for.
+        Err(LogError::BeyondEnd { .. }) if log.poisoned().is_some() => {
+            return Err(LogError::Poisoned { why: log.poisoned().unwrap_or_default() });
+        }
+        resolved => resolved?,
+    };
     // What is asked for, before truncation and gaps move it: the receiver hears of those one by one.
     let (asked, epoch) = match start {
         Start::Resume(position) => (position.offset, position.epoch),
