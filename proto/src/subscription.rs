@@ -346,6 +346,9 @@ impl Subscription {
         {
             return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: opened.start });
         }
+        if opened.start == Offset::NONE {
+            return Err(SubscriptionError::Unexpected("OPENED at no offset"));
+        }
         if self.position.is_none() {
             self.position = Some(Position { log: opened.log, epoch: opened.epoch, offset: opened.start });
             self.last_time = Timestamp::MIN;
@@ -383,7 +386,7 @@ impl Subscription {
     fn deliver_gap(&mut self, gap: Gap) -> Result<Delivery, SubscriptionError> {
         self.check_between_batches("GAP within a batch")?;
         let position = self.expected()?;
-        if gap.from != position.offset || gap.to <= gap.from {
+        if gap.from != position.offset || gap.to <= gap.from || gap.to == Offset::NONE {
             return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: gap.from });
         }
         // 0: the log has forgotten which; then the older epoch of this position holds there.

@@ -158,6 +158,21 @@ fn a_gap_that_does_not_begin_here_is_the_senders_fault() {
     assert!(subscription.next_delivery().is_err());
 }
 
+/// NC-TYP-002: after "none" nothing could come, and a receiver would take that for the end.
+#[test]
+fn no_sender_leads_a_receiver_to_an_offset_that_no_record_has() {
+    let mut subscription = begun(0);
+    let (from, to) = (Offset(0), Offset::NONE);
+    subscription.on_gap(Gap { from, to, why: GapReason::Retention, epoch: Epoch(1) });
+    assert!(subscription.next_delivery().is_err());
+    assert_eq!(subscription.position().unwrap().offset, Offset(0));
+    let mut subscription = self::subscription(Start::Latest);
+    subscription.request();
+    subscription.on_opened(opened(Offset::NONE.0));
+    assert!(subscription.next_delivery().is_err());
+    assert_eq!(subscription.position(), None);
+}
+
 /// NC-POS-013
 #[test]
 fn a_roll_back_is_told_once_and_reading_goes_on_at_its_end() {
