@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use netchan_proto::batch::Batch;
 use netchan_proto::inflow::Inflow;
 use netchan_proto::limits::{CREDIT_WINDOW, MAX_NOTES, SMALL_WINDOW};
@@ -98,6 +98,9 @@ fn keep_note(node: &Node, log: &Log, claim: &Claim, note: &PublishNote) -> Resul
 #[derive(Debug)]
 enum Item {
     Range(Bytes),
+    /// Ranges that came while the ones before them had to wait, copied together: a range by itself costs more than its
+    /// bytes, and keeps all that was read with it.
+    Waiting(BytesMut),
     Note(PublishNote),
 }
 
@@ -178,7 +181,7 @@ impl Publishing {
     pub(super) fn on_range(&mut self, range: Bytes) -> Step {
         if let Some(intake) = &mut self.intake {
             intake.received += range.len() as u64;
-            intake.queue.push_back(Item::Range(range));
+            intake.enqueue(range);
             self.flag.raise();
         }
         Step::Moved
@@ -288,6 +291,16 @@ impl Intake {
         }
     }
 
+    fn enqueue(&mut self, range: Bytes) {
+        if !self.noting && self.full.is_none() {
+            return self.queue.push_back(Item::Range(range));
+        }
+        match self.queue.back_mut() {
+            Some(Item::Waiting(waiting)) => waiting.extend_from_slice(&range),
+            _ => self.queue.push_back(Item::Waiting(BytesMut::from(&*range))),
+        }
+    }
+
     fn take_in(
         &mut self,
         id: StreamId,
@@ -309,6 +322,7 @@ impl Intake {
             }
             match self.queue.pop_front() {
                 Some(Item::Range(range)) => self.inflow.push(range),
+                Some(Item::Waiting(ranges)) => self.inflow.push(ranges.freeze()),
                 Some(Item::Note(note)) => self.keep(note, id, shared)?,
                 None if self.closing => return self.check_between_batches("PUBLISH_CLOSE"),
                 None => return Ok(()),
@@ -443,5 +457,31 @@ impl Intake {
             self.granted = total;
             shared.connection.grant(id, total);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netchan_proto::ChannelName;
+    use netchan_store::disk::SimDisk;
+    use netchan_store::{Commit, StoreOptions};
+
+    #[test]
+    fn what_waits_behind_a_note_costs_its_bytes_and_no_more() {
+        let options = StoreOptions { commit: Commit::Manual, ..StoreOptions::default() };
+        let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
+        let log = store.create_or_open(&ChannelName::new("log").unwrap(), &LogOptions::default()).unwrap();
+        let claim = log.claim(ProducerId([1; 16]));
+        let mut intake = Intake::new(log, claim, CREDIT_WINDOW, Instant(0));
+        intake.noting = true;
+        let frames = Bytes::from_iter((0..=255).cycle().take(10_000));
+        for at in 0..frames.len() {
+            intake.enqueue(frames.slice(at..=at));
+        }
+        assert_eq!(intake.queue.len(), 1);
+        let Some(Item::Waiting(waiting)) = intake.queue.pop_front() else { panic!("it waits") };
+        assert_eq!(waiting, frames);
+        assert!(frames.is_unique(), "what was read is not kept");
     }
 }
