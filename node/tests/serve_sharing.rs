@@ -200,3 +200,24 @@ fn who_waited_for_what_never_came_and_left_is_forgotten() {
     drop(link);
     assert_eq!(Arc::strong_count(&parked), 1);
 }
+
+#[test]
+fn many_readers_of_records_larger_than_their_share_all_get_them() {
+    let house = cold_house();
+    let log = house.log("large");
+    for index in 0..3u8 {
+        append(&log, vec![index; 3 << 20]);
+        house.commit();
+    }
+    let mut link = Link::new(&house);
+    let ids: Vec<_> = (0..40)
+        .map(|_| {
+            let request = Subscription::new(name("large"), Start::Earliest, 100_000, false);
+            link.read_with(request)
+        })
+        .collect();
+    link.pump();
+    for id in ids {
+        assert_eq!(link.reader(id).offsets(), until(3));
+    }
+}

@@ -246,7 +246,15 @@ impl Sending {
         self.fetching = Some(from);
         let log = self.log.clone();
         shared.desk.ask(id, move || {
-            let run = log.read(from, slot.bytes());
+            if slot.is_overrun() {
+                // Nothing was read: it stands in line again.
+                return Answer::Run {
+                    from,
+                    slot,
+                    run: Ok(Run { bytes: Bytes::new(), first: from, next: from }),
+                };
+            }
+            let run = log.read(from, slot.bytes()).map(|run| Run { bytes: slot.count(run.bytes), ..run });
             Answer::Run { from, slot, run }
         });
     }

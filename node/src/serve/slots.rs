@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use netchan_proto::limits::BATCH_TARGET;
 use netchan_proto::wire::StreamId;
 
-/// Bytes of runs that one connection may have at a time. A run of a single batch larger than its slot counts no more
-/// than the slot.
+/// Bytes of runs that one connection may have at a time. A run of a single batch larger than its slot counts whole once
+/// it is read, so only what is being read at the same time can exceed this.
 const HELD_BYTES: usize = 2 * RUN_BYTES;
 /// The most bytes of log that one read asks for, and the least.
 const RUN_BYTES: usize = 1 << 20;
@@ -29,6 +30,33 @@ impl Slot {
     /// How long the run may be.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether runs that were larger than their slots have taken the room since this one was given.
+    pub(super) fn is_overrun(&self) -> bool {
+        self.held.load(Ordering::Acquire) > HELD_BYTES
+    }
+
+    /// The same run. What it has beyond the slot counts too, as long as there is a slice of it.
+    pub(super) fn count(&self, run: Bytes) -> Bytes {
+        let bytes = run.len().saturating_sub(self.bytes);
+        if bytes == 0 {
+            return run;
+        }
+        self.held.fetch_add(bytes, Ordering::AcqRel);
+        Bytes::from_owner(Large { run, _beyond: Slot { held: Arc::clone(&self.held), bytes } })
+    }
+}
+
+/// A run that is larger than its slot.
+struct Large {
+    run: Bytes,
+    _beyond: Slot,
+}
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        &self.run
     }
 }
 
@@ -84,7 +112,7 @@ impl Slots {
         if self.held.load(Ordering::Acquire) + bytes > HELD_BYTES {
             return None;
         }
-        // Only this connection's own turn takes slots; other threads merely give them back.
+        // Only this connection's own turn takes slots; other threads give them back, or count what they have read.
         self.held.fetch_add(bytes, Ordering::AcqRel);
         Some(Slot { held: Arc::clone(&self.held), bytes })
     }
@@ -122,5 +150,24 @@ mod tests {
             // Up to 16 readers have one run to send and one ahead; up to 32 have one.
             assert!(held.len() >= (2 * readers).min(32));
         }
+    }
+
+    #[test]
+    fn a_run_larger_than_its_slot_counts_whole_until_its_last_slice_is_gone() {
+        let mut slots = Slots::default();
+        let slot = slots.take(StreamId(1), 30).unwrap();
+        let given_before = slots.take(StreamId(3), 30).unwrap();
+        assert!(!given_before.is_overrun());
+        let run = slot.count(Bytes::from(vec![7; 16 << 20]));
+        assert!(given_before.is_overrun());
+        drop(given_before);
+        assert_eq!(slots.held.load(Ordering::Acquire), 16 << 20);
+        assert!(slots.spare(30).is_none());
+        let slice = run.slice(100..101);
+        drop((slot, run));
+        assert!(slots.spare(30).is_none(), "a slice keeps the whole run in memory");
+        drop(slice);
+        assert!(slots.spare(30).is_some());
+        assert_eq!(slots.held.load(Ordering::Acquire), 0);
     }
 }
