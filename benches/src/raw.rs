@@ -54,7 +54,11 @@ pub(crate) fn receive(paced: bool, skip: u64) -> std::io::Result<()> {
         }
         std::hint::black_box(&payload);
     }
-    if paced { delays.print() } else { println!("{}", clock::rate(count, clock::now() - begin)) }
+    if paced {
+        delays.print()
+    } else {
+        println!("{}", clock::rate(count, clock::now() - begin))
+    }
     Ok(())
 }
 
@@ -66,7 +70,10 @@ pub(crate) struct Delays {
 
 impl Delays {
     pub(crate) fn new(skip: u64) -> Delays {
-        Delays { histogram: Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are allowed"), skip }
+        Delays {
+            histogram: Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are allowed"),
+            skip,
+        }
     }
 
     pub(crate) fn note(&mut self, payload: &[u8]) {

@@ -35,7 +35,9 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
 
 fn measure(runs: usize, only_delays: bool) -> Result<bool, Failure> {
     let mut holds = true;
-    println!("medians of {runs} runs (least to most), two processes over loopback TCP, Sync unless said otherwise\n");
+    println!(
+        "medians of {runs} runs (least to most), two processes over loopback TCP, Sync unless said otherwise\n"
+    );
     println!("{:<34} {:>34} {:>24}", "", "records/s", "of raw TCP, run by run");
     for (size, count) in STREAM.into_iter().filter(|_| !only_delays) {
         let (mut raw, mut stream, mut catch_up, mut publish) = (vec![], vec![], vec![], vec![]);

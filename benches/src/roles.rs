@@ -115,7 +115,11 @@ fn receive(target: &str, count: &str, skip: &str) -> Result<(), Failure> {
             }
             std::hint::black_box(&record.payload);
         }
-        if skip > 0 { delays.print() } else { println!("{}", clock::rate(count, clock::now() - begin)) }
+        if skip > 0 {
+            delays.print()
+        } else {
+            println!("{}", clock::rate(count, clock::now() - begin))
+        }
         Ok(())
     })
 }
