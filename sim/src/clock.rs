@@ -1,6 +1,6 @@
 //! Simulated time: the clock of the machine, what is due when, and who was woken.
 //!
-//! Nothing here waits: whoever takes the next event from the [`Schedule`] is at its time already, so idle hours
+//! Nothing here waits: whoever takes the next event from the `Schedule` is at its time already, so idle hours
 //! cost nothing. Events of the same moment come in the order they were put in.
 
 use std::cmp::Ordering;

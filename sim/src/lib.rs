@@ -6,15 +6,15 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`workload`] | what a seed stands for: modes, sizes, participants, faults |
-//! | [`world`] | one run: what happens next, and when it is over |
-//! | [`env`] | what all actors share; how a machine is driven |
-//! | [`host`] | the node: its lives and deaths; [`mortal`]: its disk; [`appender`]: a program in its process |
-//! | [`reader`], [`writer`] | programs elsewhere that receive and publish; [`producing`]: what sending is, here or there |
-//! | [`network`] | byte streams that are slow, cut, or silent; [`tap`]: who listens in |
-//! | [`clock`], [`dice`] | time and randomness |
-//! | [`oracle`] | what must hold; [`audit`]: reads a whole log |
-//! | [`trace`] | what happened: a hash, counters, lines |
+//! | `workload` | what a seed stands for: modes, sizes, participants, faults |
+//! | `world` | one run: what happens next, and when it is over |
+//! | `env` | what all actors share; how a machine is driven |
+//! | `host` | the node: its lives and deaths; `mortal`: its disk; `appender`: a program in its process |
+//! | `reader`, `writer` | programs elsewhere that receive and publish; `producing`: what sending is, here or there |
+//! | `network` | byte streams that are slow, cut, or silent; `tap`: who listens in |
+//! | `clock`, `dice` | time and randomness |
+//! | `oracle` | what must hold; `audit`: reads a whole log |
+//! | `trace` | what happened: a hash, counters, lines |
 #![forbid(unsafe_code)]
 
 pub mod appender;

@@ -1,6 +1,6 @@
 //! The node's disk as its process sees it: a process that is gone can change nothing any more.
 //!
-//! A [`SimDisk`] loses what was not synced when the power goes; this stands before it and says which process may
+//! A `SimDisk` loses what was not synced when the power goes; this stands before it and says which process may
 //! still use it, and lets a process die between two operations of a commit.
 
 use std::io::{self, IoSlice};

@@ -1,6 +1,6 @@
 //! A simulated network of byte streams: latency, any fragmentation, bounded buffers, stalls, silence, cuts.
 //!
-//! A [`Link`] is one connection, with a [`Pipe`] each way. It knows bytes, not frames; a [`Tap`] on each pipe
+//! A `Link` is one connection, with a `Pipe` each way. It knows bytes, not frames; a `Tap` on each pipe
 //! listens in for the oracle and the trace.
 
 use std::collections::{BTreeMap, VecDeque};

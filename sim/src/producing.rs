@@ -1,6 +1,6 @@
 //! Sending a sequence of records into the channel, here or elsewhere, and watching what becomes of each.
 //!
-//! The same for a program in the node's process and for a publisher far away: both hold a [`Sender`].
+//! The same for a program in the node's process and for a publisher far away: both hold a `Sender`.
 
 use std::collections::VecDeque;
 use std::fmt;

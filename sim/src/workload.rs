@@ -130,7 +130,7 @@ pub struct Plan {
     pub seed: u64,
     /// The channel's mode.
     pub durability: Durability,
-    /// For [`Durability::Interval`].
+    /// For `Durability::Interval`.
     pub interval: Duration,
     /// Bytes of a segment.
     pub segment_bytes: u64,
