@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_node::{Error, Machine, PublisherCore, PublisherOptions, Sender, Target};
+use netchan_node::{Error, Job, Machine, PublisherCore, PublisherOptions, Sender, Target};
 use netchan_proto::{Durability, ProducerId};
 use netchan_store::{LogOptions, Retention};
 
@@ -120,7 +120,9 @@ impl SenderBuilder {
             let log = log.await??;
             // A producer's records are counted by who serves them, so that they count once wherever it sends from.
             if self.producer.is_none() {
-                return Ok(Sender::local(log));
+                let runtime = tokio::runtime::Handle::current();
+                let elsewhere = move |job: Job| drop(runtime.spawn_blocking(move || job.run()));
+                return Ok(Sender::local(log).running_jobs_on(Arc::new(elsewhere)));
             }
         }
         let way = match self.way {
