@@ -1,0 +1,133 @@
+//! How to send into a channel: this node's log, or a publisher that is driven in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use netchan_proto::{Durability, ProducerId, Side};
+use netchan_store::{LogOptions, Retention};
+
+use crate::error::Error;
+use crate::handles::{Adapter, Connects, Hub, Reached, Way};
+use crate::publisher::{PublisherCore, PublisherOptions};
+use crate::sender::Sender;
+use crate::target::Target;
+
+/// How to send into a channel. Made by [`Node::sender`](crate::Handle::sender).
+///
+/// Durability, interval, retention and segment size count if the channel is made by this; one that exists keeps its own.
+/// Of a channel that another node makes only the durability can be asked for.
+#[must_use = "nothing happens before open()"]
+pub struct SenderBuilder<A: Adapter> {
+    hub: Arc<Hub<A>>,
+    target: Result<Target, Error>,
+    way: Option<Way<A::Stream>>,
+    options: LogOptions,
+    durability: Option<Durability>,
+    producer: Option<ProducerId>,
+    create: bool,
+}
+
+impl<A: Adapter> SenderBuilder<A> {
+    pub(super) fn new(hub: Arc<Hub<A>>, target: &str) -> SenderBuilder<A> {
+        SenderBuilder {
+            target: Target::parse(target),
+            options: hub.settings.node.created,
+            hub,
+            way: None,
+            durability: None,
+            producer: None,
+            create: true,
+        }
+    }
+
+    /// When the channel acknowledges: [`Durability::Sync`] unless the node was told otherwise.
+    pub fn durability(self, durability: Durability) -> SenderBuilder<A> {
+        SenderBuilder { durability: Some(durability), ..self }
+    }
+
+    /// In [`Durability::Interval`]: how long records may wait for their sync.
+    pub fn interval(mut self, interval: Duration) -> SenderBuilder<A> {
+        self.options.interval = interval;
+        self
+    }
+
+    /// What may be trimmed. Nothing by default.
+    pub fn retention(mut self, retention: Retention) -> SenderBuilder<A> {
+        self.options.retention = retention;
+        self
+    }
+
+    /// The size at which a segment file is closed.
+    pub fn segment_bytes(mut self, bytes: u64) -> SenderBuilder<A> {
+        self.options.segment_bytes = bytes;
+        self
+    }
+
+    /// Sends as this producer, whose records count once over all its runs. One sender at a time.
+    pub fn producer(self, producer: ProducerId) -> SenderBuilder<A> {
+        SenderBuilder { producer: Some(producer), ..self }
+    }
+
+    /// Whether a channel that does not exist is made (the default).
+    pub fn create(self, create: bool) -> SenderBuilder<A> {
+        SenderBuilder { create, ..self }
+    }
+
+    /// Sends over streams that `connect` makes, a new one whenever the last was lost.
+    pub fn connect_with<C>(self, connect: impl FnMut() -> C + Send + 'static) -> SenderBuilder<A>
+    where
+        A: Connects<C>,
+    {
+        SenderBuilder { way: Some(through::<A, C>(connect)), ..self }
+    }
+
+    /// Opens the channel. One of another node is opened on the way: what is sent waits for it, up to 8 MiB.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`](crate::ErrorKind::Target) if the target is none,
+    /// [`ErrorKind::NoChannel`](crate::ErrorKind::NoChannel) if it is not to be made, and what the disk says. What another
+    /// node has to say against it, sending tells.
+    ///
+    /// # Cancel safety
+    /// Cancel safe, but that the channel may have been made.
+    pub fn open(self) -> A::Given<Result<Sender, Error>> {
+        A::give(self.opened())
+    }
+
+    async fn opened(mut self) -> Result<Sender, Error> {
+        let Target { remote, name } = self.target?;
+        self.options.durability = self.durability.unwrap_or(self.options.durability);
+        if self.way.is_none() && remote.is_none() && self.hub.holds().await? {
+            let (node, name, options) = (self.hub.node(), name.clone(), self.options);
+            let log = A::blocking(move || match self.create {
+                true => node.open_log(&name, &options),
+                false => node.existing_log(&name),
+            });
+            let log = log.await??;
+            // A producer's records are counted by who serves them, so that they count once wherever it sends from.
+            if self.producer.is_none() {
+                return Ok(Sender::local(log));
+            }
+        }
+        let way = match self.way {
+            Some(way) => way,
+            None => self.hub.way(remote)?,
+        };
+        let node = self.hub.node();
+        let producer = self.producer.unwrap_or_else(|| ProducerId(node.nonce()));
+        let mut options = PublisherOptions::new(name, producer);
+        (options.create, options.durability) = (self.create, self.durability);
+        options.resume = self.producer.is_some();
+        let (core, publisher) = PublisherCore::new(&node, options);
+        self.hub.publish(core, way);
+        Ok(Sender::remote(publisher))
+    }
+}
+
+/// The way that a program's closure is.
+pub(super) fn through<A: Connects<C>, C>(mut connect: impl FnMut() -> C + Send + 'static) -> Way<A::Stream> {
+    Box::new(move || {
+        let stream = A::connect(connect());
+        Box::pin(async move { Ok(Reached::new(stream.await?, Side::Dialler)) })
+    })
+}
