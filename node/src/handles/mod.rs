@@ -7,6 +7,8 @@ mod adapter;
 mod builder;
 mod handle;
 mod hub;
+mod line;
+mod receiver;
 mod receiving;
 mod sending;
 
@@ -14,5 +16,7 @@ pub use self::adapter::{Adapter, Brings, Connects, Reached, Task, Way};
 pub use self::builder::NodeBuilder;
 pub use self::handle::Handle;
 pub use self::hub::Hub;
+pub use self::line::{Line, Polls, work};
+pub use self::receiver::Receiver;
 pub use self::receiving::ReceiverBuilder;
 pub use self::sending::SenderBuilder;
