@@ -9,12 +9,14 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use netchan_node::handles::work;
 use netchan_node::{Lost, Machine};
 use netchan_proto::Instant;
 use netchan_proto::conn::Connection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::task::spawn_blocking;
 use tokio::time::Sleep;
+
+use crate::adapter::Tokio;
 
 /// Turns after which a task gives way; tokio's own streams make it do so earlier.
 const TURNS: u32 = 64;
@@ -46,7 +48,7 @@ impl Clock {
 
 /// A timer that is set anew only when it went off or the deadline came nearer: most only move away.
 #[derive(Debug)]
-pub(crate) struct Alarm {
+pub struct Alarm {
     clock: Clock,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -73,16 +75,8 @@ impl Alarm {
     }
 }
 
-/// Lets a machine work, and does its blocking jobs elsewhere.
-pub(crate) fn work(machine: &mut impl Machine, now: Instant, cx: &mut Context<'_>) {
-    machine.work(now, cx.waker());
-    while let Some(job) = machine.take_job() {
-        drop(spawn_blocking(move || job.run()));
-    }
-}
-
 /// One byte stream and its timer.
-pub(crate) struct Pump {
+pub struct Pump {
     stream: Box<dyn ByteStream>,
     clock: Clock,
     alarm: Alarm,
@@ -98,7 +92,7 @@ impl Pump {
     /// Drives `machine` until its stream is lost or it is over.
     pub(crate) fn poll_drive(&mut self, machine: &mut impl Machine, cx: &mut Context<'_>) -> Poll<Lost> {
         for _ in 0..TURNS {
-            work(machine, self.clock.now(), cx);
+            work::<Tokio>(machine, self.clock.now(), cx);
             match self.poll_turn(machine, cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(lost)) => return Poll::Ready(lost),

@@ -10,6 +10,7 @@
 //! | [`serve`] | a connection that reads and publishes into this node's logs |
 //! | [`receiver`] | reading a channel over as many connections as it takes; [`event`]: what happens on the way |
 //! | [`sender`] | sending into a channel, this node's or another's; [`publisher`]: the way to another's |
+//! | [`handles`] | what programs hold, written once for all runtimes |
 //! | [`question`] | one question to another node: about a channel, for names, to seal or delete one |
 //! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
 //! | [`error`] | the one error that programs see |
@@ -18,6 +19,7 @@
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod handles;
 pub mod job;
 pub mod machine;
 pub mod node;
@@ -35,6 +37,7 @@ mod wake;
 pub use config::NodeConfig;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Events};
+pub use handles::{Adapter, Handle, NodeBuilder, ReceiverBuilder, SenderBuilder};
 pub use job::Job;
 pub use machine::{Dialling, Lost, Machine};
 pub use node::Node;

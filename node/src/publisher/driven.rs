@@ -117,6 +117,10 @@ impl PublisherCore {
         self.shared.begin_close();
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Sends what there is, as far as room and credit reach. Says whether there is more to do at once.
     fn fill(&mut self) -> bool {
         let Some(Stream { id, opened: true, closing: false }) = self.stream else { return false };

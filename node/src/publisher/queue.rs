@@ -304,7 +304,7 @@ impl Shared {
     }
 
     /// What is here goes out, and then it is over.
-    pub(super) fn begin_close(&self) {
+    pub(crate) fn begin_close(&self) {
         let mut queue = lock(&self.queue);
         queue.is_closing = true;
         queue.refusing.get_or_insert_with(|| closed(&self.name));

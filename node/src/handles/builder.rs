@@ -1,88 +1,81 @@
 //! What a node is told before it starts.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use netchan_node::{Error, ErrorKind};
 use netchan_proto::Token;
 use netchan_store::{LogOptions, StoreOptions};
 
-use crate::hub::{Hub, Settings};
-use crate::node::Node;
+use crate::error::{Error, ErrorKind};
+use crate::handles::hub::Settings;
+use crate::handles::{Adapter, Handle, Hub};
 
-/// What a node is told before it starts. Made by [`Node::builder`].
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let dir = tempfile::tempdir()?;
-/// use netchan_tokio::Node;
-///
-/// let node = Node::builder()
-///     .data_dir(dir.path())
-///     .listen("127.0.0.1:0")
-///     .token("known to both sides")
-///     .start()
-///     .await?;
-/// assert!(node.local_addr().is_some());
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Default)]
+/// What a node is told before it starts. Made by [`Handle::builder`].
+#[derive(Debug)]
 #[must_use = "nothing happens before start()"]
-pub struct NodeBuilder {
+pub struct NodeBuilder<A> {
     settings: Settings,
     token: Option<Result<Token, Error>>,
+    adapter: PhantomData<fn() -> A>,
 }
 
-impl NodeBuilder {
+impl<A> Default for NodeBuilder<A> {
+    fn default() -> NodeBuilder<A> {
+        NodeBuilder { settings: Settings::default(), token: None, adapter: PhantomData }
+    }
+}
+
+impl<A: Adapter> NodeBuilder<A> {
     /// Keeps channels in this directory, which is made if it is missing. A node without one only receives from other
     /// nodes and publishes to them.
-    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> NodeBuilder {
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> NodeBuilder<A> {
         self.settings.data_dir = Some(dir.into());
         self
     }
 
     /// Whether to work through the program that holds the data directory, if there is one, and to take the directory over
     /// when that one goes away. Otherwise, by default, [`start`](Self::start) fails while somebody holds it.
-    pub fn shared(mut self, shared: bool) -> NodeBuilder {
+    pub fn shared(mut self, shared: bool) -> NodeBuilder<A> {
         self.settings.shared = shared;
         self
     }
 
     /// Listens on this `HOST:PORT` for others to read and publish, while it holds the data directory. Beyond loopback
     /// this needs a [`token`](Self::token), or [`insecure`](Self::insecure).
-    pub fn listen(mut self, address: impl Into<String>) -> NodeBuilder {
+    pub fn listen(mut self, address: impl Into<String>) -> NodeBuilder<A> {
         (self.settings.listen, self.settings.must_listen) = (Some(address.into()), true);
         self
     }
 
     /// As [`listen`](Self::listen), but goes on without if the address is in use;
-    /// [`local_addr`](Node::local_addr) is `None` then.
-    pub fn listen_if_free(mut self, address: impl Into<String>) -> NodeBuilder {
+    /// [`local_addr`](Handle::local_addr) is `None` then.
+    pub fn listen_if_free(mut self, address: impl Into<String>) -> NodeBuilder<A> {
         (self.settings.listen, self.settings.must_listen) = (Some(address.into()), false);
         self
     }
 
     /// The secret that both sides of a connection must hold, 1 to 1024 bytes: asked of who calls, shown to who asks. It
     /// never goes over the wire.
-    pub fn token(mut self, token: impl AsRef<[u8]>) -> NodeBuilder {
+    pub fn token(mut self, token: impl AsRef<[u8]>) -> NodeBuilder<A> {
         self.token =
             Some(Token::new(token).map_err(|error| Error::new(ErrorKind::Config, error.to_string())));
         self
     }
 
     /// Listens without a token wherever it is told to: everybody who can reach it may read, publish and delete.
-    pub fn insecure(mut self, insecure: bool) -> NodeBuilder {
+    pub fn insecure(mut self, insecure: bool) -> NodeBuilder<A> {
         self.settings.insecure = insecure;
         self
     }
 
     /// How the store in the data directory works: threads, limits.
-    pub fn store(mut self, options: StoreOptions) -> NodeBuilder {
+    pub fn store(mut self, options: StoreOptions) -> NodeBuilder<A> {
         self.settings.store = options;
         self
     }
 
     /// How channels are kept that others make by publishing to them.
-    pub fn created(mut self, options: LogOptions) -> NodeBuilder {
+    pub fn created(mut self, options: LogOptions) -> NodeBuilder<A> {
         self.settings.node.created = options;
         self
     }
@@ -95,8 +88,11 @@ impl NodeBuilder {
     ///
     /// # Cancel safety
     /// Cancel safe: what was opened is closed again.
-    pub async fn start(mut self) -> Result<Node, Error> {
-        self.settings.node.token = self.token.transpose()?;
-        Ok(Node::new(Hub::start(self.settings).await?))
+    pub fn start(self) -> A::Given<Result<Handle<A>, Error>> {
+        A::give(async move {
+            let mut settings = self.settings;
+            settings.node.token = self.token.transpose()?;
+            Ok(Handle(Hub::start(settings).await?))
+        })
     }
 }

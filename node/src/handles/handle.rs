@@ -1,0 +1,200 @@
+//! The node that a program holds.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netchan_proto::conn::ConnectionError;
+use netchan_proto::{LogInfo, NodeId, Offset, Side};
+
+use crate::error::{Error, ErrorKind};
+use crate::handles::{Adapter, Brings, Hub, NodeBuilder, ReceiverBuilder, SenderBuilder};
+use crate::machine::{Lost, Machine};
+use crate::question::{Answer, Ask};
+use crate::serve::Calling;
+use crate::target::{Remote, Target, parse_place};
+
+/// One program's part in netchan: its data directory, its listeners, and what it reads and publishes. Cheap to clone.
+///
+/// When the last handle is gone (and the last receiver, which has one), peers are not served any more; what was sent
+/// is written and synced all the same. [`shutdown`](Self::shutdown) waits for that, and takes leave of peers.
+pub struct Handle<A>(pub(super) Arc<Hub<A>>);
+
+impl<A> Clone for Handle<A> {
+    fn clone(&self) -> Handle<A> {
+        Handle(Arc::clone(&self.0))
+    }
+}
+
+impl<A: Adapter> Handle<A> {
+    /// A node to be told where its data is and where to listen.
+    pub fn builder() -> NodeBuilder<A> {
+        NodeBuilder::default()
+    }
+
+    /// The node's identity: its data directory's, or a new one where it holds none.
+    pub fn id(&self) -> NodeId {
+        self.0.node().id()
+    }
+
+    /// Where it listens, with the port that was picked if 0 was asked for.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Whether this program holds the data directory now; see [`NodeBuilder::shared`].
+    pub fn is_holder(&self) -> bool {
+        self.0.node().store().is_some()
+    }
+
+    /// To send into a channel: `NAME` on this machine, or `HOST:PORT/NAME`.
+    pub fn sender(&self, target: impl AsRef<str>) -> SenderBuilder<A> {
+        SenderBuilder::new(Arc::clone(&self.0), target.as_ref())
+    }
+
+    /// To receive from a channel: `NAME` on this machine, or `HOST:PORT/NAME`.
+    pub fn receiver(&self, target: impl AsRef<str>) -> ReceiverBuilder<A> {
+        ReceiverBuilder::new(Arc::clone(&self.0), target.as_ref())
+    }
+
+    /// The channels of a place, in the order of their names: `""` is this machine, `PREFIX` those of it whose names
+    /// begin so, `HOST:PORT` and `HOST:PORT/PREFIX` those of another node.
+    ///
+    /// # Errors
+    /// [`Error`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn channels(&self, place: impl AsRef<str>) -> A::Given<Result<Vec<LogInfo>, Error>> {
+        let asked = parse_place(place.as_ref())
+            .map(|(remote, prefix)| (remote, Ask::List { after: None, prefix, limit: usize::MAX }));
+        self.ask(asked, |answer| match answer {
+            Answer::List(infos) => Ok(infos),
+            answer => Err(answer),
+        })
+    }
+
+    /// What there is to say of a channel.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`](ErrorKind::NoChannel) if there is none.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn info(&self, target: impl AsRef<str>) -> A::Given<Result<LogInfo, Error>> {
+        let asked = Target::parse(target.as_ref()).map(|target| (target.remote, Ask::Info(target.name)));
+        self.ask(asked, |answer| match answer {
+            Answer::Info(info) => Ok(*info),
+            answer => Err(answer),
+        })
+    }
+
+    /// Says that a channel is complete: nothing can be sent into it any more. Durable when it gives the offset after the
+    /// last record.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`](ErrorKind::NoChannel) if there is none. Sealing what is sealed is no error.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, the channel may be sealed or not.
+    pub fn seal(&self, target: impl AsRef<str>) -> A::Given<Result<Offset, Error>> {
+        let asked = Target::parse(target.as_ref()).map(|target| (target.remote, Ask::Seal(target.name)));
+        self.ask(asked, |answer| match answer {
+            Answer::Sealed(end) => Ok(end),
+            answer => Err(answer),
+        })
+    }
+
+    /// Deletes a channel and its records.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`](ErrorKind::NoChannel) if there is none.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, the channel may be deleted or not.
+    pub fn delete(&self, target: impl AsRef<str>) -> A::Given<Result<(), Error>> {
+        let asked = Target::parse(target.as_ref()).map(|target| (target.remote, Ask::Delete(target.name)));
+        self.ask(asked, |_| Ok(()))
+    }
+
+    /// Asks, and gives what `take` takes for an answer.
+    fn ask<T: Send + 'static>(
+        &self,
+        asked: Result<(Option<Remote>, Ask), Error>,
+        take: impl FnOnce(Answer) -> Result<T, Answer> + Send + 'static,
+    ) -> A::Given<Result<T, Error>> {
+        let hub = Arc::clone(&self.0);
+        A::give(async move {
+            let (remote, ask) = asked?;
+            take(hub.ask(ask, remote).await?).map_err(|answer| {
+                Error::new(ErrorKind::Protocol, format!("this answers another question: {answer:?}"))
+            })
+        })
+    }
+
+    /// Serves this node's channels over a stream of any kind (standard input and output, ssh, TLS) until it ends. A
+    /// [token](NodeBuilder::token), if the node has one, is asked for.
+    ///
+    /// # Errors
+    /// Why it ended, if not by the peer's closing it.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the stream.
+    pub fn serve_stream<S>(&self, stream: S, side: Side) -> A::Given<Result<(), Error>>
+    where
+        A: Brings<S>,
+    {
+        let (hub, stream) = (Arc::clone(&self.0), A::bring(stream));
+        A::give(async move {
+            match hub.serve(stream, side, false).await {
+                Lost::Eof | Lost::Connection(ConnectionError::Closed) => Ok(()),
+                Lost::Connection(
+                    ConnectionError::Ours { code, text } | ConnectionError::Theirs { code, text },
+                ) => Err(Error::of_code(code, None, &text, "a served stream")),
+                lost => Err(Error::new(ErrorKind::Unreachable, lost.to_string())),
+            }
+        })
+    }
+
+    /// Calls a receiver that listens ([`ReceiverBuilder::accept_on`]), for a node that cannot be called itself, and
+    /// serves it; again and again, until the future is dropped or the node shut down.
+    ///
+    /// # Errors
+    /// What calling again will not mend.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    pub fn dial(&self, address: impl AsRef<str>) -> A::Given<Result<(), Error>> {
+        let (hub, remote) = (Arc::clone(&self.0), address.as_ref().parse::<Remote>());
+        A::give(async move {
+            let remote = remote?;
+            let calling = Calling::new(&hub.node(), remote.to_string(), hub.adapter().now());
+            let way = hub.way(Some(remote))?;
+            let error =
+                A::drive(hub, calling, way, |calling| calling.is_over().then(|| calling.error().cloned()));
+            error.await.map_or(Ok(()), Err)
+        })
+    }
+
+    /// Takes leave of peers, makes everything sent durable and closes the data directory, for all handles of this node.
+    /// After `deadline` it stops waiting for peers.
+    ///
+    /// # Errors
+    /// [`Error`] if the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// The node is closing once this was polled; dropping it only stops waiting.
+    pub fn shutdown(&self, deadline: Duration) -> A::Given<Result<(), Error>> {
+        A::give(Arc::clone(&self.0).shut_down(deadline))
+    }
+}
+
+impl<A: Adapter> fmt::Debug for Handle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id())
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,311 @@
+//! What the handles of one node share: its place in the data directory, its doors, and the ways from it.
+//!
+//! Whether this program holds the directory is decided by [`place`], anew at each attempt to reach it; here doors open
+//! once it does. Owns how many are let in, and the order in which a node shuts down.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use netchan_proto::Side;
+use netchan_store::StoreOptions;
+
+use crate::config::{NodeConfig, may_listen};
+use crate::error::{Error, ErrorKind};
+use crate::handles::{Adapter, Reached, Task, Way};
+use crate::machine::Lost;
+use crate::node::Node;
+use crate::place::{self, Place};
+use crate::publisher::{PublisherCore, Shared};
+use crate::question::{Answer, Ask, Question};
+use crate::serve::Served;
+use crate::target::Remote;
+use crate::wake::lock;
+
+/// Connections served at once; who comes beyond is turned away.
+const MAX_CONNECTIONS: usize = 4096;
+/// After an accept that failed, for instance because no file descriptor was free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a question waits for somebody to hold this machine's data directory.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a node was told.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) shared: bool,
+    pub(super) listen: Option<String>,
+    pub(super) must_listen: bool,
+    pub(super) insecure: bool,
+    pub(super) store: StoreOptions,
+    /// Token and the like; its store is filled in once there is one.
+    pub(super) node: NodeConfig,
+}
+
+/// What the handles of one node share.
+#[derive(Debug)]
+pub struct Hub<A> {
+    adapter: A,
+    pub(super) settings: Settings,
+    /// With a store once this program holds the data directory.
+    node: RwLock<Node>,
+    /// Held by who is finding the place.
+    finding: Mutex<()>,
+    local_addr: OnceLock<SocketAddr>,
+    served: Arc<AtomicUsize>,
+    stop: Mutex<Stop>,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    is_stopping: bool,
+    /// Who is to come to an end then.
+    publishers: Vec<Weak<Shared>>,
+}
+
+/// A place among the connections that are served.
+struct Permit(Arc<AtomicUsize>);
+
+impl Permit {
+    fn one_of(served: &Arc<AtomicUsize>) -> Option<Permit> {
+        let count = served.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(Arc::clone(served));
+        (count < MAX_CONNECTIONS).then_some(permit)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A door, and whether coming in by it proves who one is.
+type Entrance<A> = (<A as Adapter>::Door, bool);
+
+impl<A: Adapter> Hub<A> {
+    pub(super) async fn start(settings: Settings) -> Result<Arc<Hub<A>>, Error> {
+        if settings.listen.is_some() && settings.data_dir.is_none() {
+            let what = "a node without a data directory has nothing to listen for";
+            return Err(Error::new(ErrorKind::Config, what));
+        }
+        let hub = Arc::new(Hub {
+            adapter: A::new(),
+            node: RwLock::new(Node::new(settings.node.clone())?),
+            settings,
+            finding: Mutex::default(),
+            local_addr: OnceLock::new(),
+            served: Arc::default(),
+            stop: Mutex::default(),
+        });
+        if let Some(dir) = &hub.settings.data_dir
+            && hub.find(dir).await?.is_some()
+            && !hub.settings.shared
+        {
+            let what = format!("{}: another program holds this data directory", dir.display());
+            return Err(Error::new(ErrorKind::Locked, what));
+        }
+        Ok(hub)
+    }
+
+    /// The runtime it works with.
+    pub fn adapter(&self) -> &A {
+        &self.adapter
+    }
+
+    /// What machines share; it has a store only while this program holds the data directory.
+    pub(super) fn node(&self) -> Node {
+        self.node.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr.get().copied()
+    }
+
+    fn data_dir(&self) -> Result<&Path, Error> {
+        let text = "this node has no data directory, and so no channels of its own";
+        self.settings.data_dir.as_deref().ok_or_else(|| Error::new(ErrorKind::Config, text))
+    }
+
+    /// Whether the channels of this machine are this node's.
+    pub(super) async fn holds(self: &Arc<Self>) -> Result<bool, Error> {
+        Ok(self.find(self.data_dir()?).await?.is_none())
+    }
+
+    /// The channels of this machine: this node (`None`), or the socket of who holds the data directory.
+    async fn find(self: &Arc<Self>, dir: &Path) -> Result<Option<PathBuf>, Error> {
+        if !lock(&self.stop).is_stopping && self.node().store().is_some() {
+            return Ok(None);
+        }
+        let (hub, dir) = (Arc::clone(self), dir.to_owned());
+        A::blocking(move || hub.take_place(&dir)).await?
+    }
+
+    /// As [`find`](Self::find), once it has come to its turn. Blocks.
+    fn take_place(self: &Arc<Self>, dir: &Path) -> Result<Option<PathBuf>, Error> {
+        let _turn = lock(&self.finding);
+        if lock(&self.stop).is_stopping {
+            return Err(Error::new(ErrorKind::Closed, "the node was shut down"));
+        }
+        if self.node().store().is_some() {
+            return Ok(None);
+        }
+        let store = match place::find(dir, self.settings.store.clone())? {
+            Place::Own(store) => store,
+            Place::Guest(socket) => return Ok(Some(socket)),
+        };
+        let own = NodeConfig { store: Some(store.clone()), ..self.settings.node.clone() };
+        match (Node::new(own), self.doors(dir)) {
+            (Ok(node), Ok(doors)) => {
+                *self.node.write().unwrap_or_else(PoisonError::into_inner) = node;
+                doors.into_iter().for_each(|door| self.open(door));
+                Ok(None)
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                store.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where others come in: the socket in the data directory, whose lock is held, and the address that was asked for.
+    /// Blocks.
+    fn doors(&self, dir: &Path) -> Result<Vec<Entrance<A>>, Error> {
+        let socket = A::listen_socket(&place::socket_path(dir)).map_err(|error| {
+            let what = format!("cannot listen on the socket in {}: {error}", dir.display());
+            Error::new(ErrorKind::Io, what)
+        })?;
+        let mut doors = Vec::from_iter(socket.map(|door| (door, true)));
+        if let Some(address) = &self.settings.listen {
+            match self.listen(address) {
+                Ok(door) => doors.push((door, false)),
+                Err(error) if self.settings.must_listen || error.kind() == ErrorKind::Config => {
+                    return Err(error);
+                }
+                Err(error) => tracing::info!(%error, "nobody can call this node"),
+            }
+        }
+        Ok(doors)
+    }
+
+    /// Listens on `HOST:PORT`, if it may. Blocks.
+    fn listen(&self, address: &str) -> Result<A::Door, Error> {
+        let refuse =
+            |error| Error::new(ErrorKind::Unreachable, format!("cannot listen on {address}: {error}"));
+        let has_token = self.settings.node.token.is_some();
+        let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(refuse)?.collect();
+        addresses.iter().try_for_each(|&address| may_listen(address, has_token, self.settings.insecure))?;
+        let (door, local_addr) = A::listen(&addresses).map_err(refuse)?;
+        let _ = self.local_addr.set(local_addr);
+        Ok(door)
+    }
+
+    /// Serves who comes in.
+    fn open(self: &Arc<Self>, (door, trusted): Entrance<A>) {
+        let (hub, door) = (Arc::downgrade(self), Arc::new(door));
+        self.adapter.spawn_door(Box::pin(async move {
+            loop {
+                let entered = A::accept(&door).await;
+                let Some(hub) = hub.upgrade() else { return };
+                match (entered, Permit::one_of(&hub.served)) {
+                    (Ok(stream), Some(permit)) => {
+                        let served = hub.serve(stream, Side::Listener, trusted);
+                        hub.adapter.spawn(Box::pin(async move {
+                            let lost = served.await;
+                            tracing::debug!(%lost, "a served connection ended");
+                            drop(permit);
+                        }));
+                    }
+                    (Ok(_), None) => {
+                        tracing::warn!("{MAX_CONNECTIONS} connections are open: one was turned away");
+                    }
+                    (Err(error), _) => {
+                        tracing::warn!(%error, "accepting a connection failed");
+                        drop(hub);
+                        A::pause(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }));
+    }
+
+    /// Serves this node's channels on a stream; says why it is over, once it is.
+    pub(super) fn serve(&self, stream: A::Stream, side: Side, trusted: bool) -> Task<Lost> {
+        self.adapter.serve(Served::new(&self.node(), side, trusted, self.adapter.now()), stream)
+    }
+
+    /// The way to a node, or to this machine's channels.
+    pub(super) fn way(self: &Arc<Self>, remote: Option<Remote>) -> Result<Way<A::Stream>, Error> {
+        let Some(remote) = remote else {
+            let (hub, dir) = (Arc::clone(self), self.data_dir()?.to_owned());
+            return Ok(Box::new(move || {
+                let (hub, dir) = (Arc::clone(&hub), dir.clone());
+                Box::pin(async move {
+                    let stream = hub.reach(&dir).await?;
+                    Ok(Reached { stream, side: Side::Dialler, trusted: true })
+                })
+            }));
+        };
+        Ok(Box::new(move || {
+            let remote = remote.clone();
+            Box::pin(async move { Ok(Reached::new(A::call(remote).await?, Side::Dialler)) })
+        }))
+    }
+
+    /// A stream to this machine's channels, wherever they are now.
+    async fn reach(self: &Arc<Self>, dir: &Path) -> Result<A::Stream, Lost> {
+        if let Some(socket) = self.find(dir).await.map_err(|error| Lost::Io(error.to_string()))? {
+            return Ok(A::call_socket(&socket).await?);
+        }
+        let (near, far) = A::pair();
+        let served = self.serve(far, Side::Listener, true);
+        self.adapter.spawn(Box::pin(async move { drop(served.await) }));
+        Ok(near)
+    }
+
+    /// Asks another node, or whoever holds this machine's channels.
+    pub(super) async fn ask(self: Arc<Self>, ask: Ask, remote: Option<Remote>) -> Result<Answer, Error> {
+        // This machine's directory may be changing hands.
+        let patience = if remote.is_none() { PATIENCE } else { Duration::ZERO };
+        let who = remote.as_ref().map_or_else(|| "this machine".into(), Remote::to_string);
+        let way = self.way(remote)?;
+        let question = Question::new(&self.node(), ask, who).patient(self.adapter.now().plus(patience));
+        A::drive(self, question, way, Question::take_answer).await
+    }
+
+    /// Runs a publisher until it is over, to which it comes when the node is shut down.
+    pub(super) fn publish(self: &Arc<Self>, core: PublisherCore, way: Way<A::Stream>) {
+        use crate::machine::Machine;
+        let mut stop = lock(&self.stop);
+        if stop.is_stopping {
+            core.begin_close();
+        } else {
+            stop.publishers.retain(|publisher| publisher.strong_count() > 0);
+            stop.publishers.push(Arc::downgrade(core.shared()));
+        }
+        drop(stop);
+        let driven = A::drive(Arc::clone(self), core, way, |core| core.is_over().then_some(()));
+        self.adapter.spawn(driven);
+    }
+
+    pub(super) async fn shut_down(self: Arc<Self>, deadline: Duration) -> Result<(), Error> {
+        let publishers = {
+            let mut stop = lock(&self.stop);
+            stop.is_stopping = true;
+            std::mem::take(&mut stop.publishers)
+        };
+        publishers.iter().filter_map(Weak::upgrade).for_each(|publisher| publisher.begin_close());
+        self.node().shut_down(deadline);
+        // A take-over that is under way comes to its end first.
+        let hub = Arc::clone(&self);
+        A::blocking(move || drop(lock(&hub.finding))).await?;
+        self.node().shut_down(deadline);
+        self.adapter.end(deadline).await;
+        match self.node().store().cloned() {
+            Some(store) => A::blocking(move || store.close()).await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A receiver that is awaited: the user's own task drives the connection, inside [`Receiver::recv`].
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use netchan_proto::{Position, Record, Start};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::handles::{Hub, Line, Polls, Way};
+use crate::machine::Machine;
+use crate::receiver::{Next, ReceiverCore};
+
+/// Receives a channel's records in order, over as many connections as it takes.
+///
+/// It is driven by whoever asks it: there is no task behind it, and what nobody asks for stays with the sender. A program
+/// that is busy with a record for more than ten minutes is taken for gone; asking for the next one connects again.
+///
+/// It is a [`Stream`] of its records and errors too. What it knows of its connection it tells beside them:
+pub struct Receiver<A: Polls> {
+    /// Never locked but to be looked at: what drives it has it by `&mut`.
+    line: Mutex<Line<ReceiverCore, A>>,
+}
+
+impl<A: Polls> Receiver<A> {
+    /// A receiver, once it is settled.
+    pub async fn settled(hub: Arc<Hub<A>>, core: ReceiverCore, way: Way<A::Stream>) -> Receiver<A> {
+        let mut receiver = Receiver { line: Mutex::new(Line::new(core, hub, way)) };
+        poll_fn(|cx| receiver.line().poll_until(cx, |core| core.is_settled().then_some(()))).await;
+        receiver
+    }
+
+    /// The next record. `None`: the channel is sealed and all of it was received (or the end that was asked for is
+    /// reached).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Gap`](crate::ErrorKind::Gap) and [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) are told
+    /// once, then it goes on. After any other error comes `None`. A lost connection is no error: it is made again.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no record is lost if it is dropped before it is ready.
+    #[inline]
+    pub async fn recv(&mut self) -> Result<Option<Record>, Error> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`recv`](Self::recv), to be polled.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    #[inline]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Record>, Error>> {
+        let line = self.line();
+        loop {
+            match line.machine.next(line.now) {
+                Next::Record(record) => return Poll::Ready(Ok(Some(record))),
+                Next::Error(error) => return Poll::Ready(Err(error)),
+                Next::Over => {
+                    line.hang_up();
+                    return Poll::Ready(Ok(None));
+                }
+                Next::Idle => ready!(line.poll_step(cx)),
+            }
+        }
+    }
+
+    /// Where to go on later: after the last record that was given. `None` until it is known where reading begins.
+    pub fn position(&self) -> Option<Position> {
+        self.look().machine.position()
+    }
+
+    /// Goes on from elsewhere, also after the end.
+    pub fn seek(&mut self, start: Start) {
+        self.line().machine.seek(start);
+    }
+
+    /// The next thing that happened beside the records: connected, lost, resumed. `None` when nothing will any more.
+    /// The receiver is driven meanwhile, up to its window.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// As [`next_event`](Self::next_event), to be polled.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.line().poll_until(cx, |core| {
+            let event = core.poll_event();
+            (event.is_some() || core.is_over()).then_some(event)
+        })
+    }
+
+    fn line(&mut self) -> &mut Line<ReceiverCore, A> {
+        self.line.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> MutexGuard<'_, Line<ReceiverCore, A>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<A: Polls> fmt::Debug for Receiver<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.look();
+        f.debug_struct("Receiver")
+            .field("channel", line.machine.name())
+            .field("position", &line.machine.position())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Polls> Stream for Receiver<A> {
+    type Item = Result<Record, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx).map(Result::transpose)
+    }
+}

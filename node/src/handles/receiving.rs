@@ -1,0 +1,115 @@
+//! How to receive from a channel.
+
+use std::sync::Arc;
+
+use netchan_proto::{Side, Start, Timestamp};
+
+use crate::error::Error;
+use crate::handles::sending::through;
+use crate::handles::{Adapter, Brings, Connects, Hub, Reached, Way};
+use crate::machine::Lost;
+use crate::receiver::{ReceiverCore, ReceiverOptions};
+use crate::target::{Remote, Target};
+
+/// How to receive from a channel. Made by [`Node::receiver`](crate::Handle::receiver).
+#[must_use = "nothing happens before open()"]
+pub struct ReceiverBuilder<A: Adapter> {
+    hub: Arc<Hub<A>>,
+    what: Result<(Option<Remote>, ReceiverOptions), Error>,
+    way: Option<Way<A::Stream>>,
+}
+
+impl<A: Adapter> ReceiverBuilder<A> {
+    pub(super) fn new(hub: Arc<Hub<A>>, target: &str) -> ReceiverBuilder<A> {
+        let what = Target::parse(target).map(|target| (target.remote, ReceiverOptions::new(target.name)));
+        ReceiverBuilder { hub, what, way: None }
+    }
+
+    /// Where to begin; [`Start::Latest`], the next record to come, if nothing is said.
+    pub fn from(self, start: Start) -> ReceiverBuilder<A> {
+        self.set(|options| options.start = start)
+    }
+
+    /// Bytes that may be under way to this receiver. Default 1 MiB.
+    pub fn window(self, bytes: u64) -> ReceiverBuilder<A> {
+        self.set(|options| options.window = bytes)
+    }
+
+    /// Whether to go on past what is there at the first connection (the default).
+    pub fn follow(self, follow: bool) -> ReceiverBuilder<A> {
+        self.set(|options| options.follow = follow)
+    }
+
+    /// Whether to wait for a channel that does not exist yet (the default).
+    pub fn wait(self, wait: bool) -> ReceiverBuilder<A> {
+        self.set(|options| options.wait = wait)
+    }
+
+    /// Ends before the first record at or after this time.
+    pub fn until(self, time: Timestamp) -> ReceiverBuilder<A> {
+        self.set(|options| options.until = Some(time))
+    }
+
+    /// Receives over this one stream, which is up already; `side` says which part it has in the handshake. The host
+    /// and port of the target, if it has them, are for messages only.
+    pub fn over<S>(self, stream: S, side: Side) -> ReceiverBuilder<A>
+    where
+        A: Brings<S>,
+    {
+        let mut stream = Some(A::bring(stream));
+        let way: Way<A::Stream> = Box::new(move || {
+            let ended = || Lost::Final("the stream that was given has ended".into());
+            let reached = stream.take().map(|stream| Reached::new(stream, side)).ok_or_else(ended);
+            Box::pin(async move { reached })
+        });
+        ReceiverBuilder { way: Some(way), ..self }
+    }
+
+    /// Receives over streams that `connect` makes, a new one whenever the last was lost.
+    pub fn connect_with<C>(self, connect: impl FnMut() -> C + Send + 'static) -> ReceiverBuilder<A>
+    where
+        A: Connects<C>,
+    {
+        ReceiverBuilder { way: Some(through::<A, C>(connect)), ..self }
+    }
+
+    /// Receives from a node that calls here, see [`Handle::dial`](crate::Handle::dial).
+    pub fn accept_on(self, listener: A::Listener) -> ReceiverBuilder<A> {
+        let door: Arc<A::Door> = Arc::new(listener.into());
+        let way: Way<A::Stream> = Box::new(move || {
+            let door = Arc::clone(&door);
+            Box::pin(async move { Ok(Reached::new(A::accept(&door).await?, Side::Listener)) })
+        });
+        ReceiverBuilder { way: Some(way), ..self }
+    }
+
+    /// A receiver. Waits until the other side has said where reading begins (so that nothing sent later is missed), or
+    /// that the channel does not exist yet, or until a first attempt to reach it failed (it is tried again by
+    /// `recv`); with [`accept_on`](Self::accept_on) for the first call.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`](crate::ErrorKind::Target) if the target is none. What the other side has to say
+    /// against it, `recv` tells.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn open(self) -> A::Given<Result<A::Receiver, Error>> {
+        A::give(async move {
+            let (remote, options) = self.what?;
+            let way = match self.way {
+                Some(way) => way,
+                None => self.hub.way(remote)?,
+            };
+            let core = ReceiverCore::new(&self.hub.node(), options);
+            Ok(A::receive(self.hub, core, way).await)
+        })
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut ReceiverOptions)) -> ReceiverBuilder<A> {
+        self.what = self.what.map(|(remote, mut options)| {
+            set(&mut options);
+            (remote, options)
+        });
+        self
+    }
+}
