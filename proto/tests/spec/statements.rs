@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::pages::{pages, root};
 
-/// Every `NC-XXX-000` in `text`.
+/// Every `NC-ABC-000` in `text`.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("NC-").filter_map(|(at, _)| {
         let id = text.get(at..at + 10)?;
