@@ -33,8 +33,12 @@ pub(crate) fn fail(why: impl Display) {
     tell(format_args!("\x1b[1;31mnetchan: {why}\x1b[0m"));
 }
 
+/// A line goes out in one write, so that who shares stderr, or reads it meanwhile, never meets half of one.
 /// Nobody may be left to read it: then it is lost, and that is all.
 fn tell(what: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(anstream::stderr().lock(), "{what}");
+    let stderr = std::io::stderr();
+    let mut line = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stderr));
+    let _ = writeln!(line, "{what}");
+    let _ = stderr.lock().write_all(&line.into_inner());
 }

@@ -107,7 +107,9 @@ impl Running {
     pub(crate) fn says(&mut self, text: &str) -> String {
         until(&format!("{} to say {text:?}", self.what), || {
             let err = self.err();
-            let line = err.lines().find(|line| line.contains(text)).map(str::to_owned);
+            // a line that has no end yet may be half of one
+            let mut whole = err.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let line = whole.find(|line| line.contains(text)).map(|line| line.trim_end().to_owned());
             assert!(
                 line.is_some() || self.is_running(),
                 "{} ended without saying {text:?}: {err}",
