@@ -1,0 +1,87 @@
+//! What several commands ask about a channel: where it is, how it is kept, how its records are told apart.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::units::{delimiter, length_of_time, size};
+
+/// Where this machine's channels are, and the secret shared with other nodes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Home {
+    /// The directory that holds this machine's channels [default: netchan in the platform's data directory]
+    #[arg(long, value_name = "DIR", env = "NETCHAN_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The secret that both sides of a connection must hold (better: NETCHAN_TOKEN or --token-file, which
+    /// other users of this machine cannot see)
+    #[arg(long, value_name = "TOKEN", env = "NETCHAN_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// A file with the token; a line break at its end does not count
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Whom this node lets in.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Listen {
+    /// Where others can read and publish: ADDRESS:PORT, or `none`. Beyond loopback it needs a token or
+    /// --insecure [default: 127.0.0.1:4747, if it is free]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Let everybody in who can reach the address, without a token
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+/// How a channel is kept, if it is made by this command. An existing one stays as it is.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "If the channel is made by this command")]
+pub(crate) struct Keeping {
+    /// When a record counts as sent
+    #[arg(long, value_enum, default_value_t = Durability::Sync)]
+    pub(crate) durability: Durability,
+    /// Trim records older than this (7d, 12h); nothing is trimmed by default
+    #[arg(long, value_name = "AGE", value_parser = length_of_time)]
+    pub(crate) keep_age: Option<Duration>,
+    /// Trim the oldest records beyond this size (500M, 20G)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) keep_size: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// When it is synced: survives power loss
+    Sync,
+    /// When it is written: survives a crash of the program; synced soon after
+    Interval,
+    /// When it is written; synced when the system likes
+    Os,
+}
+
+/// How records are told apart.
+#[derive(Clone, Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct Cutting {
+    /// Records end with a NUL byte instead of a newline
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+    /// Records end with this text; \n \r \t \0 \\ and \xHH are understood
+    #[arg(short, long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true)]
+    pub(crate) delimiter: Option<Delimiter>,
+}
+
+/// The bytes that end a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delimiter(pub(crate) Vec<u8>);
+
+impl Cutting {
+    /// The bytes that end a record.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match &self.delimiter {
+            Some(delimiter) => delimiter.0.clone(),
+            None if self.null => vec![0],
+            None => vec![b'\n'],
+        }
+    }
+}

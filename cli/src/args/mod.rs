@@ -1,0 +1,150 @@
+//! What can be said on the command line, and its help: a file a command.
+//!
+//! Owns names, defaults and rules of arguments. What they do is in the module of each command.
+
+mod admin;
+mod channel;
+mod demo;
+mod recv;
+mod send;
+mod serve;
+mod units;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::admin::{Info, Ls, Rm, Seal};
+pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
+pub(crate) use self::demo::Demo;
+pub(crate) use self::recv::{From, Recv, Start};
+pub(crate) use self::send::Send;
+pub(crate) use self::serve::Serve;
+
+/// Where a node listens if nothing is said: on this machine alone.
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:4747";
+
+const AFTER_HELP: &str = "\
+Examples:
+  tail -f app.log | netchan send app           # every line, durable before it is on the wire
+  netchan recv app --from earliest             # on the same machine, whether or not the sender runs
+  netchan recv build7:4747/app --since 10m     # on another one
+  netchan demo                                 # see it killed, and nothing lost
+
+A channel is named NAME (on this machine), or HOST:PORT/NAME.
+
+Exit codes:
+  0  done (recv: the channel is sealed, or what was asked for is complete)
+  1  an error, told on stderr
+  2  the command line is not understood
+  3  recv: done, but records were missing (a gap, told on stderr)
+  4  recv: done, but the log was rolled back on the way (told on stderr)
+  130, 143  interrupted by Ctrl-C or SIGTERM, after a clean stop";
+
+/// Durable channels between programs over a network, without a broker.
+#[derive(Debug, Parser)]
+#[command(name = "netchan", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Say on stderr what happens, even if stderr is no terminal
+    #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 900)]
+    pub(crate) verbose: bool,
+    /// Say nothing on stderr but errors, gaps and roll-backs
+    #[arg(short, long, global = true, display_order = 901)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Send(Send),
+    Recv(Recv),
+    Serve(Serve),
+    Ls(Ls),
+    Info(Info),
+    Seal(Seal),
+    Rm(Rm),
+    Demo(Demo),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::CommandFactory;
+
+    use super::units::{delimiter, length_of_time, size};
+    use super::*;
+    use crate::input::Split;
+    use crate::when::When;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "netchan",
+            "netchan send",
+            "netchan send x --resume",
+            "netchan send x -0 --whole",
+            "netchan send x -0 -d a",
+            "netchan recv x --from 3 --last 2",
+            "netchan recv x --from earliest --since 10m",
+            "netchan recv x --from newest",
+            "netchan recv x --since yesterday",
+            "netchan recv x --json -0",
+            "netchan serve --stdio --listen 127.0.0.1:1",
+            "netchan send x --rate 0",
+            "netchan -q -v ls",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn sends_cut_at_newlines_if_nothing_is_said() {
+        for (line, split) in [
+            ("netchan send x", Split::At(b"\n".to_vec())),
+            ("netchan send x -0", Split::At(vec![0])),
+            ("netchan send x --null", Split::At(vec![0])),
+            (r"netchan send x -d \r\n", Split::At(b"\r\n".to_vec())),
+            (r"netchan send x --delimiter \x00\\é", Split::At(vec![0, b'\\', 0xc3, 0xa9])),
+            ("netchan send x file --whole", Split::Whole),
+        ] {
+            let Ok(Command::Send(send)) = parse(line) else { panic!("{line}") };
+            assert_eq!(send.split(), split, "{line}");
+        }
+        for bad in ["", "\\", "\\q", "\\x", "\\x1", "\\x+1", "\\xzz"] {
+            assert!(delimiter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn recv_takes_one_start() {
+        let start = |line: &str| match parse(line) {
+            Ok(Command::Recv(recv)) => recv.start,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(start("netchan recv x --from 7").from, Some(From::Offset(7)));
+        assert_eq!(start("netchan recv x --from earliest").from, Some(From::Earliest));
+        assert_eq!(start("netchan recv x --last 100").last, Some(100));
+        assert_eq!(start("netchan recv x --since 10m").since, Some(When::Ago(Duration::from_secs(600))));
+    }
+
+    #[test]
+    fn sizes_and_ages_have_units() {
+        assert_eq!(size("12"), Ok(12));
+        assert_eq!(size("3K"), Ok(3072));
+        assert_eq!(size("20GiB"), Ok(20 << 30));
+        assert!(
+            size("G").is_err() && size("1.5G").is_err() && size("99999999T").is_err() && size("1x").is_err()
+        );
+        assert_eq!(length_of_time("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert!(length_of_time("0s").is_err() && length_of_time("2026-01-01").is_err());
+    }
+}

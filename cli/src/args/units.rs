@@ -1,0 +1,54 @@
+//! Sizes, ages and delimiters, as the command line says them.
+
+use std::time::Duration;
+
+use super::channel::Delimiter;
+use crate::when::{self, When};
+
+pub(super) fn delimiter(text: &str) -> Result<Delimiter, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        bytes.push(match rest.next() {
+            Some('n') => b'\n',
+            Some('r') => b'\r',
+            Some('t') => b'\t',
+            Some('0') => 0,
+            Some('\\') => b'\\',
+            Some('x') => {
+                let digits: String = rest.by_ref().take(2).collect();
+                let hex = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                let byte = u8::from_str_radix(&digits, 16).ok().filter(|_| hex);
+                byte.ok_or("\\x wants two hexadecimal digits")?
+            }
+            _ => return Err("after \\ there may be n, r, t, 0, x and \\".into()),
+        });
+    }
+    if bytes.is_empty() { Err("a delimiter has at least one byte".into()) } else { Ok(Delimiter(bytes)) }
+}
+
+pub(super) fn length_of_time(text: &str) -> Result<Duration, String> {
+    match when::parse(text)? {
+        When::Ago(length) if !length.is_zero() => Ok(length),
+        _ => Err("a length of time is wanted, as 12h or 7d".into()),
+    }
+}
+
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err("a size is bytes, or a number with K, M, G or T".into()),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "a size is bytes, or a number with K, M, G or T".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "more bytes than can be counted".into())
+}
