@@ -7,7 +7,7 @@ use std::fmt;
 use std::task::Waker;
 
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame, Full};
-use netchan_proto::wire::{ErrorFrame, List, NamePrefix, Roles, StreamId};
+use netchan_proto::wire::{List, NamePrefix, Roles, StreamId};
 use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
 
 use crate::error::{Error, ErrorKind};
@@ -145,17 +145,6 @@ impl Question {
                     self.fail(told);
                 }
             }
-            Frame::OpenRequest(id, _)
-            | Frame::PublishRequest(id, _)
-            | Frame::StatRequest(id, _)
-            | Frame::ListRequest(id, _)
-            | Frame::SealRequest(id, _)
-            | Frame::DeleteRequest(id, _) => {
-                if let Some(connection) = self.redial.connection() {
-                    let error = ErrorFrame::new(ErrorCode::DENIED, "this side has no channels");
-                    connection.stream_error(id, error);
-                }
-            }
             _ => {}
         }
     }
@@ -199,10 +188,9 @@ impl Machine for Question {
 
     fn work(&mut self, now: Instant, _: &Waker) {
         // An honest peer answers in few frames, and the connection limits how many others it may send.
-        while let Some(connection) = self.redial.connection() {
-            match connection.poll_event(now) {
-                Ok(Some(frame)) => self.on_frame(frame, now),
-                Ok(None) => return,
+        while let Some(frame) = self.redial.poll_frame(now) {
+            match frame {
+                Ok(frame) => self.on_frame(frame, now),
                 Err(error) => self.on_failure(&error, now),
             }
         }

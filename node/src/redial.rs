@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use netchan_proto::backoff::Backoff;
-use netchan_proto::conn::{Connection, ConnectionConfig, ConnectionError};
+use netchan_proto::conn::{Connection, ConnectionConfig, ConnectionError, Event as Frame};
 use netchan_proto::limits::{BACKOFF_MAX, LAST_WORDS, PEER_TIMEOUT};
+use netchan_proto::wire::ErrorFrame;
 use netchan_proto::{ErrorCode, Instant, Roles, Side};
 
 use crate::error::{Error, ErrorKind};
@@ -51,6 +52,26 @@ impl Redial {
             State::Up { connection } | State::Failed { connection, .. } => Some(connection),
             _ => None,
         }
+    }
+
+    /// Takes one frame off the connection; nothing, if there is none. Who dials has no channels: what the other side
+    /// asks for is refused here, and given all the same, so that the caller's budget counts it.
+    pub(crate) fn poll_frame(&mut self, now: Instant) -> Option<Result<Frame, ConnectionError>> {
+        let connection = self.connection()?;
+        let frame = connection.poll_event(now).transpose()?;
+        if let Ok(
+            Frame::OpenRequest(id, _)
+            | Frame::PublishRequest(id, _)
+            | Frame::StatRequest(id, _)
+            | Frame::ListRequest(id, _)
+            | Frame::SealRequest(id, _)
+            | Frame::DeleteRequest(id, _),
+        ) = &frame
+        {
+            let refusal = ErrorFrame::new(ErrorCode::DENIED, "this side has no channels");
+            connection.stream_error(*id, refusal);
+        }
+        Some(frame)
     }
 
     pub(crate) fn wants_dial(&self, now: Instant) -> bool {

@@ -16,11 +16,10 @@ use crate::redial::{error_of, error_of_connection, is_final, is_final_for_connec
 impl PublisherCore {
     /// Takes one frame off the connection. Says whether anything happened.
     pub(super) fn take_frame(&mut self, now: Instant) -> bool {
-        let Some(connection) = self.redial.connection() else { return false };
-        match connection.poll_event(now) {
-            Ok(Some(frame)) => self.on_frame(frame, now),
-            Ok(None) => return false,
-            Err(error) => self.on_failure(&error, now),
+        match self.redial.poll_frame(now) {
+            Some(Ok(frame)) => self.on_frame(frame, now),
+            Some(Err(error)) => self.on_failure(&error, now),
+            None => return false,
         }
         true
     }
@@ -55,19 +54,8 @@ impl PublisherCore {
                 });
                 self.answer(id, answer);
             }
-            Frame::OpenRequest(id, _)
-            | Frame::PublishRequest(id, _)
-            | Frame::StatRequest(id, _)
-            | Frame::ListRequest(id, _)
-            | Frame::SealRequest(id, _)
-            | Frame::DeleteRequest(id, _) => self.refuse(id),
+            // Of a stream that was given up; or a request, which was refused already.
             _ => {}
-        }
-    }
-
-    fn refuse(&mut self, id: StreamId) {
-        if let Some(connection) = self.redial.connection() {
-            connection.stream_error(id, ErrorFrame::new(ErrorCode::DENIED, "this side has no channels"));
         }
     }
 

@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame};
 use netchan_proto::subscription::SubscriptionError;
-use netchan_proto::wire::{End, ErrorFrame, Opened, StreamId};
+use netchan_proto::wire::{End, ErrorFrame, Opened};
 use netchan_proto::{ErrorCode, Instant, Position, Side};
 
 use super::{Phase, ReceiverCore, Stream};
@@ -21,11 +21,10 @@ const WORK_BUDGET: usize = 256;
 impl ReceiverCore {
     /// Takes one frame off the connection. Says whether anything happened.
     pub(super) fn take_frame(&mut self, now: Instant) -> bool {
-        let Some(connection) = self.redial.connection() else { return false };
-        match connection.poll_event(now) {
-            Ok(Some(frame)) => self.on_frame(frame, now),
-            Ok(None) => return false,
-            Err(error) => self.on_failure(&error, now),
+        match self.redial.poll_frame(now) {
+            Some(Ok(frame)) => self.on_frame(frame, now),
+            Some(Err(error)) => self.on_failure(&error, now),
+            None => return false,
         }
         true
     }
@@ -72,20 +71,8 @@ impl ReceiverCore {
             }
             Frame::End(id, end) if ours(self.stream, id) => self.on_end(end, now),
             Frame::StreamError(id, error) if ours(self.stream, id) => self.on_stream_error(&error, now),
-            // Of a stream that was given up; or a request, which a receiver does not answer: it has no logs, and said so.
-            Frame::OpenRequest(id, _)
-            | Frame::PublishRequest(id, _)
-            | Frame::StatRequest(id, _)
-            | Frame::ListRequest(id, _)
-            | Frame::SealRequest(id, _)
-            | Frame::DeleteRequest(id, _) => self.refuse(id),
+            // Of a stream that was given up; or a request, which was refused already.
             _ => {}
-        }
-    }
-
-    fn refuse(&mut self, id: StreamId) {
-        if let Some(connection) = self.redial.connection() {
-            connection.stream_error(id, ErrorFrame::new(ErrorCode::DENIED, "this side has no channels"));
         }
     }
 
