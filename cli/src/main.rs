@@ -9,6 +9,7 @@
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
 //! | `exit`, `status`, `news`, `stop` | exit codes; what is said on stderr, and of connections; signals |
+//! | `log` | what the library logs, as lines |
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
+use crate::log::Filter;
 use crate::status::Status;
 
 mod admin;
@@ -26,6 +28,7 @@ mod demo;
 mod exit;
 mod home;
 mod input;
+mod log;
 mod news;
 mod output;
 mod position;
@@ -40,8 +43,13 @@ mod when;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let status = Status::new(cli.verbose, cli.quiet);
-    let exit = run(cli.command, status).unwrap_or_else(|error| {
+    status::color(cli.color);
+    let exit = Filter::new(cli.verbose, cli.quiet, cli.log.as_deref()).and_then(|filter| {
+        log::begin(filter);
+        run(cli.command, Status::new(cli.verbose > 0, cli.quiet))
+    });
+    status::settle();
+    let exit = exit.unwrap_or_else(|error| {
         status::fail(format_args!("{error:#}"));
         Exit::Error
     });

@@ -280,16 +280,16 @@ impl Receiving {
 
     /// Gaps and roll-backs are told, and it goes on; anything else ends it, after what came before.
     fn trouble(&mut self, error: Error) -> Result<()> {
-        let exit = match error.kind() {
-            ErrorKind::Gap { .. } => Exit::Gap,
-            ErrorKind::Truncated { .. } => Exit::Truncated,
+        let (kind, exit) = match error.kind() {
+            ErrorKind::Gap { .. } => ("gap", Exit::Gap),
+            ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
             _ => {
                 self.write()?;
                 return Err(error.into());
             }
         };
         self.write()?;
-        self.status.warn(error);
+        self.status.warn_often(kind, error);
         self.exit = self.exit.max(exit);
         Ok(())
     }

@@ -10,7 +10,7 @@ mod send;
 mod serve;
 mod units;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::admin::{Info, Ls, Rm, Seal};
 pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
@@ -45,12 +45,30 @@ Exit codes:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Say on stderr what happens, even if stderr is no terminal
-    #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 900)]
-    pub(crate) verbose: bool,
+    /// Say on stderr what happens, even if stderr is no terminal; -vv: the protocol too, -vvv: everything
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", display_order = 900)]
+    pub(crate) verbose: u8,
     /// Say nothing on stderr but errors, gaps and roll-backs
     #[arg(short, long, global = true, display_order = 901)]
     pub(crate) quiet: bool,
+    /// What the log on stderr has beyond -v: LEVEL or MODULE=LEVEL, several with commas (as in
+    /// `warn,netchan_store=debug`); levels are off, error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "FILTER", env = "NETCHAN_LOG", display_order = 902)]
+    pub(crate) log: Option<String>,
+    /// Whether stderr has colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, env = "NETCHAN_COLOR", default_value_t = Color::Auto, display_order = 903)]
+    pub(crate) color: Color,
+}
+
+/// When text for people has colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal that has them, unless NO_COLOR says otherwise
+    Auto,
+    /// Also in a pipe
+    Always,
+    /// Nowhere
+    Never,
 }
 
 #[derive(Debug, Subcommand)]
