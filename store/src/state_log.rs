@@ -178,6 +178,12 @@ impl StateLog {
         }
         self.log.sync().map_err(store_error)?;
         self.log.0.trim_until(from);
+        tracing::debug!(
+            keys = table.values.len(),
+            bytes = table.live,
+            was = table.written,
+            "the state log is compacted"
+        );
         table.written = table.live;
         Ok(())
     }

@@ -130,6 +130,7 @@ impl Store {
         }
         let env = Arc::new(Env { disk, options, committer, lock: Mutex::new(Some(lock)) });
         let state = StateLog::open(&env, "state", &state_meta).inspect_err(|_| env.committer.stop())?;
+        tracing::info!(disk = ?env.disk, %node, channels = by_name.len(), "the data directory is open");
         let by_name = by_name.into_iter().map(|meta| (meta.name.clone(), Channel::new(meta, true))).collect();
         Ok(Store(Arc::new(Inner {
             env,
@@ -198,6 +199,7 @@ impl Store {
                 return Ok(log.clone());
             }
             known_durable = known_durable.max(log.durable());
+            tracing::info!(channel = %slot.meta.name, "a log that had failed is opened anew");
         }
         slot.log = None;
         let disk = &*self.0.env.disk;
@@ -213,10 +215,12 @@ impl Store {
         } else if let Some(options) = options.filter(|options| **options != slot.meta.options) {
             let changed = Meta { options: *options, ..slot.meta.clone() };
             meta::replace(disk, &dir, "meta", &changed.encode())?;
+            tracing::info!(channel = %changed.name, options = ?changed.options, "other options");
             slot.meta = changed;
         }
         let opened = crate::log::open(&self.0.env, &dir, &slot.meta, known_durable).map(Log);
         if is_new {
+            tracing::info!(channel = %slot.meta.name, path = dir, "a channel is made");
             let mut channels = locked(&self.0.channels);
             channel.exists.store(true, Ordering::Release);
             let waiting = channels.waiting.remove(&slot.meta.name).unwrap_or_default();
@@ -313,6 +317,7 @@ impl Store {
             log.0.begin_delete();
         }
         directory::discard(&*self.0.env.disk, slot.meta.id)?;
+        tracing::info!(channel = %name, id = %slot.meta.id, "a channel is deleted");
         slot.is_deleted = true;
         channel.exists.store(false, Ordering::Release);
         locked(&self.0.channels).by_name.remove(name);
@@ -344,6 +349,7 @@ impl Store {
             tracing::warn!(%error, "the durable ends were not noted");
         }
         self.0.state.close();
+        tracing::info!(disk = ?self.0.env.disk, "the data directory is closed");
         let lock: Option<Box<dyn DiskLock>> = locked(&self.0.env.lock).take();
         drop(lock);
     }

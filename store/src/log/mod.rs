@@ -489,6 +489,9 @@ impl Inner {
         let mut state = locked(&self.state);
         if matches!(state.refusal, Some(Refusal::NoSpace)) {
             state.refusal = None;
+            drop(state);
+            tracing::info!(channel = %self.name, "the volume has room again: appends are taken");
+            return true;
         }
         state.refusal.is_none()
     }
@@ -607,6 +610,7 @@ impl Inner {
         let meta = Meta { name: self.name.clone(), id: self.id, created: self.created, options };
         meta::replace(&*self.env.disk, &self.dir, "meta", &meta.encode())?;
         writer.options = options;
+        tracing::info!(channel = %self.name, ?retention, "another retention");
         self.trim(&retention, now);
         writer.arm(self, now);
         Ok(())

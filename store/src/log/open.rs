@@ -409,6 +409,13 @@ impl Opening<'_> {
         });
         let now = inner.now();
         locked(&inner.writer).arm(&inner, now);
+        let state = locked(&inner.state);
+        tracing::info!(
+            channel = %inner.name, path = inner.dir, first = state.first().0, next = state.queued.0,
+            epoch = state.epochs.last().0, segments = state.segments.len(), sealed = state.sealed_at.is_some(),
+            durability = %state.durability, "a log is open"
+        );
+        drop(state);
         inner
     }
 }

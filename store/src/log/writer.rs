@@ -134,6 +134,9 @@ impl Writer {
             let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
             self.make_room(log, self.pos + len);
             self.file.write_all_at(&parts, self.pos).map_err(failing("writing"))?;
+            tracing::trace!(
+                channel = %log.name, batches = run.len(), bytes = len, pos = self.pos, next = end.0, "written"
+            );
             let mut index = self.segment.index();
             for stored in &*run {
                 index.note(&stored.header, self.pos);
@@ -158,6 +161,7 @@ impl Writer {
             self.file.sync().map_err(failing("syncing"))?;
             self.unsynced_since = None;
             self.durable = self.written;
+            tracing::trace!(channel = %log.name, durable = self.durable.0, "synced");
             self.synced_epoch = self.synced_epoch.max(locked(&log.state).epochs.last());
         }
         self.publish(log, run);
@@ -242,6 +246,9 @@ impl Writer {
             state.segments.push(segment);
             state.visible_pos = data_start;
         }
+        tracing::info!(
+            channel = %log.name, path = before.path, next = self.segment.path, "a segment is full: another begins"
+        );
         log.note_read(&before);
         log.trim(&self.options.retention, now);
         Ok(())
@@ -299,6 +306,7 @@ impl Writer {
         state.waiters.take_all(&mut wake);
         drop(state);
         wake_all(wake);
+        tracing::info!(channel = %log.name, offset = self.written.0, "sealed");
     }
 
     /// Commits everything, cuts the preallocation, and takes nothing more.
@@ -311,6 +319,7 @@ impl Writer {
             return;
         }
         self.is_dead = true;
+        tracing::debug!(channel = %log.name, durable = self.durable.0, "the log is closed");
         if self.allocated > self.pos
             && let Err(error) = self.file.set_len(self.pos).and_then(|()| self.file.sync())
         {
