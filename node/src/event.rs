@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use netchan_proto::wire::GapReason;
-use netchan_proto::{Durability, Epoch, LogId, NodeId, Offset};
+use netchan_proto::{ChannelName, Durability, Epoch, LogId, NodeId, Offset};
 
 use crate::error::Error;
 
@@ -106,12 +106,26 @@ impl Queue {
 }
 
 /// The events of one receiver or publisher. Clones look at the same queue: an event is given out once.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Events {
     queue: Arc<Mutex<Queue>>,
+    channel: ChannelName,
+    whose: Whose,
+}
+
+/// Whose events they are, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    Receiver,
+    Publisher,
 }
 
 impl Events {
+    /// None yet, on the way to `channel`.
+    pub(crate) fn new(channel: ChannelName, whose: Whose) -> Events {
+        Events { queue: Arc::default(), channel, whose }
+    }
+
     /// The oldest event that nobody has seen.
     pub fn try_next(&self) -> Option<Event> {
         self.lock().next()
@@ -130,6 +144,7 @@ impl Events {
     }
 
     pub(crate) fn push(&self, event: Event) {
+        self.log(&event);
         let mut queue = self.lock();
         if queue.events.len() == MAX_EVENTS {
             queue.events.pop_front();
@@ -148,6 +163,38 @@ impl Events {
         let waker = queue.waker.take();
         drop(queue);
         wake(waker);
+    }
+
+    /// An event is for the program; the log is for whoever operates it.
+    fn log(&self, event: &Event) {
+        let Events { channel, whose, .. } = self;
+        match event {
+            Event::Connected { node } => tracing::info!(%channel, ?whose, %node, "connected"),
+            Event::Lost { why, retry_in } => {
+                tracing::info!(%channel, ?whose, %why, ?retry_in, "the connection is lost, or was not to be had");
+            }
+            Event::GoingAway { drain } => {
+                tracing::info!(%channel, ?whose, ?drain, "the other side is about to stop");
+            }
+            Event::Waiting => {
+                tracing::info!(%channel, ?whose, "there is no such channel yet: waiting for it")
+            }
+            Event::Opened { log, durability } => {
+                tracing::info!(%channel, ?whose, %log, %durability, "the channel is open");
+            }
+            Event::Resumed { at } => tracing::info!(%channel, ?whose, at, "it goes on"),
+            Event::Gap { from, to, why } => {
+                tracing::info!(%channel, ?whose, from = from.0, to = to.0, ?why, "records are gone");
+            }
+            Event::Truncated { epoch, end } => {
+                tracing::info!(%channel, ?whose, epoch = epoch.0, end = end.0, "the log was rolled back");
+            }
+            Event::Sealed { end } => tracing::info!(%channel, ?whose, end = end.0, "the channel is complete"),
+            Event::RolledBack { from, to } => {
+                tracing::info!(%channel, ?whose, from, to, "records acknowledged as written are lost");
+            }
+            Event::Missed { .. } => {}
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -175,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_oldest_events_go_first_and_are_counted() {
-        let events = Events::default();
+        let events = Events::new(ChannelName::new("log").unwrap(), Whose::Receiver);
         for at in 0..70 {
             events.push(Event::Resumed { at });
         }

@@ -34,6 +34,10 @@ impl Filter {
             (false, _) => LevelFilter::TRACE,
         };
         let mut targets = Targets::new().with_default(level);
+        if level == LevelFilter::INFO {
+            // What happens to a receiver or a publisher is told by `news` already.
+            targets = targets.with_target("netchan_node::event", LevelFilter::WARN);
+        }
         for rule in filter.unwrap_or_default().split(',').map(str::trim).filter(|rule| !rule.is_empty()) {
             let (module, level) = match rule.split_once('=') {
                 Some((module, level)) => (Some(module.trim()), level.trim()),

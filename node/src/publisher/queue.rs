@@ -14,7 +14,7 @@ use netchan_proto::{ChannelName, LogInfo, Offset, ProducerId, RecordRef, Timesta
 
 use super::waiters::{Ticket, Waiters};
 use crate::error::{Error, ErrorKind};
-use crate::event::Events;
+use crate::event::{Events, Whose};
 use crate::reply::Reply;
 use crate::wake::lock;
 
@@ -135,7 +135,8 @@ pub(super) struct Marks {
 impl Shared {
     pub(super) fn new(name: ChannelName, producer: ProducerId, next: Option<u64>, limit: usize) -> Shared {
         let queue = Queue { next, ..Queue::default() };
-        Shared { name, producer, events: Events::default(), limit, queue: Mutex::new(queue) }
+        let events = Events::new(name.clone(), Whose::Publisher);
+        Shared { name, producer, events, limit, queue: Mutex::new(queue) }
     }
 
     // ---- for the handles ----

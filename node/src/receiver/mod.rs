@@ -14,7 +14,7 @@ use netchan_proto::wire::{GapReason, Roles, Seek, StreamId};
 use netchan_proto::{ChannelName, Epoch, Instant, LogId, Offset, Position, Record, Start, Timestamp};
 
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Whose};
 use crate::node::Node;
 use crate::redial::Redial;
 
@@ -132,9 +132,9 @@ impl ReceiverCore {
         let window = window.max(MAX_DATA as u64);
         let (position, is_placed) = place(&start);
         ReceiverCore {
+            events: Events::new(name.clone(), Whose::Receiver),
             subscription: Subscription::new(name, start, window, wait),
             redial: Redial::new(node, Roles::RECEIVES),
-            events: Events::default(),
             stream: None,
             current: None,
             phase: Phase::Reading,
