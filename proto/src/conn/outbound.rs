@@ -37,6 +37,13 @@ impl Outbound {
         }
         self.queue.push_back(range);
     }
+
+    /// Lets go of what a busy time has left.
+    pub(crate) fn relax(&mut self) {
+        if self.len == 0 {
+            *self = Outbound::default();
+        }
+    }
 }
 
 impl Buf for Outbound {
