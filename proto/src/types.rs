@@ -42,6 +42,12 @@ impl Timestamp {
     pub fn plus_nanos(self, nanos: i64) -> Timestamp {
         Timestamp(self.0.saturating_add(nanos))
     }
+
+    /// How long it is from `earlier` to here; zero if `earlier` is later.
+    pub fn since(self, earlier: Timestamp) -> std::time::Duration {
+        let nanos = i128::from(self.0) - i128::from(earlier.0);
+        std::time::Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    }
 }
 
 /// A log's generation: one more at each open for writing. The first is 1; 0 is "none".

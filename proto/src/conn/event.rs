@@ -5,8 +5,9 @@ use bytes::Bytes;
 use crate::error_code::ErrorCode;
 use crate::types::{ChannelName, NodeId};
 use crate::wire::{
-    Done, End, ErrorFrame, Gap, GoAway, List, ListReply, LogInfo, Open, Opened, Progress, PublishAck,
-    PublishNote, PublishOpen, PublishOpened, Roles, Seek, Seeked, StreamId, Truncated,
+    Done, End, ErrorFrame, Gap, GoAway, List, ListReply, LogInfo, NodeStatus, Open, Opened, Progress,
+    PublishAck, PublishNote, PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked,
+    StreamId, Truncated,
 };
 
 /// Who is across.
@@ -57,6 +58,10 @@ pub enum Event {
     ListReply(StreamId, ListReply),
     /// To who asked: done.
     Done(StreamId, Done),
+    /// To who asked: how the node is.
+    StatusReply(StreamId, NodeStatus),
+    /// To who asked: who reads and publishes.
+    ReadersReply(StreamId, ReadersReply),
 
     /// To the side with the logs: somebody wants to read.
     OpenRequest(StreamId, Open),
@@ -82,6 +87,10 @@ pub enum Event {
     SealRequest(StreamId, ChannelName),
     /// To the side with the logs: delete it.
     DeleteRequest(StreamId, ChannelName),
+    /// To the side with the logs: how it is.
+    StatusRequest(StreamId),
+    /// To the side with the logs: who reads and publishes.
+    ReadersRequest(StreamId, Readers),
 }
 
 /// Why a connection is over. What is to be told to the peer stands in the output already.

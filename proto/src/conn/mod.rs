@@ -12,10 +12,8 @@
 //! Every call is legal at any time. It knows no log, no disk and no user: [`crate::subscription`] is the receiver's
 //! neighbour, the node crate the sender's.
 
-mod allowance;
 mod event;
 mod handshake;
-mod input;
 mod outbound;
 mod requests;
 mod streams;
@@ -24,25 +22,26 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use self::allowance::{Allowance, costs_allowance};
 pub use self::event::{ConnectionError, Event, Full, Peer};
 use self::handshake::Phase;
-use self::input::Input;
 pub use self::outbound::Outbound;
 use self::streams::{Inbound, Outflow, Refused, Stream, Streams};
 pub use crate::auth::Side;
 use crate::auth::Token;
 use crate::error_code::ErrorCode;
 use crate::limits::{
-    HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MIN_READ,
+    HANDSHAKE_TIMEOUT, MAX_CONTROL_RATE, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES,
     PING_INTERVAL,
 };
 use crate::types::{ChannelName, Instant, NodeId};
 use crate::wire::{
     DecodeError, Done, End, ErrorFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Gap, GoAway, List,
-    ListReply, LogInfo, Message, Open, Opened, PREFACE, Progress, PublishAck, PublishNote, PublishOpen,
-    PublishOpened, Roles, Seek, Seeked, StreamId, Truncated, data_prefix,
+    ListReply, LogInfo, Message, NodeStatus, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
+    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated, data_prefix,
 };
+
+/// The least and the most that one read asks of the socket.
+const READ_SIZES: (usize, usize) = (4 << 10, 256 << 10);
 
 /// What a connection needs to know from the start.
 #[derive(Clone, Debug)]
@@ -69,12 +68,23 @@ pub struct ConnectionConfig {
 pub enum Deadline {
     /// The handshake has to be done by then.
     Handshake,
-    /// Memory that a busy time has left is given back then.
-    Idle,
     /// A sign of life is asked for then.
     Ping,
     /// The peer is given up then.
     Silence,
+}
+
+/// What has gone over a connection, in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that were read.
+    pub bytes_in: u64,
+    /// Bytes that were written.
+    pub bytes_out: u64,
+    /// Whole frames that were read.
+    pub frames_in: u64,
+    /// Frames that were written, or wait to be.
+    pub frames_out: u64,
 }
 
 /// The state of one connection.
@@ -83,19 +93,17 @@ pub struct Connection {
     config: ConnectionConfig,
     phase: Phase,
     peer: Option<Peer>,
-    input: Input,
+    input: BytesMut,
+    read_size: usize,
     ended: bool,
     out: Outbound,
-    /// The most that may wait to be written before no more data is taken.
-    most_out: usize,
     scratch: Vec<u8>,
     streams: Streams,
     started: Instant,
     last_received: Instant,
-    /// Since the last time it was idle bytes came.
-    busy: bool,
     pinged: Option<Instant>,
     allowance: Allowance,
+    traffic: Traffic,
 }
 
 impl Connection {
@@ -105,16 +113,16 @@ impl Connection {
             streams: Streams::new(config.side),
             phase: Phase::Preface { hello: None },
             peer: None,
-            input: Input::default(),
+            input: BytesMut::new(),
+            read_size: READ_SIZES.0,
             ended: false,
             out: Outbound::default(),
-            most_out: MAX_OUTBOUND_BYTES,
             scratch: Vec::new(),
             started: now,
             last_received: now,
-            busy: true,
             pinged: None,
             allowance: Allowance::full(now),
+            traffic: Traffic::default(),
             config,
         };
         connection.out.gather(&PREFACE);
@@ -126,35 +134,30 @@ impl Connection {
 
     /// Where to read the socket's bytes to: there is room for at least a few KiB, more once the peer sends much.
     pub fn read_buf(&mut self) -> &mut BytesMut {
-        self.input.room()
+        if self.input.capacity() - self.input.len() < self.read_size / 2 {
+            self.input.reserve(self.read_size);
+        }
+        &mut self.input
     }
 
     /// Whether bytes are welcome: not while a whole frame waits to be asked for, nor while the peer doesn't
-    /// read what it made us say, nor beyond what [`limit`](Self::limit) allows.
+    /// read what it made us say.
     pub fn wants_read(&self) -> bool {
-        !self.ended && !self.is_over() && self.input.is_welcome() && !self.is_clogged()
-    }
-
-    /// From now on holds at most about `input` bytes that were read and are not asked for, and takes no more data while
-    /// `output` bytes wait to be written. Each is moved to what a connection needs to go on at all, and to what is
-    /// good for it.
-    pub fn limit(&mut self, input: usize, output: usize) {
-        self.input.limit(input);
-        self.most_out = output.clamp(MIN_READ, MAX_OUTBOUND_BYTES);
-    }
-
-    /// Bytes that were read and are not asked for: a part of a frame, when no event is left.
-    pub fn unparsed(&self) -> usize {
-        self.input.bytes().len()
+        !self.ended
+            && !self.is_over()
+            && self.input.len() < FRAME_HEADER_LEN + MAX_FRAME
+            && !self.is_clogged()
     }
 
     /// `count` bytes were read into [`read_buf`](Self::read_buf).
     pub fn received(&mut self, count: usize, now: Instant) {
         if count > 0 {
+            self.traffic.bytes_in += count as u64;
             self.last_received = now;
-            self.busy = true;
             self.pinged = None;
-            self.input.received(count);
+            if count >= self.read_size / 2 {
+                self.read_size = (self.read_size * 2).min(READ_SIZES.1);
+            }
         }
     }
 
@@ -204,7 +207,6 @@ impl Connection {
         match (self.phase, self.pinged) {
             (Phase::Over, _) => None,
             (Phase::Ready, Some(sent)) => Some((sent.plus(self.config.peer_timeout), Deadline::Silence)),
-            (Phase::Ready, None) if self.busy => Some((self.last_received.plus(IDLE_TIME), Deadline::Idle)),
             (Phase::Ready, None) => Some((self.last_received.plus(PING_INTERVAL), Deadline::Ping)),
             _ => Some((self.started.plus(HANDSHAKE_TIMEOUT), Deadline::Handshake)),
         }
@@ -215,15 +217,8 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`] if the peer was silent too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ConnectionError> {
-        if self.busy && now >= self.last_received.plus(IDLE_TIME) {
-            self.busy = false;
-            self.input.relax();
-            self.out.relax();
-            self.scratch = Vec::new();
-        }
         match self.deadline() {
             Some((at, what)) if at <= now => match what {
-                Deadline::Idle => Ok(()),
                 Deadline::Ping => {
                     self.pinged = Some(now);
                     self.send(StreamId::CONNECTION, &Message::Ping(now.0));
@@ -261,6 +256,22 @@ impl Connection {
     /// Tells the peer that this side will stop in `drain`.
     pub fn go_away(&mut self, drain: Duration) {
         self.send(StreamId::CONNECTION, &Message::GoAway(GoAway { code: ErrorCode::GOING_AWAY, drain }));
+    }
+
+    /// What has gone over it.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { bytes_out: self.out.gone(), ..self.traffic }
+    }
+
+    /// Bytes of log that may still go over a stream before its receiver allows more.
+    pub fn credit(&self, id: StreamId) -> u64 {
+        match self.streams.get(id) {
+            Some(Stream::Serving { flow, .. } | Stream::Publishing { flow, .. }) => flow.credit(),
+            Some(Stream::Reading { flow, .. } | Stream::Accepting { flow, .. }) => {
+                flow.granted.saturating_sub(flow.received)
+            }
+            _ => 0,
+        }
     }
 
     // ---- the receiver's commands ----
@@ -333,21 +344,17 @@ impl Connection {
     pub fn room(&self, id: StreamId) -> usize {
         match self.streams.get(id) {
             Some(Stream::Serving { flow, opened: true } | Stream::Publishing { flow, opened: true, .. }) => {
-                self.space().min(usize::try_from(flow.credit()).unwrap_or(usize::MAX))
+                let space = MAX_OUTBOUND_BYTES.saturating_sub(self.out.remaining());
+                space.min(usize::try_from(flow.credit()).unwrap_or(usize::MAX))
             }
             _ => 0,
         }
     }
 
-    /// Bytes of data that the output has room for, whatever the streams' credit.
-    pub fn space(&self) -> usize {
-        self.most_out.saturating_sub(self.out.remaining())
-    }
-
     /// Sends a range of the run of batches, at most [`room`](Self::room).
     pub fn data(&mut self, id: StreamId, range: Bytes) {
         if let Some(Stream::Serving { flow, opened: true }) = self.streams.get_mut(id) {
-            send_ranges(&mut self.out, FrameType::DATA, id, flow, range);
+            self.traffic.frames_out += send_ranges(&mut self.out, FrameType::DATA, id, flow, range);
         }
     }
 
@@ -410,7 +417,7 @@ impl Connection {
     /// Sends a range of the run of published batches, at most [`room`](Self::room).
     pub fn publish(&mut self, id: StreamId, range: Bytes) {
         if let Some(Stream::Publishing { flow, opened: true, closing: false }) = self.streams.get_mut(id) {
-            send_ranges(&mut self.out, FrameType::PUBLISH, id, flow, range);
+            self.traffic.frames_out += send_ranges(&mut self.out, FrameType::PUBLISH, id, flow, range);
         }
     }
 
@@ -467,6 +474,22 @@ impl Connection {
         self.ask(FrameType::DONE, &Message::Delete(name.clone()))
     }
 
+    /// Asks how the node is.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn status(&mut self) -> Result<StreamId, Full> {
+        self.ask(FrameType::STATUS_REPLY, &Message::Status)
+    }
+
+    /// Asks who reads and publishes.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn readers(&mut self, readers: &Readers) -> Result<StreamId, Full> {
+        self.ask(FrameType::READERS_REPLY, &Message::Readers(readers.clone()))
+    }
+
     /// Answers STAT.
     pub fn stat_reply(&mut self, id: StreamId, info: &LogInfo) {
         self.answer(id, &Message::StatReply(info.clone()));
@@ -480,6 +503,16 @@ impl Connection {
     /// Answers SEAL and DELETE.
     pub fn done(&mut self, id: StreamId, done: &Done) {
         self.answer(id, &Message::Done(*done));
+    }
+
+    /// Answers STATUS.
+    pub fn status_reply(&mut self, id: StreamId, status: &NodeStatus) {
+        self.answer(id, &Message::StatusReply(status.clone()));
+    }
+
+    /// Answers READERS.
+    pub fn readers_reply(&mut self, id: StreamId, reply: &ReadersReply) {
+        self.answer(id, &Message::ReadersReply(reply.clone()));
     }
 
     fn ask(&mut self, reply: FrameType, request: &Message) -> Result<StreamId, Full> {
@@ -507,11 +540,7 @@ impl Connection {
             Err(error) if error.ends_stream_only() => return self.refuse(id, error),
             Err(error) => return Err(self.refuse_frame(&header, error)),
         };
-        let is_free = match &message {
-            Message::Credit(_) => self.streams.get_mut(id).is_some_and(Stream::earns_credit),
-            message => !costs_allowance(message),
-        };
-        if !is_free && !self.allowance.take(now) {
+        if costs_allowance(&message) && !self.allowance.take(now) {
             return Err(self.fail(ErrorCode::CALM, "too many control frames in too short a time"));
         }
         match message {
@@ -538,9 +567,12 @@ impl Connection {
             Message::PublishOpen(_) => {
                 Some(Stream::Accepting { flow: Inbound::default(), opened: false, closing: false })
             }
-            Message::Stat(_) | Message::List(_) | Message::Seal(_) | Message::Delete(_) => {
-                Some(Stream::Asked)
-            }
+            Message::Stat(_)
+            | Message::List(_)
+            | Message::Seal(_)
+            | Message::Delete(_)
+            | Message::Status
+            | Message::Readers(_) => Some(Stream::Asked),
             _ => None,
         };
         if let Some(stream) = opened {
@@ -581,19 +613,21 @@ impl Connection {
         {
             return Ok(None);
         }
-        let Some(bytes) = self.input.bytes().first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
+        let Some(bytes) = self.input.first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
         let limit = if self.phase == Phase::Ready { MAX_FRAME } else { MAX_HANDSHAKE_FRAME };
         let header = match FrameHeader::decode(bytes).and_then(|header| header.within(limit)) {
             Ok(header) => header,
             Err(error) => return Err(self.fail(error.code(), &error.to_string())),
         };
         let whole = FRAME_HEADER_LEN + header.len as usize;
-        if self.input.bytes().len() < whole {
-            self.input.awaits(whole);
+        if self.input.len() < whole {
+            self.read_size =
+                self.read_size.max((whole - self.input.len()).next_power_of_two().min(READ_SIZES.1));
             return Ok(None);
         }
-        let mut frame = self.input.take(whole);
+        let mut frame = self.input.split_to(whole);
         frame.advance(FRAME_HEADER_LEN);
+        self.traffic.frames_in += 1;
         Ok(Some((header, frame.freeze())))
     }
 
@@ -636,6 +670,7 @@ impl Connection {
         self.scratch.clear();
         message.encode(id, &mut self.scratch);
         self.out.gather(&self.scratch);
+        self.traffic.frames_out += 1;
     }
 
     /// Sends on a stream that is still there; one that is over needs nothing.
@@ -653,29 +688,35 @@ impl Connection {
 
     fn close(&mut self, error: ConnectionError) -> ConnectionError {
         self.phase = Phase::Over;
-        self.input.clear();
+        self.input = BytesMut::new();
         self.streams.clear();
         error
     }
 
     /// The peer makes us say things and doesn't read them.
     fn is_clogged(&self) -> bool {
-        self.out.remaining() > self.most_out + (self.most_out / 4).max(MIN_READ)
+        self.out.remaining() > MAX_OUTBOUND_BYTES + MAX_DATA
     }
 }
 
-/// CREDIT frames that a range may be answered with: one for each quarter of a window that it is at most.
-const CREDITS_A_RANGE: u32 = 4;
-
-fn send_ranges(out: &mut Outbound, kind: FrameType, id: StreamId, flow: &mut Outflow, mut range: Bytes) {
+/// Says how many frames it took.
+fn send_ranges(
+    out: &mut Outbound,
+    kind: FrameType,
+    id: StreamId,
+    flow: &mut Outflow,
+    mut range: Bytes,
+) -> u64 {
+    let mut frames = 0;
     while !range.is_empty() {
         let part = range.split_to(range.len().min(MAX_DATA));
         out.gather(&data_prefix(kind, id, flow.at, part.len()));
         flow.at += part.len() as u64;
         flow.sent += part.len() as u64;
-        flow.earned = flow.earned.saturating_add(CREDITS_A_RANGE);
         out.pass(part);
+        frames += 1;
     }
+    frames
 }
 
 /// What a frame led to.
@@ -683,4 +724,53 @@ fn send_ranges(out: &mut Outbound, kind: FrameType, id: StreamId, flow: &mut Out
 struct Outcome {
     event: Option<Event>,
     over: bool,
+}
+
+/// Frames that make the receiving side work, other than by data: those have a rate.
+fn costs_allowance(message: &Message) -> bool {
+    matches!(
+        message.kind(),
+        FrameType::PING
+            | FrameType::OPEN
+            | FrameType::SEEK
+            | FrameType::CLOSE
+            | FrameType::PUBLISH_OPEN
+            | FrameType::PUBLISH_NOTE
+            | FrameType::PUBLISH_CLOSE
+            | FrameType::STAT
+            | FrameType::LIST
+            | FrameType::SEAL
+            | FrameType::DELETE
+            | FrameType::STATUS
+            | FrameType::READERS
+    ) || message.kind().is_ignorable()
+}
+
+/// Control frames that the peer may still send: refilled by time, full after four seconds.
+#[derive(Debug)]
+struct Allowance {
+    nanos: u64,
+    at: Instant,
+}
+
+impl Allowance {
+    const FULL: u64 = 4_000_000_000;
+    const COST: u64 = 1_000_000_000 / MAX_CONTROL_RATE as u64;
+
+    fn full(now: Instant) -> Allowance {
+        Allowance { nanos: Self::FULL, at: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let gained = now.0.saturating_sub(self.at.0);
+        self.at = self.at.max(now);
+        self.nanos = self.nanos.saturating_add(gained).min(Self::FULL);
+        match self.nanos.checked_sub(Self::COST) {
+            Some(left) => {
+                self.nanos = left;
+                true
+            }
+            None => false,
+        }
+    }
 }

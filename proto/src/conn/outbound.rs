@@ -17,6 +17,7 @@ pub struct Outbound {
     /// What comes after the queue.
     gathered: BytesMut,
     len: usize,
+    gone: u64,
 }
 
 impl Outbound {
@@ -38,11 +39,9 @@ impl Outbound {
         self.queue.push_back(range);
     }
 
-    /// Lets go of what a busy time has left.
-    pub(crate) fn relax(&mut self) {
-        if self.len == 0 {
-            *self = Outbound::default();
-        }
+    /// Bytes that were taken, in all.
+    pub(crate) fn gone(&self) -> u64 {
+        self.gone
     }
 }
 
@@ -71,6 +70,7 @@ impl Buf for Outbound {
     fn advance(&mut self, count: usize) {
         let mut count = count.min(self.len);
         self.len -= count;
+        self.gone += count as u64;
         while let Some(front) = self.queue.front_mut() {
             if count < front.len() {
                 return front.advance(count);

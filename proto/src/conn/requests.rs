@@ -25,6 +25,8 @@ pub(super) fn opening_event(id: StreamId, message: Message) -> Option<Event> {
         Message::List(list) => Event::ListRequest(id, list),
         Message::Seal(name) => Event::SealRequest(id, name),
         Message::Delete(name) => Event::DeleteRequest(id, name),
+        Message::Status => Event::StatusRequest(id),
+        Message::Readers(readers) => Event::ReadersRequest(id, readers),
         _ => return None,
     })
 }
@@ -60,6 +62,12 @@ impl Stream {
                     over(Event::ListReply(id, list))
                 }
                 Message::Done(done) if *reply == FrameType::DONE => over(Event::Done(id, done)),
+                Message::StatusReply(status) if *reply == FrameType::STATUS_REPLY => {
+                    over(Event::StatusReply(id, status))
+                }
+                Message::ReadersReply(readers) if *reply == FrameType::READERS_REPLY => {
+                    over(Event::ReadersReply(id, readers))
+                }
                 _ => Err(NOT_HERE),
             },
             Stream::Serving { flow, opened } => match message {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nom::number::complete::le_u16;
 
-use super::parse::{Parsed, Put, bytes16, flag, maybe_offset, millis, text, zeros};
+use super::parse::{Parsed, Put, bytes16, cut, flag, maybe_offset, millis, text, zeros};
 use crate::error_code::ErrorCode;
 use crate::limits::MAX_ERROR_TEXT;
 use crate::types::Offset;
@@ -67,11 +67,7 @@ impl ErrorFrame {
         out.u8(self.retryable.into());
         out.zeros::<1>();
         out.offset(self.at.unwrap_or(Offset::NONE));
-        let mut end = self.text.len().min(MAX_ERROR_TEXT);
-        while !self.text.is_char_boundary(end) {
-            end -= 1;
-        }
-        out.bytes16(&self.text.as_bytes()[..end]);
+        out.bytes16(cut(&self.text, MAX_ERROR_TEXT).as_bytes());
     }
 }
 

@@ -165,6 +165,14 @@ frame_types! {
     DELETE = 0x2D, Stream;
     /// It is done.
     DONE = 0x2E, Stream;
+    /// Asks how the node is.
+    STATUS = 0x30, Stream;
+    /// Tells it.
+    STATUS_REPLY = 0x31, Stream;
+    /// Asks who reads and publishes.
+    READERS = 0x32, Stream;
+    /// Tells it.
+    READERS_REPLY = 0x33, Stream;
 }
 
 impl FrameType {

@@ -9,6 +9,7 @@ use super::handshake::{Auth, Hello, Reject, Welcome};
 use super::parse::{Fault, Parsed, Put, name};
 use super::publish::{PublishAck, PublishNote, PublishOpen, PublishOpened};
 use super::request::{Done, List, ListReply, LogInfo};
+use super::status::{NodeStatus, Readers, ReadersReply};
 use super::stream::{End, Gap, Open, Opened, Progress, Range, Seek, Seeked, Truncated};
 use crate::error_code::ErrorCode;
 use crate::limits::MAX_DATA;
@@ -113,6 +114,14 @@ messages! {
     Delete(ChannelName) = DELETE;
     /// It is done.
     Done(Done) = DONE;
+    /// Asks how the node is.
+    Status = STATUS;
+    /// Tells it.
+    StatusReply(NodeStatus) = STATUS_REPLY;
+    /// Asks who reads and publishes.
+    Readers(Readers) = READERS;
+    /// Tells it.
+    ReadersReply(ReadersReply) = READERS_REPLY;
 }
 
 impl Message {
@@ -151,7 +160,7 @@ impl Message {
             Message::Truncated(truncated) => truncated.put(out),
             Message::End(end) => end.put(out),
             Message::Close(code) => out.u16(code.0),
-            Message::Waiting | Message::PublishClose => {}
+            Message::Waiting | Message::PublishClose | Message::Status => {}
             Message::PublishOpen(open) => open.put(out),
             Message::PublishOpened(opened) => opened.put(out),
             Message::PublishAck(ack) => ack.put(out),
@@ -163,6 +172,9 @@ impl Message {
             Message::List(list) => list.put(out),
             Message::ListReply(reply) => reply.put(out),
             Message::Done(done) => done.put(out),
+            Message::StatusReply(status) => status.put(out),
+            Message::Readers(readers) => readers.put(out),
+            Message::ReadersReply(reply) => reply.put(out),
             Message::Ignorable { payload, .. } => out.all(payload),
         }
     }
@@ -219,6 +231,10 @@ impl Message {
             FrameType::SEAL => whole(kind, all, name, Message::Seal),
             FrameType::DELETE => whole(kind, all, name, Message::Delete),
             FrameType::DONE => whole(kind, all, Done::parse, Message::Done),
+            FrameType::STATUS => whole(kind, all, nothing, |()| Message::Status),
+            FrameType::STATUS_REPLY => whole(kind, all, NodeStatus::parse, Message::StatusReply),
+            FrameType::READERS => whole(kind, all, Readers::parse, Message::Readers),
+            FrameType::READERS_REPLY => whole(kind, all, ReadersReply::parse, Message::ReadersReply),
             _ if kind.is_ignorable() => Ok(Message::Ignorable { kind, payload }),
             _ => Err(DecodeError::UnknownType { kind }),
         }

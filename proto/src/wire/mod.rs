@@ -12,11 +12,13 @@
 //! | `stream`, `start` | reading a channel, and from where |
 //! | `publish` | publishing to one |
 //! | `request` | STAT, LIST, SEAL, DELETE |
+//! | `status`, `counter` | STATUS, READERS; what a node counts |
 //! | `params` | what later versions add |
 //! | `message` | one value for any frame |
 //! | `parse` | fields |
 
 mod control;
+mod counter;
 mod frame;
 mod handshake;
 mod message;
@@ -25,13 +27,16 @@ mod parse;
 mod publish;
 mod request;
 mod start;
+mod status;
 mod stream;
 
 pub use control::{ErrorFrame, GoAway};
+pub use counter::{Counter, CounterKind, CounterUnit, Counters};
 pub use frame::{FRAME_HEADER_LEN, FrameError, FrameHeader, FrameType, PREFACE, Scope, StreamId};
 pub use handshake::{Auth, AuthMethod, Hello, MAX_VERSIONS, Reject, Roles, VERSION, Welcome};
 pub use message::{DATA_PREFIX_LEN, DecodeError, Message, data_prefix};
 pub use publish::{AckLevel, Note, NoteTooLong, PublishAck, PublishNote, PublishOpen, PublishOpened};
 pub use request::{Done, List, ListReply, LogInfo, NamePrefix};
 pub use start::Start;
+pub use status::{NodeStatus, ReaderInfo, ReaderKind, Readers, ReadersReply};
 pub use stream::{End, Gap, GapReason, Open, Opened, Progress, Range, Seek, Seeked, Truncated};

@@ -92,6 +92,14 @@ pub(super) fn name(input: &[u8]) -> Parsed<'_, ChannelName> {
     }
 }
 
+/// A name, or a zero byte for none.
+pub(super) fn maybe_name(input: &[u8]) -> Parsed<'_, Option<ChannelName>> {
+    match input {
+        [0, rest @ ..] => Ok((rest, None)),
+        _ => name(input).map(|(input, name)| (input, Some(name))),
+    }
+}
+
 pub(super) fn durability(input: &[u8]) -> Parsed<'_, Durability> {
     let (input, code) = le_u8(input)?;
     match Durability::from_code(code) {
@@ -125,6 +133,15 @@ pub(super) fn millis(input: &[u8]) -> Parsed<'_, Duration> {
     le_u32(input).map(|(input, millis)| (input, Duration::from_millis(millis.into())))
 }
 
+/// As many whole characters of `text` as fit `limit` bytes.
+pub(super) fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// Writing, the other way round. All of it appends.
 pub(super) trait Put {
     fn u8(&mut self, value: u8);
@@ -155,6 +172,16 @@ pub(super) trait Put {
         let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
         self.u8(len);
         self.all(&bytes[..usize::from(len)]);
+    }
+
+    /// A name, or a zero byte for none.
+    fn maybe_name(&mut self, name: Option<&ChannelName>) {
+        self.bytes8(name.map_or("", ChannelName::as_str).as_bytes());
+    }
+
+    /// A length of one byte and as many whole characters as fit `limit` bytes.
+    fn text8(&mut self, text: &str, limit: usize) {
+        self.bytes8(cut(text, limit).as_bytes());
     }
 
     /// A length of two bytes and what fits it.

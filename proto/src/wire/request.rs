@@ -5,8 +5,8 @@ use std::sync::Arc;
 use nom::number::complete::{le_u16, le_u64};
 
 use super::parse::{
-    Parsed, Put, bytes8, durability, epoch, flag, invalid, log, maybe_offset, name, offset, text, timestamp,
-    zeros,
+    Parsed, Put, bytes8, durability, epoch, flag, invalid, log, maybe_name, maybe_offset, name, offset, text,
+    timestamp, zeros,
 };
 use crate::limits::{MAX_LIST, MAX_NAME};
 use crate::types::{ChannelName, Durability, Epoch, InvalidName, LogId, Offset, Timestamp};
@@ -131,16 +131,13 @@ pub struct List {
 
 impl List {
     pub(super) fn parse(input: &[u8]) -> Parsed<'_, List> {
-        let (input, after) = match input {
-            [0, rest @ ..] => (rest, None),
-            _ => name(input).map(|(input, name)| (input, Some(name)))?,
-        };
+        let (input, after) = maybe_name(input)?;
         let (input, prefix) = bytes8(input)?;
         Ok((input, List { after, prefix: NamePrefix(text(prefix, "prefix")?.into()) }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        out.bytes8(self.after.as_ref().map_or("", ChannelName::as_str).as_bytes());
+        out.maybe_name(self.after.as_ref());
         out.bytes8(self.prefix.as_str().as_bytes());
     }
 }

@@ -70,7 +70,7 @@ fn message_form(stream: StreamId, message: &Message) -> String {
 fn plain(debug: &str) -> String {
     const WRAPPERS: [&str; 8] =
         ["Offset(", "Timestamp(", "Epoch(", "LogId(", "NodeId(", "ProducerId(", "Roles(", "ErrorCode("];
-    const NAMES: [&str; 3] = ["Opened { ", "LogInfo { ", "Position { "];
+    const NAMES: [&str; 4] = ["Opened { ", "LogInfo { ", "Position { ", "ReaderInfo { "];
     let debug = NAMES.iter().fold(debug.to_owned(), |debug, name| debug.replace(name, "{ "));
     let debug = debug.replace("NamePrefix(\"", "(\"").replace("Note(b\"", "(\"");
     let mut out = String::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netchan_proto::limits::*;
-use netchan_proto::wire::{FrameType, MAX_VERSIONS, Scope};
+use netchan_proto::wire::{Counter, FrameType, MAX_VERSIONS, Scope};
 use netchan_proto::{Durability, ErrorCode};
 
 use crate::pages::page;
@@ -90,8 +90,8 @@ fn the_table_of_limits_is_the_codes() {
         .collect();
     let code = named![
         MAX_NAME MAX_PAYLOAD MAX_KEY MAX_HEADERS MAX_BODY MAX_BATCH BATCH_TARGET MAX_BATCH_RECORDS MAX_DATA
-        MAX_FRAME MAX_HANDSHAKE_FRAME MAX_STREAMS MAX_ERROR_TEXT MAX_LIST MAX_NOTE MAX_SEEKS MAX_NOTES MAX_TOLD MAX_TOKEN
-        MAX_OUTBOUND_BYTES MIN_READ MAX_READ MAX_CONTROL_RATE HANDSHAKE_TIMEOUT IDLE_TIME PING_INTERVAL PEER_TIMEOUT SERVED_TIMEOUT
+        MAX_FRAME MAX_HANDSHAKE_FRAME MAX_STREAMS MAX_ERROR_TEXT MAX_LIST MAX_READERS MAX_PEER_TEXT MAX_COUNTERS MAX_NOTE MAX_SEEKS MAX_NOTES MAX_TOLD MAX_TOKEN
+        MAX_OUTBOUND_BYTES MAX_CONTROL_RATE HANDSHAKE_TIMEOUT PING_INTERVAL PEER_TIMEOUT SERVED_TIMEOUT
         CREDIT_WINDOW SMALL_WINDOW PROGRESS_INTERVAL LAST_WORDS BACKOFF_FIRST BACKOFF_MAX MAX_VERSIONS
     ];
     assert_eq!(rows, code);
@@ -100,6 +100,24 @@ fn the_table_of_limits_is_the_codes() {
     for constant in constants {
         assert!(rows.iter().any(|(name, _)| *name == constant), "{constant} is not in spec/12-limits.md");
     }
+}
+
+#[test]
+fn the_table_of_counters_is_the_codes() {
+    let page = page("13");
+    let rows = page.rows().into_iter().filter(|row| row.len() == 5 && row[0].starts_with("0x"));
+    let rows: Vec<[String; 5]> = rows.map(|row| std::array::from_fn(|at| row[at].to_owned())).collect();
+    let code: Vec<[String; 5]> = Counter::ALL
+        .iter()
+        .map(|counter| {
+            let meaning = counter.meaning().strip_suffix('.').expect("a sentence");
+            let meaning = meaning[..1].to_lowercase() + &meaning[1..];
+            let number = format!("0x{:04X}", counter.number());
+            [number, counter.name().into(), counter.kind().to_string(), counter.unit().to_string(), meaning]
+        })
+        .collect();
+    assert_eq!(rows, code);
+    assert!(Counter::ALL.windows(2).all(|pair| pair[0] < pair[1]), "the table is in order");
 }
 
 /// NC-TYP-004: the numbers of durability.

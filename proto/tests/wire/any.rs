@@ -245,6 +245,61 @@ fn publishing() -> BoxedStrategy<Message> {
     .boxed()
 }
 
+fn status() -> BoxedStrategy<Message> {
+    let counters = prop::collection::vec((any::<prop::sample::Index>(), number()), 0..30).prop_map(|told| {
+        told.into_iter()
+            .map(|(which, value)| (Counter::ALL[which.index(Counter::ALL.len())], value))
+            .collect::<Counters>()
+    });
+    let node = || any::<[u8; 16]>().prop_map(NodeId);
+    let status = (node(), "[ -~é]{0,40}", time(), time(), counters).prop_map(
+        |(node, version, started, now, counters)| NodeStatus { node, version, started, now, counters },
+    );
+    let asked = (number(), prop::option::of(name())).prop_map(|(after, channel)| Readers { after, channel });
+    let kind = prop_oneof![Just(ReaderKind::Reads), Just(ReaderKind::Publishes)];
+    let info = (
+        (1..u64::MAX, kind, node(), name(), "[ -~é]{0,40}"),
+        [maybe_offset(), maybe_offset()],
+        [time(), time()],
+        [number(), number(), number(), number()],
+    )
+        .prop_map(
+            |(
+                (id, kind, node, channel, peer),
+                [offset, next],
+                [since, time],
+                [behind, credit, records, bytes],
+            )| ReaderInfo {
+                id,
+                kind,
+                node,
+                since,
+                offset,
+                next,
+                time,
+                behind,
+                credit,
+                records,
+                bytes,
+                channel,
+                peer,
+            },
+        );
+    let reply =
+        (any::<bool>(), time(), prop::collection::vec(info, 0..8)).prop_map(|(more, now, mut readers)| {
+            readers.sort_by_key(|reader| reader.id);
+            readers.dedup_by_key(|reader| reader.id);
+            ReadersReply { more: more && !readers.is_empty(), now, readers }
+        });
+    prop_oneof![
+        Just(Message::Status),
+        status.prop_map(Message::StatusReply),
+        asked.prop_map(Message::Readers),
+        reply.prop_map(Message::ReadersReply),
+    ]
+    .boxed()
+}
+
 fn request() -> BoxedStrategy<Message> {
     let list = (prop::option::of(name()), "[a-z/]{0,30}")
         .prop_map(|(after, prefix)| List { after, prefix: NamePrefix::new(&prefix).unwrap() });
@@ -266,7 +321,7 @@ fn request() -> BoxedStrategy<Message> {
 }
 
 pub(crate) fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![handshake(), control(), reading(), publishing(), request()]
+    prop_oneof![handshake(), control(), reading(), publishing(), request(), status()]
 }
 
 /// One message of every type, with a value in every field that can have one.
