@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use netchan_node::handles::{self, Adapter, Brings, Connects, Hub, Line, Polls, Receiver, Task};
+use netchan_node::handles::{self, Adapter, Brings, Connects, Entered, Hub, Line, Polls, Receiver, Task};
 use netchan_node::{Dialling, Error, ErrorKind, Job, Lost, Machine, ReceiverCore, Remote, Served};
 use netchan_proto::Instant;
 use tokio::net::TcpListener;
@@ -120,7 +120,7 @@ impl Adapter for Tokio {
         Ok(None)
     }
 
-    fn accept(door: &Arc<Door>) -> Task<io::Result<Stream>> {
+    fn accept(door: &Arc<Door>) -> Task<io::Result<Entered<Stream>>> {
         let door = Arc::clone(door);
         Box::pin(async move { door.accept().await })
     }

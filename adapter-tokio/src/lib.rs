@@ -16,7 +16,10 @@ mod sockets;
 
 pub use adapter::Tokio;
 pub use netchan_node::{Error, ErrorKind, Event, Producer, Sender, Sent, Target};
-pub use netchan_proto::wire::{GapReason, Note};
+pub use netchan_proto::wire::{
+    Counter, CounterKind, CounterUnit, Counters, GapReason, NodeStatus, Note, ReaderInfo, ReaderKind,
+    ReadersReply,
+};
 pub use netchan_proto::{
     AsRecord, ChannelName, Durability, Epoch, LogId, LogInfo, NewRecord, NodeId, Offset, Position,
     ProducerId, Record, RecordRef, Side, Start, Timestamp,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use netchan_node::Remote;
+use netchan_node::handles::Entered;
 #[cfg(unix)]
 use netchan_node::place::SocketPath;
 use netchan_proto::limits::HANDSHAKE_TIMEOUT;
@@ -29,11 +30,16 @@ pub enum Door {
 
 impl Door {
     /// The next one who comes in.
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+    pub(crate) async fn accept(&self) -> io::Result<Entered<Stream>> {
         match self {
-            Door::Tcp(listener) => Ok(Box::new(tuned(listener.accept().await?.0))),
+            Door::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok(Entered { stream: Box::new(tuned(stream)), address: Some(address) })
+            }
             #[cfg(unix)]
-            Door::Socket(listener) => Ok(Box::new(listener.accept().await?.0)),
+            Door::Socket(listener) => {
+                Ok(Entered { stream: Box::new(listener.accept().await?.0), address: None })
+            }
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | [`sender`] | sending into a channel, this node's or another's; [`publisher`]: the way to another's |
 //! | [`handles`] | what programs hold, written once for all runtimes |
 //! | [`question`] | one question to another node: about a channel, for names, to seal or delete one |
+//! | `stats` | what a node counts while it works, and what it tells of that |
 //! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
 //! | [`error`] | the one error that programs see |
 #![forbid(unsafe_code)]
@@ -31,6 +32,7 @@ mod redial;
 mod reply;
 pub mod sender;
 pub mod serve;
+mod stats;
 pub mod target;
 mod wake;
 
@@ -46,4 +48,4 @@ pub use question::{Answer, Ask, Question};
 pub use receiver::{Next, ReceiverCore, ReceiverOptions};
 pub use sender::{Sender, Sent};
 pub use serve::{Calling, Served};
-pub use target::{Remote, Target, parse_place};
+pub use target::{Remote, Target, parse_channels, parse_node, parse_place};

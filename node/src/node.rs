@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use netchan_proto::auth::payload_hash;
-use netchan_proto::wire::NamePrefix;
+use netchan_proto::limits::MAX_READERS;
+use netchan_proto::wire::{NamePrefix, Readers, ReadersReply};
 use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, ProducerId, Roles, Timestamp, Token};
 use netchan_store::{Log, LogOptions, Store, StoreError};
 
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorKind};
+use crate::stats::Stats;
 use crate::wake::{Bell, lock};
 
 /// What the machines of one process share. Cheap to clone.
@@ -27,6 +29,7 @@ struct Inner {
     id: NodeId,
     config: NodeConfig,
     seeds: SeedSource,
+    stats: Arc<Stats>,
     stop: Mutex<Stop>,
     is_stopping: AtomicBool,
 }
@@ -48,8 +51,8 @@ impl Node {
     pub fn new(config: NodeConfig) -> Result<Node, Error> {
         let seeds = SeedSource::new(config.seed)?;
         let id = config.store.as_ref().map_or_else(|| NodeId(seeds.nonce()), Store::node_id);
-        let stop = Mutex::default();
-        Ok(Node(Arc::new(Inner { id, config, seeds, stop, is_stopping: AtomicBool::new(false) })))
+        let (stop, stats) = (Mutex::default(), Arc::new(Stats::new(config.clock.now())));
+        Ok(Node(Arc::new(Inner { id, config, seeds, stats, stop, is_stopping: AtomicBool::new(false) })))
     }
 
     /// Who this node is.
@@ -99,6 +102,23 @@ impl Node {
     #[must_use]
     pub fn clock(&self) -> Timestamp {
         self.0.config.clock.now()
+    }
+
+    /// What it counts.
+    pub(crate) fn stats(&self) -> &Arc<Stats> {
+        &self.0.stats
+    }
+
+    /// A page of those who read this node's channels, and publish to them. Waits for nothing.
+    #[must_use]
+    pub fn readers(&self, asked: &Readers) -> ReadersReply {
+        self.0.stats.readers(asked, MAX_READERS, self.clock())
+    }
+
+    /// As [`readers`](Self::readers): at most `limit` of them, all of one channel if one is given.
+    #[must_use]
+    pub fn all_readers(&self, channel: Option<&ChannelName>, limit: usize) -> ReadersReply {
+        self.0.stats.readers(&Readers { after: 0, channel: channel.cloned() }, limit, self.clock())
     }
 
     /// Stops serving: every connection tells its peer, takes no new streams, and is over once all that is in the logs

@@ -7,7 +7,7 @@ use std::fmt;
 use std::task::Waker;
 
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame, Full};
-use netchan_proto::wire::{List, NamePrefix, Roles, StreamId};
+use netchan_proto::wire::{List, NamePrefix, NodeStatus, Readers, ReadersReply, Roles, StreamId};
 use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
 
 use crate::error::{Error, ErrorKind};
@@ -34,6 +34,15 @@ pub enum Ask {
     Seal(ChannelName),
     /// To delete a channel and all its records.
     Delete(ChannelName),
+    /// How the node is, and what it has counted.
+    Status,
+    /// Who reads and publishes.
+    Readers {
+        /// Only those of this channel.
+        channel: Option<ChannelName>,
+        /// At most so many.
+        limit: usize,
+    },
 }
 
 /// What was answered.
@@ -48,6 +57,10 @@ pub enum Answer {
     Sealed(Offset),
     /// To [`Ask::Delete`].
     Deleted,
+    /// To [`Ask::Status`].
+    Status(Box<NodeStatus>),
+    /// To [`Ask::Readers`]: all pages as one.
+    Readers(ReadersReply),
 }
 
 /// A question on its way. Driven as any [`Machine`]; over when [`take_answer`](Self::take_answer) has something.
@@ -59,6 +72,8 @@ pub struct Question {
     stream: Option<StreamId>,
     /// What was listed so far.
     listed: Vec<LogInfo>,
+    /// Who was told of so far.
+    readers: ReadersReply,
     answer: Option<Result<Answer, Error>>,
     patient_until: Instant,
     is_over: bool,
@@ -68,9 +83,17 @@ impl Question {
     /// Asks `ask`. `who` is asked, for errors to say.
     pub fn new(node: &Node, ask: Ask, who: impl Into<String>) -> Question {
         let redial = Redial::new(node, Roles::PUBLISHES);
-        let who = who.into();
-        let (listed, patient_until) = (Vec::new(), Instant(0));
-        Question { ask, who, redial, stream: None, listed, answer: None, patient_until, is_over: false }
+        Question {
+            ask,
+            who: who.into(),
+            redial,
+            stream: None,
+            listed: Vec::new(),
+            readers: ReadersReply::default(),
+            answer: None,
+            patient_until: Instant(0),
+            is_over: false,
+        }
     }
 
     /// For a place that may be changing hands just now: until then, who cannot be reached or is stopping is asked
@@ -109,6 +132,11 @@ impl Question {
             Ask::Info(name) => connection.stat(name),
             Ask::Seal(name) => connection.seal(name),
             Ask::Delete(name) => connection.delete(name),
+            Ask::Status => connection.status(),
+            Ask::Readers { channel, .. } => {
+                let after = self.readers.readers.last().map_or(0, |info| info.id);
+                connection.readers(&Readers { after, channel: channel.clone() })
+            }
             Ask::List { after, prefix, .. } => {
                 connection.list(&List { after: after.clone(), prefix: prefix.clone() })
             }
@@ -124,6 +152,8 @@ impl Question {
             Frame::Ready(_) => self.put(),
             Frame::StatReply(_, info) => self.finish(Ok(Answer::Info(Box::new(info)))),
             Frame::ListReply(_, reply) => self.on_logs(reply.logs, reply.more),
+            Frame::StatusReply(_, status) => self.finish(Ok(Answer::Status(Box::new(status)))),
+            Frame::ReadersReply(_, reply) => self.on_readers(reply),
             Frame::Done(_, done) => {
                 let answer = match (&self.ask, done.final_offset) {
                     (Ask::Delete(_), _) => Ok(Answer::Deleted),
@@ -165,10 +195,26 @@ impl Question {
         self.finish(Ok(Answer::List(listed)));
     }
 
+    /// So do those who read: the next page begins after the last id.
+    fn on_readers(&mut self, reply: ReadersReply) {
+        let Ask::Readers { limit, .. } = self.ask else { return };
+        let last = self.readers.readers.last().map_or(0, |info| info.id);
+        let brings_more = reply.readers.first().is_some_and(|info| info.id > last);
+        (self.readers.now, self.readers.more) = (reply.now, reply.more);
+        self.readers.readers.extend(reply.readers);
+        if reply.more && brings_more && self.readers.readers.len() < limit {
+            return self.put();
+        }
+        let mut readers = std::mem::take(&mut self.readers);
+        readers.more |= readers.readers.len() > limit;
+        readers.readers.truncate(limit);
+        self.finish(Ok(Answer::Readers(readers)));
+    }
+
     fn about(&self) -> impl fmt::Display + use<> {
         match &self.ask {
             Ask::Info(name) | Ask::Seal(name) | Ask::Delete(name) => format!("{}: {name}", self.who),
-            Ask::List { .. } => self.who.clone(),
+            Ask::List { .. } | Ask::Status | Ask::Readers { .. } => self.who.clone(),
         }
     }
 

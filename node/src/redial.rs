@@ -65,7 +65,9 @@ impl Redial {
             | Frame::StatRequest(id, _)
             | Frame::ListRequest(id, _)
             | Frame::SealRequest(id, _)
-            | Frame::DeleteRequest(id, _),
+            | Frame::DeleteRequest(id, _)
+            | Frame::StatusRequest(id)
+            | Frame::ReadersRequest(id, _),
         ) = &frame
         {
             let refusal = ErrorFrame::new(ErrorCode::DENIED, "this side has no channels");

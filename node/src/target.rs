@@ -101,6 +101,33 @@ pub fn parse_place(text: &str) -> Result<(Option<Remote>, NamePrefix), Error> {
     Ok((remote, prefix))
 }
 
+/// Reads a place for the readers of one channel or of all: nothing, `NAME`, `HOST:PORT`, `HOST:PORT/NAME`.
+///
+/// # Errors
+/// [`ErrorKind::Target`] says what is wrong with it.
+pub fn parse_channels(text: &str) -> Result<(Option<Remote>, Option<ChannelName>), Error> {
+    let (remote, name) = parse_place(text)?;
+    if name.as_str().is_empty() {
+        return Ok((remote, None));
+    }
+    let name = ChannelName::new(name.as_str()).map_err(|error| refuse(text, &error.to_string()))?;
+    Ok((remote, Some(name)))
+}
+
+/// Reads a place for a whole node: nothing, or `HOST:PORT`.
+///
+/// # Errors
+/// [`ErrorKind::Target`] says what is wrong with it.
+pub fn parse_node(text: &str) -> Result<Option<Remote>, Error> {
+    match parse_place(text)? {
+        (remote, name) if name.as_str().is_empty() => Ok(remote),
+        _ => Err(Error::new(
+            ErrorKind::Target,
+            format!("{text:?} is not a node's place, which is HOST:PORT, or nothing"),
+        )),
+    }
+}
+
 /// Whether `text` begins with a node.
 fn is_remote(text: &str) -> bool {
     text.starts_with('[') || text.split('/').next().is_some_and(|at| at.contains(':'))

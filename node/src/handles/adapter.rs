@@ -42,6 +42,15 @@ impl<S> Reached<S> {
     }
 }
 
+/// One who came in by a door.
+#[derive(Debug)]
+pub struct Entered<S> {
+    /// The stream.
+    pub stream: S,
+    /// Where it comes from; `None` where callers have no addresses.
+    pub address: Option<SocketAddr>,
+}
+
 /// A runtime, or the lack of one: sockets, tasks, timers, and how to wait for them. It takes no decision.
 ///
 /// One belongs to each node. When it is dropped, its tasks are.
@@ -104,7 +113,7 @@ pub trait Adapter: fmt::Debug + Send + Sync + Sized + 'static {
     fn listen_socket(path: &Path) -> io::Result<Option<Self::Door>>;
 
     /// The next one who comes in.
-    fn accept(door: &Arc<Self::Door>) -> Task<io::Result<Self::Stream>>;
+    fn accept(door: &Arc<Self::Door>) -> Task<io::Result<Entered<Self::Stream>>>;
 
     /// Drives a served connection to its end; says why it is over.
     fn serve(&self, served: Served, stream: Self::Stream) -> Task<Lost>;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::conn::ConnectionError;
+use netchan_proto::wire::{NodeStatus, ReadersReply};
 use netchan_proto::{LogInfo, NodeId, Offset, Side};
 
 use crate::error::{Error, ErrorKind};
@@ -13,7 +14,10 @@ use crate::handles::{Adapter, Brings, Hub, NodeBuilder, ReceiverBuilder, SenderB
 use crate::machine::{Lost, Machine};
 use crate::question::{Answer, Ask};
 use crate::serve::Calling;
-use crate::target::{Remote, Target, parse_place};
+use crate::target::{Remote, Target, parse_channels, parse_node, parse_place};
+
+/// The most readers and publishers that are asked for at a time.
+const READERS: usize = 1 << 16;
 
 /// One program's part in netchan: its data directory, its listeners, and what it reads and publishes. Cheap to clone.
 ///
@@ -90,6 +94,51 @@ impl<A: Adapter> Handle<A> {
         })
     }
 
+    /// How a node is, and what it has counted since it was started: `""` is who holds this machine's data directory (this
+    /// node, if it does), `HOST:PORT` another node.
+    ///
+    /// # Errors
+    /// [`Error`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn status(&self, place: impl AsRef<str>) -> A::Given<Result<NodeStatus, Error>> {
+        let asked = parse_node(place.as_ref()).map(|remote| (remote, Ask::Status));
+        self.ask(asked, |answer| match answer {
+            Answer::Status(status) => Ok(*status),
+            answer => Err(answer),
+        })
+    }
+
+    /// As [`status`](Self::status), of this node itself, whether or not it holds a data directory. May wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error`] if the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn own_status(&self) -> A::Given<Result<NodeStatus, Error>> {
+        let node = self.0.node();
+        A::give(async move { A::blocking(move || node.status()).await })
+    }
+
+    /// Who reads and publishes, in the order in which they came: `""` on this machine, `NAME` a channel of it, `HOST:PORT`
+    /// and `HOST:PORT/NAME` likewise on another node.
+    ///
+    /// # Errors
+    /// [`Error`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn readers(&self, place: impl AsRef<str>) -> A::Given<Result<ReadersReply, Error>> {
+        let asked = parse_channels(place.as_ref())
+            .map(|(remote, channel)| (remote, Ask::Readers { channel, limit: READERS }));
+        self.ask(asked, |answer| match answer {
+            Answer::Readers(readers) => Ok(readers),
+            answer => Err(answer),
+        })
+    }
+
     /// Says that a channel is complete: nothing can be sent into it any more. Durable when it gives the offset after the
     /// last record.
     ///
@@ -147,7 +196,7 @@ impl<A: Adapter> Handle<A> {
     {
         let (hub, stream) = (Arc::clone(&self.0), A::bring(stream));
         A::give(async move {
-            match hub.serve(stream, side, false).await {
+            match hub.serve(stream, side, false, "a stream").await {
                 Lost::Eof | Lost::Connection(ConnectionError::Closed) => Ok(()),
                 Lost::Connection(
                     ConnectionError::Ours { code, text } | ConnectionError::Theirs { code, text },

@@ -14,7 +14,7 @@ use netchan_store::StoreOptions;
 
 use crate::config::{NodeConfig, may_listen};
 use crate::error::{Error, ErrorKind};
-use crate::handles::{Adapter, Reached, Task, Way};
+use crate::handles::{Adapter, Entered, Reached, Task, Way};
 use crate::machine::Lost;
 use crate::node::Node;
 use crate::place::{self, Place};
@@ -210,8 +210,9 @@ impl<A: Adapter> Hub<A> {
                 let entered = A::accept(&door).await;
                 let Some(hub) = hub.upgrade() else { return };
                 match (entered, Permit::one_of(&hub.served)) {
-                    (Ok(stream), Some(permit)) => {
-                        let served = hub.serve(stream, Side::Listener, trusted);
+                    (Ok(Entered { stream, address }), Some(permit)) => {
+                        let peer = address.map_or_else(|| "this machine".to_owned(), |at| at.to_string());
+                        let served = hub.serve(stream, Side::Listener, trusted, &peer);
                         hub.adapter.spawn(Box::pin(async move {
                             let lost = served.await;
                             tracing::debug!(%lost, "a served connection ended");
@@ -219,9 +220,11 @@ impl<A: Adapter> Hub<A> {
                         }));
                     }
                     (Ok(_), None) => {
+                        hub.node().stats().doors().turned_away_full.add(1);
                         tracing::warn!("{MAX_CONNECTIONS} connections are open: one was turned away");
                     }
                     (Err(error), _) => {
+                        hub.node().stats().doors().accepts_failed.add(1);
                         tracing::warn!(%error, "accepting a connection failed");
                         drop(hub);
                         A::pause(ACCEPT_PAUSE).await;
@@ -231,9 +234,10 @@ impl<A: Adapter> Hub<A> {
         }));
     }
 
-    /// Serves this node's channels on a stream; says why it is over, once it is.
-    pub(super) fn serve(&self, stream: A::Stream, side: Side, trusted: bool) -> Task<Lost> {
-        self.adapter.serve(Served::new(&self.node(), side, trusted, self.adapter.now()), stream)
+    /// Serves this node's channels on a stream from `peer`; says why it is over, once it is.
+    pub(super) fn serve(&self, stream: A::Stream, side: Side, trusted: bool, peer: &str) -> Task<Lost> {
+        let served = Served::new(&self.node(), side, trusted, self.adapter.now()).called_from(peer);
+        self.adapter.serve(served, stream)
     }
 
     /// The way to a node, or to this machine's channels.
@@ -260,19 +264,40 @@ impl<A: Adapter> Hub<A> {
             return Ok(A::call_socket(&socket).await?);
         }
         let (near, far) = A::pair();
-        let served = self.serve(far, Side::Listener, true);
+        let served = self.serve(far, Side::Listener, true, "this program");
         self.adapter.spawn(Box::pin(async move { drop(served.await) }));
         Ok(near)
     }
 
     /// Asks another node, or whoever holds this machine's channels.
     pub(super) async fn ask(self: Arc<Self>, ask: Ask, remote: Option<Remote>) -> Result<Answer, Error> {
+        if remote.is_none()
+            && let Some(answer) = self.answer(&ask).await?
+        {
+            return Ok(answer);
+        }
         // This machine's directory may be changing hands.
         let patience = if remote.is_none() { PATIENCE } else { Duration::ZERO };
         let who = remote.as_ref().map_or_else(|| "this machine".into(), Remote::to_string);
         let way = self.way(remote)?;
         let question = Question::new(&self.node(), ask, who).patient(self.adapter.now().plus(patience));
         A::drive(self, question, way, Question::take_answer).await
+    }
+
+    /// What this node can say of itself, if it is the one that is asked: a connection to itself would be counted.
+    async fn answer(self: &Arc<Self>, ask: &Ask) -> Result<Option<Answer>, Error> {
+        if !matches!(ask, Ask::Status | Ask::Readers { .. }) || !self.holds().await? {
+            return Ok(None);
+        }
+        let (node, ask) = (self.node(), ask.clone());
+        A::blocking(move || match ask {
+            Ask::Status => Some(Answer::Status(Box::new(node.status()))),
+            Ask::Readers { channel, limit } => {
+                Some(Answer::Readers(node.all_readers(channel.as_ref(), limit)))
+            }
+            _ => None,
+        })
+        .await
     }
 
     /// Runs a publisher until it is over, to which it comes when the node is shut down.

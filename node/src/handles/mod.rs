@@ -12,7 +12,7 @@ mod receiver;
 mod receiving;
 mod sending;
 
-pub use self::adapter::{Adapter, Brings, Connects, Reached, Task, Way};
+pub use self::adapter::{Adapter, Brings, Connects, Entered, Reached, Task, Way};
 pub use self::builder::NodeBuilder;
 pub use self::handle::Handle;
 pub use self::hub::Hub;

@@ -78,7 +78,7 @@ impl<A: Adapter> ReceiverBuilder<A> {
         let door: Arc<A::Door> = Arc::new(listener.into());
         let way: Way<A::Stream> = Box::new(move || {
             let door = Arc::clone(&door);
-            Box::pin(async move { Ok(Reached::new(A::accept(&door).await?, Side::Listener)) })
+            Box::pin(async move { Ok(Reached::new(A::accept(&door).await?.stream, Side::Listener)) })
         });
         ReceiverBuilder { way: Some(way), ..self }
     }

@@ -64,7 +64,7 @@ impl Dialling for Calling {
 
     fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
         self.since = now;
-        self.served = Some(Served::new(&self.node, side, trusted, now));
+        self.served = Some(Served::new(&self.node, side, trusted, now).called_from(&*self.who));
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use netchan_proto::Offset;
-use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, StreamId};
+use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, NodeStatus, StreamId};
 use netchan_store::{LogError, Run};
 
 use super::publishing::Accepted;
@@ -36,6 +36,8 @@ pub(super) enum Answer {
     List(Result<ListReply, ErrorFrame>),
     /// What a request asked for.
     Done(Result<Done, ErrorFrame>),
+    /// What a request asked for.
+    Status(Box<NodeStatus>),
     /// The job was dropped, or it panicked.
     NotDone,
 }

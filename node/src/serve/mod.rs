@@ -27,10 +27,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Buf;
-use netchan_proto::conn::{Connection, ConnectionConfig, Event};
+use netchan_proto::conn::{Connection, ConnectionConfig, Event, Traffic};
 use netchan_proto::limits::{LAST_WORDS, SERVED_TIMEOUT};
-use netchan_proto::wire::{ErrorFrame, StreamId};
-use netchan_proto::{ErrorCode, Instant, Roles, Side};
+use netchan_proto::wire::{ErrorFrame, Gap, ReaderKind, StreamId};
+use netchan_proto::{ChannelName, ErrorCode, Instant, NodeId, Roles, Side};
 
 pub use self::calling::Calling;
 use self::desk::{Answer, Desk, Letter};
@@ -41,6 +41,7 @@ use self::slots::Slots;
 use crate::job::Job;
 use crate::machine::{Lost, Machine};
 use crate::node::Node;
+use crate::stats::{Counted, Standing};
 use crate::wake::Bell;
 
 /// Frames that one call of `work` takes in.
@@ -81,6 +82,42 @@ struct Shared {
     /// Streams that read.
     readers: usize,
     now: Instant,
+    counted: Counted,
+    /// What of the connection's traffic is counted already.
+    traffic: Traffic,
+    /// Where the peer calls from.
+    peer: Arc<str>,
+}
+
+impl Shared {
+    /// Puts a stream of the peer's on the list of those who read and publish.
+    fn standing(&self, kind: ReaderKind, channel: &ChannelName) -> Standing {
+        let node = self.connection.peer().map_or(NodeId::NONE, |peer| peer.node);
+        Standing::new(&self.counted, kind, channel, (node, &self.peer), self.node.clock())
+    }
+
+    /// Ends a stream of the peer's with an error, or answers its request so.
+    fn refuse(&mut self, id: StreamId, error: ErrorFrame) {
+        self.counted.refusals.add(1);
+        self.connection.stream_error(id, error);
+    }
+
+    fn tell_gap(&mut self, id: StreamId, gap: &Gap) {
+        self.counted.gaps_told.add(1);
+        self.connection.gap(id, gap);
+    }
+
+    /// Counts what has gone over the connection since the last time.
+    fn count_traffic(&mut self) {
+        let now = self.connection.traffic();
+        let before = std::mem::replace(&mut self.traffic, now);
+        if now != before {
+            self.counted.bytes_in.add(now.bytes_in - before.bytes_in);
+            self.counted.bytes_out.add(now.bytes_out - before.bytes_out);
+            self.counted.frames_in.add(now.frames_in - before.frames_in);
+            self.counted.frames_out.add(now.frames_out - before.frames_out);
+        }
+    }
 }
 
 /// What came of a stream's turn.
@@ -119,6 +156,9 @@ impl Served {
             large: None,
             readers: 0,
             now,
+            counted: node.stats().connection(),
+            traffic: Traffic::default(),
+            peer: Arc::from(""),
         };
         Served {
             shared,
@@ -128,6 +168,13 @@ impl Served {
             drain_until: None,
             ended: None,
         }
+    }
+
+    /// Where the peer calls from, for people.
+    #[must_use]
+    pub fn called_from(mut self, peer: impl Into<Arc<str>>) -> Served {
+        self.shared.peer = peer.into();
+        self
     }
 
     /// Tells the peer that this node will stop in `drain`. New streams are refused; those that are open go on until
@@ -187,10 +234,10 @@ impl Served {
             (Answer::Accepted(accepted), _, Some(publishing)) => publishing.on_accepted(accepted, shared),
             (Answer::Noted(kept), _, Some(publishing)) => publishing.on_noted(kept, shared),
             (Answer::NotDone, ..) => {
-                shared.connection.stream_error(stream, not_done());
+                shared.refuse(stream, not_done());
                 Step::Over
             }
-            (answer, ..) => return requests::answer(&mut shared.connection, stream, answer),
+            (answer, ..) => return requests::answer(shared, stream, answer),
         };
         if step == Step::Over {
             self.forget(stream);
@@ -209,6 +256,9 @@ impl Served {
     }
 
     fn on_event(&mut self, event: Event) {
+        if let Event::Ready(_) = event {
+            return self.shared.counted.prove();
+        }
         let Some(event) = self.permit(event) else { return };
         let shared = &mut self.shared;
         let (readings, publishings) = (&mut self.readings, &mut self.publishings);
@@ -229,7 +279,10 @@ impl Served {
             Event::ListRequest(id, list) => return requests::list(shared, id, list),
             Event::SealRequest(id, name) => return requests::seal(shared, id, name),
             Event::DeleteRequest(id, name) => return requests::delete(shared, id, name),
-            // Credit is looked at in every turn. The rest is for who opens streams, which this side never does.
+            Event::StatusRequest(id) => return requests::status(shared, id),
+            Event::ReadersRequest(id, readers) => return requests::readers(shared, id, &readers),
+            Event::Credit(id) => (id, reading(readings, id).map(|it| it.on_credit(shared))),
+            // For who opens streams, which this side never does.
             _ => return,
         };
         if step == Some(Step::Over) {
@@ -244,7 +297,10 @@ impl Served {
             Event::PublishRequest(id, _) | Event::SealRequest(id, _) | Event::DeleteRequest(id, _) => {
                 (*id, Roles::PUBLISHES)
             }
-            Event::StatRequest(id, _) | Event::ListRequest(id, _) => (*id, Roles::default()),
+            Event::StatRequest(id, _)
+            | Event::ListRequest(id, _)
+            | Event::StatusRequest(id)
+            | Event::ReadersRequest(id, _) => (*id, Roles::default()),
             _ => return Some(event),
         };
         let connection = &mut self.shared.connection;
@@ -260,7 +316,7 @@ impl Served {
         };
         match error {
             Some(error) => {
-                connection.stream_error(stream, error);
+                self.shared.refuse(stream, error);
                 None
             }
             None => Some(event),
@@ -327,6 +383,9 @@ impl Served {
     fn end(&mut self, why: Lost) {
         self.readings.clear();
         self.publishings.clear();
+        if self.ended.is_none() {
+            self.shared.counted.stats().doors().ended(&why, self.shared.connection.peer().is_some());
+        }
         let last_words_until = self.shared.now.plus(LAST_WORDS);
         self.ended.get_or_insert(Ended { why, last_words_until });
     }
@@ -355,6 +414,7 @@ impl Machine for Served {
             self.serve_readers();
             self.drain();
         }
+        self.shared.count_traffic();
     }
 
     fn take_job(&mut self) -> Option<Job> {
@@ -391,6 +451,7 @@ impl Machine for Served {
     fn disconnected(&mut self, why: Lost, now: Instant) {
         self.shared.now = now;
         self.end(why);
+        self.shared.count_traffic();
     }
 
     fn is_over(&self) -> bool {

@@ -14,7 +14,8 @@ use netchan_proto::batch::Batch;
 use netchan_proto::inflow::Inflow;
 use netchan_proto::limits::{CREDIT_WINDOW, MAX_NOTES, SMALL_WINDOW};
 use netchan_proto::wire::{
-    AckLevel, End, ErrorFrame, Note, PublishAck, PublishNote, PublishOpen, PublishOpened, StreamId,
+    AckLevel, End, ErrorFrame, Note, PublishAck, PublishNote, PublishOpen, PublishOpened, ReaderKind,
+    StreamId,
 };
 use netchan_proto::{Durability, ErrorCode, Instant, Offset, ProducerId};
 use netchan_store::{AppendError, Claim, Log, LogError, LogOptions, Mark, Store};
@@ -24,6 +25,7 @@ use super::refusal::refuse;
 use super::{Shared, Step};
 use crate::error::Error;
 use crate::node::{Node, note_key};
+use crate::stats::{Counted, Place, Standing};
 use crate::wake::Flag;
 
 /// Publishers of one connection that have a whole window.
@@ -146,15 +148,17 @@ pub(super) struct Publishing {
     intake: Option<Intake>,
     flag: Arc<Flag>,
     waker: Waker,
+    standing: Standing,
 }
 
 impl Publishing {
     pub(super) fn new(id: StreamId, open: PublishOpen, others: usize, shared: &mut Shared) -> Publishing {
         let flag = Flag::new(&shared.bell);
         let window = if others < WHOLE_WINDOWS { CREDIT_WINDOW } else { SMALL_WINDOW };
+        let standing = shared.standing(ReaderKind::Publishes, &open.name);
         let node = shared.node.clone();
         shared.desk.ask(id, move || Answer::Accepted(accept(&node, &open, window)));
-        Publishing { id, intake: None, waker: Waker::from(Arc::clone(&flag)), flag }
+        Publishing { id, intake: None, waker: Waker::from(Arc::clone(&flag)), flag, standing }
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -170,6 +174,9 @@ impl Publishing {
         match accepted {
             Ok(Accepted { log, claim, opened }) => {
                 shared.connection.publish_opened(self.id, &opened);
+                let place = self.standing.place();
+                place.find(&log, Offset::NONE);
+                place.credit.set(opened.credit);
                 self.intake = Some(Intake::new(log, claim, opened.credit, shared.now));
                 Step::Moved
             }
@@ -240,7 +247,7 @@ impl Publishing {
         }
         let mut context = Context::from_waker(&self.waker);
         let done = intake
-            .take_in(self.id, &mut context, shared)
+            .take_in(self.id, self.standing.place(), &mut context, shared)
             .and_then(|()| intake.acknowledge(self.id, &mut context, shared));
         if let Err(error) = done {
             return self.fail(error, shared);
@@ -251,6 +258,7 @@ impl Publishing {
             return Step::Over;
         }
         intake.grant(self.id, shared);
+        self.standing.place().credit.set(shared.connection.credit(self.id));
         Step::Moved
     }
 
@@ -263,7 +271,7 @@ impl Publishing {
         if shared.large == Some(self.id) {
             shared.large = None;
         }
-        shared.connection.stream_error(self.id, error);
+        shared.refuse(self.id, error);
         Step::Over
     }
 }
@@ -304,6 +312,7 @@ impl Intake {
     fn take_in(
         &mut self,
         id: StreamId,
+        place: &Place,
         context: &mut Context<'_>,
         shared: &mut Shared,
     ) -> Result<(), ErrorFrame> {
@@ -315,7 +324,7 @@ impl Intake {
                 })?,
             };
             if let Some(batch) = batch {
-                if !self.append(batch, context)? {
+                if !self.append(batch, place, context, &shared.counted)? {
                     return Ok(());
                 }
                 continue;
@@ -332,7 +341,13 @@ impl Intake {
     }
 
     /// Gives a batch to the log; false if it has no room now, and then it is held.
-    fn append(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<bool, ErrorFrame> {
+    fn append(
+        &mut self,
+        batch: Batch,
+        place: &Place,
+        context: &mut Context<'_>,
+        counted: &Counted,
+    ) -> Result<bool, ErrorFrame> {
         let header = *batch.header();
         let first = header.base_offset.0;
         if self.next_sequence.is_some_and(|expected| expected != first) {
@@ -351,6 +366,10 @@ impl Intake {
         self.appended += batch.stored().len() as u64;
         let (count, end) = (u64::from(header.record_count), appended.end);
         let new = if appended.first_offset.is_some() { appended.count.min(count) } else { 0 };
+        counted.records_published.add(new);
+        place.records.add(new);
+        place.bytes.add(batch.stored().len() as u64);
+        place.move_to(end);
         if new < count {
             self.owe(Owed { end, first_sequence: first, count: count - new, first_offset: None });
         }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use netchan_proto::limits::MAX_SEEKS;
-use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Open, Opened, Seek, Seeked, StreamId, Truncated};
+use netchan_proto::wire::{
+    End, ErrorFrame, Gap, GapReason, Open, Opened, ReaderKind, Seek, Seeked, StreamId, Truncated,
+};
 use netchan_proto::{ChannelName, ErrorCode, Offset, Start, Timestamp};
 use netchan_store::{Log, LogError, Run, Store};
 
@@ -18,6 +20,7 @@ use super::refusal::refuse;
 use super::sending::Sending;
 use super::slots::Slot;
 use super::{Shared, Step};
+use crate::stats::Standing;
 use crate::wake::Flag;
 
 /// Where reading begins.
@@ -97,11 +100,14 @@ pub(super) struct Reading {
     state: State,
     flag: Arc<Flag>,
     waker: Waker,
+    standing: Standing,
 }
 
 impl Reading {
     pub(super) fn new(id: StreamId, open: Open, shared: &mut Shared) -> Reading {
         let flag = Flag::new(&shared.bell);
+        let standing = shared.standing(ReaderKind::Reads, &open.name);
+        standing.place().credit.set(open.credit);
         let reading = Reading {
             id,
             name: open.name,
@@ -114,6 +120,7 @@ impl Reading {
             state: State::Finding,
             waker: Waker::from(Arc::clone(&flag)),
             flag,
+            standing,
         };
         reading.look_for_it(shared);
         reading
@@ -186,12 +193,16 @@ impl Reading {
             return Step::Moved;
         }
         if let Some(truncated) = &found.truncated {
+            shared.counted.truncations_told.add(1);
             shared.connection.truncated(self.id, truncated);
         }
         if let Some(gap) = &found.gap {
-            shared.connection.gap(self.id, gap);
+            shared.tell_gap(self.id, gap);
         }
-        self.state = State::Sending(Box::new(Sending::new(found.log, found.next, self.waker.clone())));
+        let place = self.standing.place();
+        place.find(&found.log, found.next);
+        let sending = Sending::new(found.log, found.next, self.waker.clone(), Arc::clone(place));
+        self.state = State::Sending(Box::new(sending));
         Step::Moved
     }
 
@@ -237,6 +248,12 @@ impl Reading {
         }
     }
 
+    /// More credit came: the next turn looks at it, and whoever asks.
+    pub(super) fn on_credit(&self, shared: &Shared) -> Step {
+        self.standing.place().credit.set(shared.connection.credit(self.id));
+        Step::Idle
+    }
+
     /// CLOSE came.
     pub(super) fn on_close(&mut self, shared: &mut Shared) -> Step {
         shared.connection.end(self.id, End::Closed);
@@ -258,6 +275,10 @@ impl Reading {
                 Step::Moved
             }
             State::Sending(sending) => match sending.turn(self.id, &self.flag, shared) {
+                Ok(Step::Moved) => {
+                    self.on_credit(shared);
+                    Step::Moved
+                }
                 Ok(step) => step,
                 Err(error) => self.fail(error, shared),
             },
@@ -265,7 +286,7 @@ impl Reading {
     }
 
     fn fail(&mut self, error: ErrorFrame, shared: &mut Shared) -> Step {
-        shared.connection.stream_error(self.id, error);
+        shared.refuse(self.id, error);
         Step::Over
     }
 }

@@ -1,21 +1,26 @@
-//! Questions about channels that are answered once: STAT, LIST, SEAL, DELETE.
+//! Questions about channels that are answered once: STAT, LIST, SEAL, DELETE, STATUS, READERS.
 
 use netchan_proto::ChannelName;
-use netchan_proto::conn::Connection;
 use netchan_proto::limits::MAX_LIST;
-use netchan_proto::wire::{Done, List, ListReply, StreamId};
+use netchan_proto::wire::{Done, List, ListReply, Readers, StreamId};
 
 use super::Shared;
 use super::desk::Answer;
 use super::refusal::refuse;
+use crate::node::Node;
+
+fn begin(shared: &Shared) -> Node {
+    shared.counted.requests.add(1);
+    shared.node.clone()
+}
 
 pub(super) fn stat(shared: &mut Shared, stream: StreamId, name: ChannelName) {
-    let node = shared.node.clone();
+    let node = begin(shared);
     shared.desk.ask(stream, move || Answer::Stat(node.info(&name).map_err(refuse)));
 }
 
 pub(super) fn list(shared: &mut Shared, stream: StreamId, list: List) {
-    let node = shared.node.clone();
+    let node = begin(shared);
     shared.desk.ask(stream, move || {
         let logs = node.list(list.after.as_ref(), &list.prefix, MAX_LIST + 1);
         Answer::List(logs.map_err(refuse).map(|mut logs| {
@@ -27,7 +32,7 @@ pub(super) fn list(shared: &mut Shared, stream: StreamId, list: List) {
 }
 
 pub(super) fn seal(shared: &mut Shared, stream: StreamId, name: ChannelName) {
-    let node = shared.node.clone();
+    let node = begin(shared);
     shared.desk.ask(stream, move || {
         let sealed = node.seal(&name).map_err(refuse);
         Answer::Done(sealed.map(|end| Done { final_offset: Some(end) }))
@@ -35,20 +40,32 @@ pub(super) fn seal(shared: &mut Shared, stream: StreamId, name: ChannelName) {
 }
 
 pub(super) fn delete(shared: &mut Shared, stream: StreamId, name: ChannelName) {
-    let node = shared.node.clone();
+    let node = begin(shared);
     shared.desk.ask(stream, move || {
         Answer::Done(node.delete(&name).map_err(refuse).map(|()| Done { final_offset: None }))
     });
 }
 
+pub(super) fn status(shared: &mut Shared, stream: StreamId) {
+    let node = begin(shared);
+    shared.desk.ask(stream, move || Answer::Status(Box::new(node.status())));
+}
+
+pub(super) fn readers(shared: &mut Shared, stream: StreamId, readers: &Readers) {
+    let reply = begin(shared).readers(readers);
+    shared.connection.readers_reply(stream, &reply);
+}
+
 /// Sends the answer; one that is for a stream that is gone goes nowhere.
-pub(super) fn answer(connection: &mut Connection, stream: StreamId, answer: Answer) {
+pub(super) fn answer(shared: &mut Shared, stream: StreamId, answer: Answer) {
+    let connection = &mut shared.connection;
     match answer {
         Answer::Stat(Ok(info)) => connection.stat_reply(stream, &info),
         Answer::List(Ok(reply)) => connection.list_reply(stream, &reply),
         Answer::Done(Ok(done)) => connection.done(stream, &done),
+        Answer::Status(status) => connection.status_reply(stream, &status),
         Answer::Stat(Err(error)) | Answer::List(Err(error)) | Answer::Done(Err(error)) => {
-            connection.stream_error(stream, error);
+            shared.refuse(stream, error);
         }
         Answer::Found(_) | Answer::Run { .. } | Answer::Accepted(_) | Answer::Noted(_) | Answer::NotDone => {}
     }

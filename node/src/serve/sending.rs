@@ -5,6 +5,7 @@
 //! from the disk and has the next one read meanwhile. Ranges end where batches end as far as credit lets them: a
 //! batch that lies in one frame is not copied by who receives it.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
@@ -19,6 +20,7 @@ use super::desk::Answer;
 use super::refusal::refuse;
 use super::slots::Slot;
 use super::{Shared, Step};
+use crate::stats::{Done, Place};
 use crate::wake::Flag;
 
 /// Bytes that a stream sends before the next one has its turn.
@@ -36,6 +38,8 @@ struct Held {
     sent: usize,
     /// Bytes left of the batch that is partly gone; 0 between batches.
     left: usize,
+    /// What that batch is.
+    batch: Glance,
     /// Where to go on after it.
     next: Offset,
 }
@@ -57,6 +61,8 @@ pub(super) struct Sending {
     at_tail: bool,
     progress_told: Option<Instant>,
     waker: Waker,
+    /// Where it notes its place.
+    place: Arc<Place>,
 }
 
 /// How much may be sent now.
@@ -93,8 +99,9 @@ impl Room {
 
 impl Sending {
     /// Sends what follows `next`; `waker` is woken when there is more.
-    pub(super) fn new(log: Log, next: Offset, waker: Waker) -> Sending {
+    pub(super) fn new(log: Log, next: Offset, waker: Waker, place: Arc<Place>) -> Sending {
         Sending {
+            place,
             log,
             waker,
             next,
@@ -123,7 +130,8 @@ impl Sending {
         for _ in 0..TURN_LOOKS {
             let room = Room::of(shared, id, budget);
             if let Some(held) = &mut self.held {
-                let sent = held.send(id, room, &mut shared.connection);
+                let (sent, done) = held.send(id, room, &mut shared.connection);
+                self.place.count(&shared.counted, sent, done);
                 if sent == 0 {
                     if room.by_credit && shared.slots.is_wanted() {
                         self.give_up_run();
@@ -154,9 +162,12 @@ impl Sending {
                     budget = budget.saturating_sub(sent);
                     step = Step::Moved;
                     self.skip += sent;
+                    let mut done = Done::default();
                     if sent == left {
                         (self.next, self.skip) = (header.next_offset(), 0);
+                        done = Done { records: header.record_count.into(), next: Some(self.next) };
                     }
+                    self.place.count(&shared.counted, sent, done);
                 }
                 TailRead::End => match self.poll_more() {
                     Poll::Pending => {
@@ -261,8 +272,10 @@ impl Sending {
 
     /// Begins to send a run, after what was sent of it before, and has the one after it read meanwhile.
     fn hold(&mut self, slot: Slot, run: Run, id: StreamId, shared: &mut Shared) {
-        let mut held = Held { _slot: slot, bytes: run.bytes, sent: 0, left: 0, next: run.next };
-        held.pass(self.skip.min(held.bytes.len()));
+        let (bytes, batch) = (run.bytes, Glance::default());
+        let mut held = Held { _slot: slot, bytes, sent: 0, left: 0, batch, next: run.next };
+        // Whole batches of what was sent before are counted already.
+        let _ = held.pass(self.skip.min(held.bytes.len()));
         if held.bytes.is_empty() {
             self.skip -= held.sent;
             self.next = held.next;
@@ -312,8 +325,9 @@ impl Sending {
                 format!("what follows offset {} was lost while it was being sent; open again", self.next);
             return Err(ErrorFrame { at: Some(self.next), ..ErrorFrame::new(ErrorCode::INTERNAL, text) });
         }
-        shared.connection.gap(id, &Gap { from: self.next, to, why, epoch: self.log.epoch_before(to) });
+        shared.tell_gap(id, &Gap { from: self.next, to, why, epoch: self.log.epoch_before(to) });
         self.next = to;
+        self.place.move_to(to);
         Ok(())
     }
 
@@ -336,42 +350,71 @@ impl Drop for Sending {
 
 impl Held {
     /// Sends whole batches as far as there is room, or a part of one that is too large to come whole. Returns the
-    /// number of bytes.
-    fn send(&mut self, id: StreamId, room: Room, connection: &mut Connection) -> usize {
-        let first = if self.left > 0 { self.left } else { stored_len(&self.bytes) };
+    /// number of bytes, and what of batches was whole with them.
+    fn send(&mut self, id: StreamId, room: Room, connection: &mut Connection) -> (usize, Done) {
+        let first = if self.left > 0 { self.left } else { Glance::at(&self.bytes).len };
         let mut count = room.cut(first);
         if count == first {
             while count < self.bytes.len() {
-                let more = stored_len(&self.bytes[count..]);
+                let more = Glance::at(&self.bytes[count..]).len;
                 if count + more > room.bytes.min(MAX_DATA) {
                     break;
                 }
                 count += more;
             }
         }
+        let mut done = Done::default();
         if count > 0 {
             let range = self.bytes.slice(..count);
-            self.pass(count);
+            done = self.pass(count);
             connection.data(id, range);
         }
-        count
+        (count, done)
     }
 
-    /// Goes `count` bytes on, which are there.
-    fn pass(&mut self, mut count: usize) {
+    /// Goes `count` bytes on, which are there. Says what of batches ended in them.
+    fn pass(&mut self, mut count: usize) -> Done {
         self.sent += count;
+        let mut done = Done::default();
         while count > 0 {
-            let batch = if self.left > 0 { self.left } else { stored_len(&self.bytes) };
-            let part = batch.min(count);
+            if self.left == 0 {
+                self.batch = Glance::at(&self.bytes);
+                self.left = self.batch.len;
+            }
+            let part = self.left.min(count);
             self.bytes.advance(part);
-            self.left = batch - part;
+            self.left -= part;
             count -= part;
+            if self.left == 0 {
+                done.records += self.batch.records;
+                done.next = Some(self.batch.next);
+            }
         }
+        done
     }
 }
 
-/// Bytes of the batch that begins here: at least one, and no more than are there. The store has checked its header.
-fn stored_len(bytes: &[u8]) -> usize {
-    let body = bytes.get(8..12).and_then(|len| <[u8; 4]>::try_from(len).ok()).map_or(0, u32::from_le_bytes);
-    (HEADER_LEN + (body as usize).next_multiple_of(8)).min(bytes.len())
+/// What a batch's header says, taken from a run. The store has checked it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Glance {
+    /// Bytes of the batch: at least one, and no more than are there.
+    len: usize,
+    records: u64,
+    next: Offset,
+}
+
+impl Glance {
+    /// The batch that begins here.
+    fn at(bytes: &[u8]) -> Glance {
+        let word = |at: usize| {
+            let field = bytes.get(at..at + 4).and_then(|field| <[u8; 4]>::try_from(field).ok());
+            field.map_or(0, u32::from_le_bytes)
+        };
+        let base = u64::from(word(16)) | u64::from(word(20)) << 32;
+        Glance {
+            len: (HEADER_LEN + (word(8) as usize).next_multiple_of(8)).min(bytes.len()),
+            records: word(40).into(),
+            next: Offset(base).plus(word(36).into()),
+        }
+    }
 }
