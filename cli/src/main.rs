@@ -9,7 +9,7 @@
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
 //! | `exit`, `status`, `news`, `stop` | exit codes; what is said on stderr, and of connections; signals |
-//! | `log` | what the library logs, as lines |
+//! | `log`, `metrics` | what the library logs, as lines; what a node counts, over HTTP |
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -29,6 +29,7 @@ mod exit;
 mod home;
 mod input;
 mod log;
+mod metrics;
 mod news;
 mod output;
 mod position;

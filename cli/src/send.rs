@@ -25,7 +25,7 @@ use crate::output::UNTERMINATED;
 use crate::resume::{self, Blocks, Note, Step};
 use crate::status::Status;
 use crate::stop::Stop;
-use crate::{home, via};
+use crate::{home, metrics, via};
 
 /// Chunks that the reading thread may be ahead.
 const AHEAD: usize = 8;
@@ -48,11 +48,13 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
     }
     let input = Input::open(args.file.as_deref(), args.resume)?;
     let mut stop = Stop::listen()?;
+    let metrics = metrics::Place::take(&args.listen).await?;
     let node = match (&args.via, &target.remote) {
         (Some(_), _) => home::via().await?,
         (None, Some(_)) => args.home.reach(&target).await?,
         (None, None) => home::start(&args.home, &args.listen, true).await?,
     };
+    let _metrics = metrics.tell(&node, status);
     let opened = async {
         let sender = open(&node, &args, &target, &input).await?;
         watch(&node, &sender, &target, status);

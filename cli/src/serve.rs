@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use crate::args;
 use crate::exit::Exit;
 use crate::home;
+use crate::metrics;
 use crate::status::Status;
 use crate::stop::Stop;
 
@@ -26,6 +27,7 @@ pub(crate) async fn run(args: args::Serve, status: Status) -> Result<Exit> {
         return stdio(&args).await;
     }
     let mut stop = Stop::listen()?;
+    let metrics = metrics::Place::take(&args.listen).await?;
     let mut told = false;
     let node = loop {
         match home::start(&args.home, &args.listen, false).await {
@@ -42,6 +44,7 @@ pub(crate) async fn run(args: args::Serve, status: Status) -> Result<Exit> {
             _ = stop.wait() => return Ok(Exit::Done),
         }
     };
+    let _metrics = metrics.tell(&node, status);
     let dir = args.home.data_dir()?;
     match node.local_addr() {
         Some(addr) => status.warn(format_args!("serving {} on {addr}", dir.display())),

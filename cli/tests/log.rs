@@ -25,3 +25,64 @@ fn a_log_filter_that_is_none_is_refused_with_what_would_be_one() {
     let err = place.start(command).end().code(1).err;
     assert!(err.contains("netchan_store=loud"), "{err}");
 }
+
+/// The events in what was said on stderr: level and message.
+fn events(err: &str) -> Vec<(String, String)> {
+    let event = |line: &str| {
+        let (_, rest) = line.strip_prefix("netchan: 20")?.split_once("Z ")?;
+        let (level, rest) = rest.split_once(' ')?;
+        Some((level.to_owned(), rest.to_owned()))
+    };
+    err.lines().filter_map(event).collect()
+}
+
+#[test]
+fn the_more_v_the_more_of_a_life_is_told() {
+    let place = Place::new();
+    let sent = |words: &str| {
+        let err = place.feed(words, b"one\ntwo\n").well().err;
+        let has = |level: &str, text: &str| {
+            events(&err).iter().any(|(found, event)| found == level && event.contains(text))
+        };
+        let life = has("INFO", "a channel is made")
+            && has("INFO", "a log is open")
+            && has("INFO", "sealed")
+            && has("INFO", "the data directory is closed");
+        (life, has("DEBUG", "the log is closed"), has("TRACE", "written"), events(&err).len())
+    };
+    assert_eq!(sent("send plain --seal"), (false, false, false, 0));
+    assert_eq!(sent("send quiet --seal -q"), (false, false, false, 0));
+    let (life, protocol, batches, _) = sent("send v --seal -v");
+    assert_eq!((life, protocol, batches), (true, false, false));
+    let (life, protocol, batches, _) = sent("send vv --seal -vv");
+    assert_eq!((life, protocol, batches), (true, true, false));
+    let (life, protocol, batches, _) = sent("send vvv --seal -vvv");
+    assert_eq!((life, protocol, batches), (true, true, true));
+    let (life, protocol, batches, _) = sent("send filter --seal --log netchan_store=trace");
+    assert_eq!((life, protocol, batches), (true, true, true));
+}
+
+#[test]
+fn what_the_log_quotes_says_which_channel_and_where() {
+    let place = Place::new();
+    let err = place.feed("send orders --seal -v", b"one\n").well().err;
+    let made = events(&err).into_iter().find(|(_, event)| event.contains("a channel is made"));
+    let (_, made) = made.unwrap_or_else(|| panic!("{err}"));
+    assert!(
+        made.contains("netchan_store::store: ") && made.contains(" channel=orders path=channels/"),
+        "{made}"
+    );
+}
+
+#[test]
+fn many_channels_at_once_are_ten_lines_and_a_count() {
+    let place = Place::new();
+    for number in 0..25 {
+        place.run(&format!("send c{number} --seal")).well();
+    }
+    let err = place.run("ls -v").well().err;
+    let told: Vec<_> = err.lines().filter(|line| line.contains("a log is open")).collect();
+    // 25 channels and the state log
+    assert_eq!(told.len(), 11, "{err}");
+    assert!(told[10].contains("and 16 more like this (after 10 within a minute): "), "{err}");
+}

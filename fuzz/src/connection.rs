@@ -37,6 +37,9 @@ pub fn connection(data: &[u8]) {
     if config & 4 == 0 {
         shake_hands(&mut connection, new(side.other(), (config & 2 != 0).then_some("token")));
     }
+    if config & 8 != 0 {
+        connection.limit(0, 0);
+    }
     let mut now = Instant(0);
     for _ in 0..300 {
         if input.is_empty() {

@@ -39,7 +39,10 @@ pub fn find(data_dir: &Path, options: StoreOptions) -> Result<Place, Error> {
         .map_err(|error| Error::new(ErrorKind::Io, format!("{}: {error}", data_dir.display())))?;
     match Store::open(Arc::new(disk), options) {
         Ok(store) => Ok(Place::Own(store)),
-        Err(StoreError::Locked { .. }) => Ok(Place::Guest(socket_path(data_dir))),
+        Err(StoreError::Locked { .. }) => {
+            tracing::debug!(dir = %data_dir.display(), "another process holds the data directory: going through it");
+            Ok(Place::Guest(socket_path(data_dir)))
+        }
         Err(error) => Err(Error::from(error).about(data_dir.display())),
     }
 }

@@ -15,6 +15,8 @@ pub struct Inflow {
     seed: [u8; 16],
     ranges: VecDeque<Bytes>,
     buffered: usize,
+    /// The one range is a copy of so many bytes.
+    copied: usize,
     /// The header of the batch that is being assembled.
     header: Option<BatchHeader>,
     assembled: Vec<u8>,
@@ -23,7 +25,7 @@ pub struct Inflow {
 impl Inflow {
     /// For batches whose headers are seeded by `seed`: a log's id, or a producer's.
     pub fn new(seed: [u8; 16]) -> Inflow {
-        Inflow { seed, ranges: VecDeque::new(), buffered: 0, header: None, assembled: Vec::new() }
+        Inflow { seed, ranges: VecDeque::new(), buffered: 0, copied: 0, header: None, assembled: Vec::new() }
     }
 
     /// Takes the next range of the run.
@@ -42,7 +44,10 @@ impl Inflow {
         let header = match self.header {
             Some(header) => header,
             None => {
-                let Some(bytes) = self.peek_header() else { return Ok(None) };
+                let Some(bytes) = self.peek_header() else {
+                    self.let_go();
+                    return Ok(None);
+                };
                 let header = BatchHeader::decode(&bytes, &self.seed)?;
                 self.header = Some(header);
                 header
@@ -74,6 +79,11 @@ impl Inflow {
         self.header.map_or(0, |header| header.stored_len())
     }
 
+    /// Bytes of memory that what is here takes.
+    pub fn held(&self) -> usize {
+        self.buffered + self.assembled.capacity()
+    }
+
     /// Whether the run stands between two batches.
     pub fn is_between_batches(&self) -> bool {
         self.buffered == 0 && self.assembled.is_empty() && self.header.is_none()
@@ -94,6 +104,17 @@ impl Inflow {
             }
         }
         Some(header)
+    }
+
+    /// Copies what is less than a header: a slice of it would keep all that was read with it.
+    fn let_go(&mut self) {
+        if self.buffered == self.copied && self.ranges.len() <= 1 {
+            return;
+        }
+        let copy: Vec<u8> = self.ranges.iter().flatten().copied().collect();
+        self.copied = copy.len();
+        self.ranges.clear();
+        self.ranges.push_back(copy.into());
     }
 
     /// Moves ranges into the assembled batch, up to `len` bytes of it.
@@ -177,6 +198,22 @@ mod tests {
         assert_eq!(inflow.next_batch().unwrap(), None);
         assert!(inflow.assembled.capacity() <= 200);
         assert_eq!(inflow.partial_len(), bytes.len());
+    }
+
+    #[test]
+    fn a_part_of_a_header_keeps_nothing_of_what_was_read_with_it() {
+        let (run, _) = run(&[100, 200]);
+        let read = Bytes::from([&run[..], &vec![0; 1 << 18]].concat());
+        let mut inflow = Inflow::new(SEED);
+        for cut in 0..HEADER_LEN - 1 {
+            inflow.push(read.slice(cut..=cut));
+            assert_eq!(inflow.next_batch().unwrap(), None);
+            assert_eq!(inflow.held(), cut + 1);
+        }
+        assert!(read.is_unique());
+        inflow.push(read.slice(HEADER_LEN - 1..run.len()));
+        assert_eq!(std::iter::from_fn(|| inflow.next_batch().unwrap()).count(), 2);
+        assert!(inflow.is_between_batches());
     }
 
     #[test]

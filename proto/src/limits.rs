@@ -49,12 +49,18 @@ pub const MAX_TOLD: usize = 1024;
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.
 pub const MAX_OUTBOUND_BYTES: usize = 256 << 10;
-/// Frames that make the other side work otherwise than by their data (requests, PING, what is ignored) that a peer may send
-/// per second, after a burst of four times as many.
+/// The least that one read asks of the socket, and what any connection may have read and not parsed: 4 KiB.
+pub const MIN_READ: usize = 4 << 10;
+/// The most that one read asks of the socket: 256 KiB.
+pub const MAX_READ: usize = 256 << 10;
+/// Frames that make the other side work otherwise than by their data (requests, PING, what is ignored, CREDIT that answers
+/// no data) that a peer may send per second, after a burst of four times as many.
 pub const MAX_CONTROL_RATE: u32 = 500;
 
 /// From the connection's first byte to the end of the handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after which a connection gives back the memory that a busy time has left.
+pub const IDLE_TIME: Duration = Duration::from_secs(1);
 /// Silence after which a PING is sent.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Silence after a PING at which a receiver or publisher gives up a connection to its node.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use netchan_proto::conn::{Connection, ConnectionError, Deadline, Event, Side};
 use netchan_proto::limits::{
-    HANDSHAKE_TIMEOUT, MAX_CONTROL_RATE, MAX_DATA, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MAX_STREAMS,
-    PEER_TIMEOUT, PING_INTERVAL,
+    HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_CONTROL_RATE, MAX_DATA, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES,
+    MAX_STREAMS, MIN_READ, PEER_TIMEOUT, PING_INTERVAL,
 };
 use netchan_proto::wire::{
     AckLevel, Auth, Done, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, GoAway, Hello, List,
@@ -727,18 +727,100 @@ fn a_peer_that_does_not_read_is_not_listened_to_for_ever() {
     assert!(listener.wants_read());
 }
 
+/// NC-FLW-012
+#[test]
+fn credit_that_answers_no_data_has_the_rate_of_control_frames() {
+    let mut pair = Pair::ready();
+    let id = pair.dialler.open(&open(1 << 40)).unwrap();
+    pair.run();
+    pair.listener.opened(id, &opened());
+    let mut total = 1 << 40;
+    let mut credit = |listener: &mut Connection| {
+        total += 1;
+        drain(listener);
+        feed(listener, &frame(id.0, &Message::Credit(total)), Instant(0))
+    };
+    for _ in 0..3 * MAX_CONTROL_RATE {
+        pair.listener.data(id, Bytes::from_static(b"some bytes"));
+        for _ in 0..4 {
+            credit(&mut pair.listener).unwrap();
+        }
+    }
+    let mut unearned = 0;
+    let error = loop {
+        match credit(&mut pair.listener) {
+            Ok(_) => unearned += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), Some(ErrorCode::CALM));
+    assert_eq!(unearned, 4 * MAX_CONTROL_RATE - 2, "the burst, of which grease and OPEN took two");
+}
+
+/// NC-LIM-007
+#[test]
+fn a_connection_holds_no_more_than_its_owner_can_spare_and_reads_on_when_there_is_more() {
+    let mut pair = Pair::ready();
+    let publish = pair.dialler.publish_open(&publish_open()).unwrap();
+    let read = pair.dialler.open(&open(1 << 40)).unwrap();
+    pair.run();
+    pair.listener.publish_opened(publish, &publish_opened(1 << 40));
+    pair.listener.opened(read, &opened());
+    pair.run();
+    assert_eq!(pair.listener.room(read), MAX_OUTBOUND_BYTES);
+    pair.listener.limit(0, 0);
+    assert_eq!(pair.listener.room(read), MIN_READ);
+
+    let whole = frame(publish.0, &Message::Publish(Range { at: 0, bytes: vec![7; MAX_DATA].into() }));
+    let mut sent = 0;
+    while pair.listener.wants_read() {
+        assert!(pair.listener.read_buf().capacity() <= 2 * MIN_READ, "{sent}");
+        assert_eq!(feed(&mut pair.listener, &whole[sent..sent + 512], Instant(0)), Ok(Vec::new()));
+        sent += 512;
+    }
+    assert!(pair.listener.unparsed() <= MIN_READ + 512);
+    pair.listener.limit(usize::MAX, usize::MAX);
+    assert!(pair.listener.wants_read());
+    assert_eq!(feed(&mut pair.listener, &whole[sent..], Instant(0)).unwrap().len(), 1);
+}
+
+/// NC-LIM-008
+#[test]
+fn what_a_busy_time_has_left_is_given_back_a_second_after_it() {
+    let mut listener = Pair::ready().listener;
+    let flood = frame(0, &Message::Ping(1)).repeat(300);
+    for step in 0..200 {
+        feed(&mut listener, &flood, Instant(step * 1_000_000_000)).unwrap();
+        drain(&mut listener);
+    }
+    assert!(listener.read_buf().capacity() > MIN_READ);
+    let (at, what) = listener.deadline().unwrap();
+    assert_eq!((at, what), (Instant(199_000_000_000).plus(IDLE_TIME), Deadline::Idle));
+    listener.handle_timeout(at).unwrap();
+    assert!(listener.read_buf().capacity() <= MIN_READ);
+    assert_eq!(listener.deadline().unwrap().1, Deadline::Ping);
+}
+
 // ---- liveness ----
+
+/// Lets the time pass after which it gives back what it needs no more.
+fn relax(connection: &mut Connection, since: Instant) {
+    assert_eq!(connection.deadline(), Some((since.plus(IDLE_TIME), Deadline::Idle)));
+    connection.handle_timeout(since.plus(IDLE_TIME)).unwrap();
+}
 
 /// NC-FRM-023, NC-FRM-025, NC-FRM-026, NC-FRM-027
 #[test]
 fn silence_is_asked_about_and_then_ends_the_connection() {
     let mut pair = Pair::ready();
+    relax(&mut pair.dialler, Instant(0));
     let (at, what) = pair.dialler.deadline().unwrap();
     assert_eq!((at, what), (Instant(0).plus(PING_INTERVAL), Deadline::Ping));
     pair.now = at;
     pair.dialler.handle_timeout(at).unwrap();
     assert!(pair.dialler.deadline().unwrap().0 > at, "after a tick the deadline is later");
     pair.run(); // the PONG
+    relax(&mut pair.dialler, at);
     assert_eq!(pair.dialler.deadline(), Some((at.plus(PING_INTERVAL), Deadline::Ping)));
 
     let at = at.plus(PING_INTERVAL);

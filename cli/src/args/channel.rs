@@ -32,6 +32,10 @@ pub(crate) struct Listen {
     /// Let everybody in who can reach the address, without a token
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Tell metrics over HTTP: at http://ADDR/metrics, as Prometheus reads them. They need no token, so beyond loopback
+    /// this wants --insecure too
+    #[arg(long, value_name = "ADDR", env = "NETCHAN_METRICS")]
+    pub(crate) metrics: Option<String>,
 }
 
 /// How a channel is kept, if it is made by this command. An existing one stays as it is.

@@ -52,7 +52,7 @@ pub(crate) struct Send {
     #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rate: Option<u64>,
     /// Speak over stdin and stdout of this shell command instead of a socket
-    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["listen", "insecure", "serve"])]
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["listen", "insecure", "metrics", "serve"])]
     pub(crate) via: Option<String>,
     #[command(flatten)]
     pub(crate) listen: Listen,

@@ -15,7 +15,7 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) listen: Listen,
     /// Serve one peer over stdin and stdout
-    #[arg(long, conflicts_with_all = ["listen", "insecure"])]
+    #[arg(long, conflicts_with_all = ["listen", "insecure", "metrics"])]
     pub(crate) stdio: bool,
     #[command(flatten)]
     pub(crate) home: Home,

@@ -62,6 +62,7 @@ impl PublisherCore {
     fn on_opened(&mut self, opened: PublishOpened) {
         let name = self.open.name.clone();
         let told = opened.next_sequence;
+        tracing::debug!(channel = %name, producer = %self.open.producer, next = told, epoch = opened.epoch.0, "PUBLISH_OPENED");
         let event = match &self.channel {
             None => Event::Opened { log: opened.log, durability: opened.durability },
             Some(channel) if channel.log == opened.log => Event::Resumed { at: told },
@@ -104,6 +105,7 @@ impl PublisherCore {
         if end > sent.unwrap_or(0).max(self.shared.written()) {
             if let Some(connection) = self.redial.connection() {
                 let text = "PUBLISH_ACK for what was not published";
+                tracing::warn!(channel = %self.open.name, end, "{text}");
                 let error = connection.close_with(ErrorCode::PROTOCOL, text);
                 self.on_failure(&error, now);
             }
@@ -111,6 +113,9 @@ impl PublisherCore {
         }
         self.redial.mark_progress();
         let marks = self.shared.acknowledge(ack);
+        tracing::trace!(
+            channel = %self.open.name, first = ack.first_sequence, count = ack.count, level = ?ack.level, "PUBLISH_ACK"
+        );
         let is_sync = self.channel.is_none_or(|channel| channel.durability == Durability::Sync);
         let done = if is_sync { marks.durable } else { marks.written };
         self.let_go(done, self.sent);
@@ -149,6 +154,7 @@ impl PublisherCore {
 
     fn on_stream_error(&mut self, error: &ErrorFrame, now: Instant) {
         let why = Error::of_code(error.code, error.at, &error.text, &self.open.name);
+        tracing::debug!(channel = %self.open.name, code = %error.code, text = error.text, "ERROR for the stream");
         self.stream = None;
         if error.code == ErrorCode::SEALED && self.is_drained() {
             // Nothing is lost by it, and questions are still answered.

@@ -78,6 +78,10 @@ impl ReceiverCore {
 
     fn on_opened(&mut self, opened: &Opened) {
         self.take_place(opened);
+        tracing::debug!(
+            channel = %self.name(), start = opened.start.0, first = opened.first.0, next = opened.next.0,
+            epoch = opened.epoch.0, sealed = opened.sealed, "OPENED"
+        );
         self.events.push(if self.has_read {
             Event::Resumed { at: opened.start.0 }
         } else {
@@ -104,6 +108,7 @@ impl ReceiverCore {
         self.seeking = None;
         let open = self.subscription.request();
         let opened = self.redial.connection().and_then(|connection| connection.open(&open).ok());
+        tracing::debug!(channel = %open.name, start = ?open.start, wait = open.wait, is_sent = opened.is_some(), "OPEN");
         self.stream = opened.map(|id| Stream { id, opened: false });
     }
 
@@ -122,6 +127,7 @@ impl ReceiverCore {
 
     fn on_stream_error(&mut self, error: &ErrorFrame, now: Instant) {
         let why = Error::of_code(error.code, error.at, &error.text, self.name());
+        tracing::debug!(channel = %self.name(), code = %error.code, text = error.text, "ERROR for the stream");
         if self.can_be_cured(error) {
             self.start_over(why, now);
         } else {
@@ -149,6 +155,7 @@ impl ReceiverCore {
     /// The sender, or the way from it, broke a rule: nothing more is believed of this stream.
     pub(super) fn give_up_on(&mut self, error: SubscriptionError, now: Instant) {
         self.is_tainted = true;
+        tracing::warn!(channel = %self.name(), %error, "what the sender sends is not to be believed");
         if error == SubscriptionError::OtherLog {
             let code = ErrorCode::OTHER_LOG;
             return self.fail(Error::of_code(code, None, &error.to_string(), self.name()));
@@ -183,6 +190,7 @@ impl ReceiverCore {
     fn fail(&mut self, error: Error) {
         self.is_settled = true;
         if matches!(self.phase, Phase::Reading) {
+            tracing::debug!(channel = %self.name(), %error, "receiving ends: no other connection would cure this");
             self.phase = Phase::Failing(error);
         }
         self.redial.finish();

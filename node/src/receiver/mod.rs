@@ -302,6 +302,11 @@ impl ReceiverCore {
         self.redial.mark_progress();
         match delivery {
             Delivery::Batch { batch, from } => {
+                let header = batch.header();
+                tracing::trace!(
+                    channel = %self.name(), from = from.0, records = header.record_count, bytes = header.body_len,
+                    "a batch"
+                );
                 self.current = Some(Current::new(&batch, from));
                 None
             }
@@ -336,6 +341,7 @@ impl ReceiverCore {
     fn skip_damaged_batch(&mut self) -> Next {
         let from = self.position.offset;
         self.finish_batch();
+        tracing::warn!(channel = %self.name(), from = from.0, "a batch's records contradict each other: left out");
         self.tell_gap(from, self.position.offset, GapReason::Damaged)
     }
 

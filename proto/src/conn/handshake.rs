@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::event::{ConnectionError, Event, Peer};
 use super::{Connection, Side};
@@ -57,9 +57,10 @@ impl Connection {
 
     /// Takes the preface off the input; false until it is whole.
     pub(super) fn take_preface(&mut self, hello: Option<Hash>) -> Result<bool, ConnectionError> {
-        let seen = self.input.len().min(PREFACE.len());
-        if self.input[..seen] != PREFACE[..seen] {
-            let what = match &self.input[..seen] {
+        let seen = self.input.bytes().len().min(PREFACE.len());
+        let first = &self.input.bytes()[..seen];
+        if first != &PREFACE[..seen] {
+            let what = match first {
                 [0x16, 0x03, ..] => "this is TLS, and a netchan port without it",
                 bytes if bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => {
                     "this is text, perhaps HTTP; a netchan port does not speak it"
@@ -71,7 +72,7 @@ impl Connection {
         if seen < PREFACE.len() {
             return Ok(false);
         }
-        self.input.advance(seen);
+        self.input.skip(seen);
         self.phase = hello.map_or(Phase::Hello, |hello| Phase::Welcome { hello });
         Ok(true)
     }

@@ -12,8 +12,10 @@
 //! Every call is legal at any time. It knows no log, no disk and no user: [`crate::subscription`] is the receiver's
 //! neighbour, the node crate the sender's.
 
+mod allowance;
 mod event;
 mod handshake;
+mod input;
 mod outbound;
 mod requests;
 mod streams;
@@ -22,15 +24,17 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use self::allowance::{Allowance, costs_allowance};
 pub use self::event::{ConnectionError, Event, Full, Peer};
 use self::handshake::Phase;
+use self::input::Input;
 pub use self::outbound::Outbound;
 use self::streams::{Inbound, Outflow, Refused, Stream, Streams};
 pub use crate::auth::Side;
 use crate::auth::Token;
 use crate::error_code::ErrorCode;
 use crate::limits::{
-    HANDSHAKE_TIMEOUT, MAX_CONTROL_RATE, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES,
+    HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MIN_READ,
     PING_INTERVAL,
 };
 use crate::types::{ChannelName, Instant, NodeId};
@@ -39,9 +43,6 @@ use crate::wire::{
     ListReply, LogInfo, Message, NodeStatus, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
     PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated, data_prefix,
 };
-
-/// The least and the most that one read asks of the socket.
-const READ_SIZES: (usize, usize) = (4 << 10, 256 << 10);
 
 /// What a connection needs to know from the start.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct ConnectionConfig {
 pub enum Deadline {
     /// The handshake has to be done by then.
     Handshake,
+    /// Memory that a busy time has left is given back then.
+    Idle,
     /// A sign of life is asked for then.
     Ping,
     /// The peer is given up then.
@@ -93,14 +96,17 @@ pub struct Connection {
     config: ConnectionConfig,
     phase: Phase,
     peer: Option<Peer>,
-    input: BytesMut,
-    read_size: usize,
+    input: Input,
     ended: bool,
     out: Outbound,
+    /// The most that may wait to be written before no more data is taken.
+    most_out: usize,
     scratch: Vec<u8>,
     streams: Streams,
     started: Instant,
     last_received: Instant,
+    /// Since the last time it was idle bytes came.
+    busy: bool,
     pinged: Option<Instant>,
     allowance: Allowance,
     traffic: Traffic,
@@ -113,13 +119,14 @@ impl Connection {
             streams: Streams::new(config.side),
             phase: Phase::Preface { hello: None },
             peer: None,
-            input: BytesMut::new(),
-            read_size: READ_SIZES.0,
+            input: Input::default(),
             ended: false,
             out: Outbound::default(),
+            most_out: MAX_OUTBOUND_BYTES,
             scratch: Vec::new(),
             started: now,
             last_received: now,
+            busy: true,
             pinged: None,
             allowance: Allowance::full(now),
             traffic: Traffic::default(),
@@ -134,19 +141,26 @@ impl Connection {
 
     /// Where to read the socket's bytes to: there is room for at least a few KiB, more once the peer sends much.
     pub fn read_buf(&mut self) -> &mut BytesMut {
-        if self.input.capacity() - self.input.len() < self.read_size / 2 {
-            self.input.reserve(self.read_size);
-        }
-        &mut self.input
+        self.input.room()
     }
 
     /// Whether bytes are welcome: not while a whole frame waits to be asked for, nor while the peer doesn't
-    /// read what it made us say.
+    /// read what it made us say, nor beyond what [`limit`](Self::limit) allows.
     pub fn wants_read(&self) -> bool {
-        !self.ended
-            && !self.is_over()
-            && self.input.len() < FRAME_HEADER_LEN + MAX_FRAME
-            && !self.is_clogged()
+        !self.ended && !self.is_over() && self.input.is_welcome() && !self.is_clogged()
+    }
+
+    /// From now on holds at most about `input` bytes that were read and are not asked for, and takes no more data while
+    /// `output` bytes wait to be written. Each is moved to what a connection needs to go on at all, and to what is
+    /// good for it.
+    pub fn limit(&mut self, input: usize, output: usize) {
+        self.input.limit(input);
+        self.most_out = output.clamp(MIN_READ, MAX_OUTBOUND_BYTES);
+    }
+
+    /// Bytes that were read and are not asked for: a part of a frame, when no event is left.
+    pub fn unparsed(&self) -> usize {
+        self.input.bytes().len()
     }
 
     /// `count` bytes were read into [`read_buf`](Self::read_buf).
@@ -154,10 +168,9 @@ impl Connection {
         if count > 0 {
             self.traffic.bytes_in += count as u64;
             self.last_received = now;
+            self.busy = true;
             self.pinged = None;
-            if count >= self.read_size / 2 {
-                self.read_size = (self.read_size * 2).min(READ_SIZES.1);
-            }
+            self.input.received(count);
         }
     }
 
@@ -207,6 +220,7 @@ impl Connection {
         match (self.phase, self.pinged) {
             (Phase::Over, _) => None,
             (Phase::Ready, Some(sent)) => Some((sent.plus(self.config.peer_timeout), Deadline::Silence)),
+            (Phase::Ready, None) if self.busy => Some((self.last_received.plus(IDLE_TIME), Deadline::Idle)),
             (Phase::Ready, None) => Some((self.last_received.plus(PING_INTERVAL), Deadline::Ping)),
             _ => Some((self.started.plus(HANDSHAKE_TIMEOUT), Deadline::Handshake)),
         }
@@ -217,8 +231,15 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`] if the peer was silent too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ConnectionError> {
+        if self.busy && now >= self.last_received.plus(IDLE_TIME) {
+            self.busy = false;
+            self.input.relax();
+            self.out.relax();
+            self.scratch = Vec::new();
+        }
         match self.deadline() {
             Some((at, what)) if at <= now => match what {
+                Deadline::Idle => Ok(()),
                 Deadline::Ping => {
                     self.pinged = Some(now);
                     self.send(StreamId::CONNECTION, &Message::Ping(now.0));
@@ -344,11 +365,15 @@ impl Connection {
     pub fn room(&self, id: StreamId) -> usize {
         match self.streams.get(id) {
             Some(Stream::Serving { flow, opened: true } | Stream::Publishing { flow, opened: true, .. }) => {
-                let space = MAX_OUTBOUND_BYTES.saturating_sub(self.out.remaining());
-                space.min(usize::try_from(flow.credit()).unwrap_or(usize::MAX))
+                self.space().min(usize::try_from(flow.credit()).unwrap_or(usize::MAX))
             }
             _ => 0,
         }
+    }
+
+    /// Bytes of data that the output has room for, whatever the streams' credit.
+    pub fn space(&self) -> usize {
+        self.most_out.saturating_sub(self.out.remaining())
     }
 
     /// Sends a range of the run of batches, at most [`room`](Self::room).
@@ -540,7 +565,11 @@ impl Connection {
             Err(error) if error.ends_stream_only() => return self.refuse(id, error),
             Err(error) => return Err(self.refuse_frame(&header, error)),
         };
-        if costs_allowance(&message) && !self.allowance.take(now) {
+        let is_free = match &message {
+            Message::Credit(_) => self.streams.get_mut(id).is_some_and(Stream::earns_credit),
+            message => !costs_allowance(message),
+        };
+        if !is_free && !self.allowance.take(now) {
             return Err(self.fail(ErrorCode::CALM, "too many control frames in too short a time"));
         }
         match message {
@@ -613,19 +642,18 @@ impl Connection {
         {
             return Ok(None);
         }
-        let Some(bytes) = self.input.first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
+        let Some(bytes) = self.input.bytes().first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
         let limit = if self.phase == Phase::Ready { MAX_FRAME } else { MAX_HANDSHAKE_FRAME };
         let header = match FrameHeader::decode(bytes).and_then(|header| header.within(limit)) {
             Ok(header) => header,
             Err(error) => return Err(self.fail(error.code(), &error.to_string())),
         };
         let whole = FRAME_HEADER_LEN + header.len as usize;
-        if self.input.len() < whole {
-            self.read_size =
-                self.read_size.max((whole - self.input.len()).next_power_of_two().min(READ_SIZES.1));
+        if self.input.bytes().len() < whole {
+            self.input.awaits(whole);
             return Ok(None);
         }
-        let mut frame = self.input.split_to(whole);
+        let mut frame = self.input.take(whole);
         frame.advance(FRAME_HEADER_LEN);
         self.traffic.frames_in += 1;
         Ok(Some((header, frame.freeze())))
@@ -688,16 +716,19 @@ impl Connection {
 
     fn close(&mut self, error: ConnectionError) -> ConnectionError {
         self.phase = Phase::Over;
-        self.input = BytesMut::new();
+        self.input.clear();
         self.streams.clear();
         error
     }
 
     /// The peer makes us say things and doesn't read them.
     fn is_clogged(&self) -> bool {
-        self.out.remaining() > MAX_OUTBOUND_BYTES + MAX_DATA
+        self.out.remaining() > self.most_out + (self.most_out / 4).max(MIN_READ)
     }
 }
+
+/// CREDIT frames that a range may be answered with: one for each quarter of a window that it is at most.
+const CREDITS_A_RANGE: u32 = 4;
 
 /// Says how many frames it took.
 fn send_ranges(
@@ -713,6 +744,7 @@ fn send_ranges(
         out.gather(&data_prefix(kind, id, flow.at, part.len()));
         flow.at += part.len() as u64;
         flow.sent += part.len() as u64;
+        flow.earned = flow.earned.saturating_add(CREDITS_A_RANGE);
         out.pass(part);
         frames += 1;
     }
@@ -724,53 +756,4 @@ fn send_ranges(
 struct Outcome {
     event: Option<Event>,
     over: bool,
-}
-
-/// Frames that make the receiving side work, other than by data: those have a rate.
-fn costs_allowance(message: &Message) -> bool {
-    matches!(
-        message.kind(),
-        FrameType::PING
-            | FrameType::OPEN
-            | FrameType::SEEK
-            | FrameType::CLOSE
-            | FrameType::PUBLISH_OPEN
-            | FrameType::PUBLISH_NOTE
-            | FrameType::PUBLISH_CLOSE
-            | FrameType::STAT
-            | FrameType::LIST
-            | FrameType::SEAL
-            | FrameType::DELETE
-            | FrameType::STATUS
-            | FrameType::READERS
-    ) || message.kind().is_ignorable()
-}
-
-/// Control frames that the peer may still send: refilled by time, full after four seconds.
-#[derive(Debug)]
-struct Allowance {
-    nanos: u64,
-    at: Instant,
-}
-
-impl Allowance {
-    const FULL: u64 = 4_000_000_000;
-    const COST: u64 = 1_000_000_000 / MAX_CONTROL_RATE as u64;
-
-    fn full(now: Instant) -> Allowance {
-        Allowance { nanos: Self::FULL, at: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.0.saturating_sub(self.at.0);
-        self.at = self.at.max(now);
-        self.nanos = self.nanos.saturating_add(gained).min(Self::FULL);
-        match self.nanos.checked_sub(Self::COST) {
-            Some(left) => {
-                self.nanos = left;
-                true
-            }
-            None => false,
-        }
-    }
 }

@@ -39,6 +39,13 @@ impl Outbound {
         self.queue.push_back(range);
     }
 
+    /// Lets go of what a busy time has left.
+    pub(crate) fn relax(&mut self) {
+        if self.len == 0 {
+            *self = Outbound { gone: self.gone, ..Outbound::default() };
+        }
+    }
+
     /// Bytes that were taken, in all.
     pub(crate) fn gone(&self) -> u64 {
         self.gone

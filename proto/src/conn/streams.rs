@@ -15,6 +15,8 @@ pub(super) struct Outflow {
     pub(super) sent: u64,
     /// Bytes sent since OPENED or SEEKED.
     pub(super) at: u64,
+    /// CREDIT frames that the ranges sent may be answered with.
+    pub(super) earned: u32,
 }
 
 impl Outflow {
@@ -53,6 +55,20 @@ pub(super) enum Stream {
     Accepting { flow: Inbound, opened: bool, closing: bool },
     /// The peer's: a request that we have not answered.
     Asked,
+}
+
+impl Stream {
+    /// Whether a CREDIT of the peer's answers data that was sent; then it may come as often as data goes.
+    pub(super) fn earns_credit(&mut self) -> bool {
+        match self {
+            Stream::Serving { flow, .. } | Stream::Publishing { flow, .. } => {
+                let earned = flow.earned.checked_sub(1);
+                flow.earned = earned.unwrap_or(0);
+                earned.is_some()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The table.

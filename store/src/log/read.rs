@@ -84,6 +84,7 @@ impl Inner {
         if segment.base < first {
             return LogError::Trimmed { from: segment.base, to: first };
         }
+        tracing::error!(channel = %self.name, path = segment.path, %error, "reading failed");
         LogError::Io { path: segment.path.clone(), source: Arc::new(error) }
     }
 
