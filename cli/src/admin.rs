@@ -59,7 +59,7 @@ pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
 }
 
 /// Lines to stdout; who stops reading has read enough.
-fn print(lines: &[String]) -> Result<Exit> {
+pub(crate) fn print(lines: &[String]) -> Result<Exit> {
     let mut out = io::stdout().lock();
     for line in lines {
         match writeln!(out, "{line}") {

@@ -10,7 +10,8 @@ pub(crate) enum Exit {
     Done = 0,
     /// An error, told on stderr.
     Error = 1,
-    // 2 is clap's: the command line is not understood.
+    /// The command line (then it is clap that says so), a variable or the configuration file is not understood.
+    Usage = 2,
     /// Done, but records that were asked for were gone.
     Gap = 3,
     /// Done, but the log was rolled back behind what had been received.

@@ -7,6 +7,8 @@
 //! | `recv`, `output`, `position` | a channel's records out: the order of things; their form; going on later |
 //! | `serve`, `admin` | being the node; looking at channels and ending them |
 //! | `demo` | all of it under SIGKILL, before your eyes |
+//! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
+//! | `manual` | examples, completions and man pages, out of `args` |
 //! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
 //! | `exit`, `status`, `news`, `stop` | exit codes; what is said on stderr, and of connections; signals |
 //! | `log`, `metrics` | what the library logs, as lines; what a node counts, over HTTP |
@@ -14,21 +16,22 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::Parser;
-
-use crate::args::{Cli, Command};
+use crate::args::Command;
 use crate::exit::Exit;
 use crate::log::Filter;
+use crate::settings::Settled;
 use crate::status::Status;
+use anyhow::Result;
 
 mod admin;
 mod args;
+mod config;
 mod demo;
 mod exit;
 mod home;
 mod input;
 mod log;
+mod manual;
 mod metrics;
 mod news;
 mod output;
@@ -37,17 +40,29 @@ mod recv;
 mod resume;
 mod send;
 mod serve;
+mod settings;
 mod status;
 mod stop;
 mod via;
 mod when;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    let settled = match settings::settle(&words, |name| std::env::var_os(name)) {
+        Ok(settled) => settled,
+        // help that was asked for, or what is wrong with the command line
+        Err(error) => error.exit(),
+    };
+    let cli = &settled.cli;
     status::color(cli.color);
+    if let Some(trouble) = settled.trouble.as_ref().filter(|_| !cli.command.is_about_the_program()) {
+        status::fail(format_args!("{trouble:#}"));
+        return Exit::Usage.into();
+    }
     let exit = Filter::new(cli.verbose, cli.quiet, cli.log.as_deref()).and_then(|filter| {
         log::begin(filter);
-        run(cli.command, Status::new(cli.verbose > 0, cli.quiet))
+        let status = Status::new(cli.verbose > 0, cli.quiet);
+        run(cli.command.clone(), &settled, status)
     });
     status::settle();
     let exit = exit.unwrap_or_else(|error| {
@@ -57,7 +72,7 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn run(command: Command, status: Status) -> Result<Exit> {
+fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
     // The command itself runs on this thread, where it may block; connections of others on those two.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let exit = runtime.block_on(async {
@@ -70,6 +85,10 @@ fn run(command: Command, status: Status) -> Result<Exit> {
             Command::Seal(args) => admin::seal(args, status).await,
             Command::Rm(args) => admin::rm(args, status).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Config(args) => settings::show(&args, settled),
+            Command::Examples(args) => manual::examples(&args),
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         }
     });
     // a thread may still be in a read of stdin

@@ -4,8 +4,16 @@ use clap::Args;
 
 use super::channel::Home;
 
+const LS_HELP: &str = "\
+Examples:
+  netchan ls
+  netchan ls logs/ --json | jq -r .name        # those whose names begin so
+  netchan ls build7:4747                       # those of another node
+  netchan ls @prod --token-file token";
+
 /// List the channels of this machine or of another node
 #[derive(Clone, Debug, Args)]
+#[command(after_help = LS_HELP)]
 pub(crate) struct Ls {
     /// PREFIX, HOST:PORT or HOST:PORT/PREFIX
     #[arg(default_value = "", hide_default_value = true)]
@@ -17,8 +25,14 @@ pub(crate) struct Ls {
     pub(crate) home: Home,
 }
 
+const INFO_HELP: &str = "\
+Examples:
+  netchan info app
+  netchan info build7:4747/app --json | jq .durable";
+
 /// Tell about one channel
 #[derive(Clone, Debug, Args)]
+#[command(after_help = INFO_HELP)]
 pub(crate) struct Info {
     /// The channel: NAME, or HOST:PORT/NAME
     pub(crate) target: String,
@@ -29,8 +43,14 @@ pub(crate) struct Info {
     pub(crate) home: Home,
 }
 
+const SEAL_HELP: &str = "\
+Examples:
+  netchan seal app
+  netchan seal build7:4747/app";
+
 /// Say that a channel is complete: receivers end, later sends are refused
 #[derive(Clone, Debug, Args)]
+#[command(after_help = SEAL_HELP)]
 pub(crate) struct Seal {
     /// The channel: NAME, or HOST:PORT/NAME
     pub(crate) target: String,
@@ -38,8 +58,14 @@ pub(crate) struct Seal {
     pub(crate) home: Home,
 }
 
+const RM_HELP: &str = "\
+Examples:
+  netchan rm app                               # asks first
+  netchan rm build7:4747/app --yes";
+
 /// Delete a channel with all its records
 #[derive(Clone, Debug, Args)]
+#[command(after_help = RM_HELP)]
 pub(crate) struct Rm {
     /// The channel: NAME, or HOST:PORT/NAME
     pub(crate) target: String,

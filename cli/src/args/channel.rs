@@ -15,10 +15,10 @@ pub(crate) struct Home {
     pub(crate) data_dir: Option<PathBuf>,
     /// The secret that both sides of a connection must hold (better: NETCHAN_TOKEN or --token-file, which
     /// other users of this machine cannot see)
-    #[arg(long, value_name = "TOKEN", env = "NETCHAN_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "NETCHAN_TOKEN", hide_default_value = true)]
     pub(crate) token: Option<String>,
     /// A file with the token; a line break at its end does not count
-    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    #[arg(long, value_name = "FILE", env = "NETCHAN_TOKEN_FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
 }
 
@@ -27,10 +27,10 @@ pub(crate) struct Home {
 pub(crate) struct Listen {
     /// Where others can read and publish: ADDRESS:PORT, or `none`. Beyond loopback it needs a token or
     /// --insecure [default: 127.0.0.1:4747, if it is free]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", env = "NETCHAN_LISTEN")]
     pub(crate) listen: Option<String>,
     /// Let everybody in who can reach the address, without a token
-    #[arg(long)]
+    #[arg(long, env = "NETCHAN_INSECURE")]
     pub(crate) insecure: bool,
     /// Tell metrics over HTTP: at http://ADDR/metrics, as Prometheus reads them. They need no token, so beyond loopback
     /// this wants --insecure too
@@ -43,13 +43,13 @@ pub(crate) struct Listen {
 #[command(next_help_heading = "If the channel is made by this command")]
 pub(crate) struct Keeping {
     /// When a record counts as sent
-    #[arg(long, value_enum, default_value_t = Durability::Sync)]
+    #[arg(long, value_enum, env = "NETCHAN_DURABILITY", default_value_t = Durability::Sync)]
     pub(crate) durability: Durability,
     /// Trim records older than this (7d, 12h); nothing is trimmed by default
-    #[arg(long, value_name = "AGE", value_parser = length_of_time)]
+    #[arg(long, value_name = "AGE", env = "NETCHAN_KEEP_AGE", value_parser = length_of_time)]
     pub(crate) keep_age: Option<Duration>,
     /// Trim the oldest records beyond this size (500M, 20G)
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", env = "NETCHAN_KEEP_SIZE", value_parser = size)]
     pub(crate) keep_size: Option<u64>,
 }
 

@@ -2,8 +2,14 @@
 
 use clap::Args;
 
+const DEMO_HELP: &str = "\
+Examples:
+  netchan demo
+  netchan demo --keep                          # and look into the directory that it names";
+
 /// See a sender and a receiver killed midway, and nothing lost, doubled or out of order
 #[derive(Clone, Debug, Args)]
+#[command(after_help = DEMO_HELP)]
 pub(crate) struct Demo {
     /// Keep the directory with the demo's files and channels
     #[arg(long)]

@@ -5,16 +5,20 @@
 mod admin;
 mod channel;
 mod demo;
+mod program;
 mod recv;
 mod send;
 mod serve;
 mod units;
+
+use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::admin::{Info, Ls, Rm, Seal};
 pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
 pub(crate) use self::demo::Demo;
+pub(crate) use self::program::{Completions, Config, Examples, Man};
 pub(crate) use self::recv::{From, Recv, Start};
 pub(crate) use self::send::Send;
 pub(crate) use self::serve::Serve;
@@ -29,12 +33,13 @@ Examples:
   netchan recv build7:4747/app --since 10m     # on another one
   netchan demo                                 # see it killed, and nothing lost
 
-A channel is named NAME (on this machine), or HOST:PORT/NAME.
+A channel is named NAME (on this machine), HOST:PORT/NAME, or @PLACE/NAME for a place of the configuration file \
+(netchan config --example). Examples of everything: netchan examples.
 
 Exit codes:
   0  done (recv: the channel is sealed, or what was asked for is complete)
   1  an error, told on stderr
-  2  the command line is not understood
+  2  the command line, a NETCHAN_ variable or the configuration file is not understood
   3  recv: done, but records were missing (a gap, told on stderr)
   4  recv: done, but the log was rolled back on the way (told on stderr)
   130, 143  interrupted by Ctrl-C or SIGTERM, after a clean stop";
@@ -46,10 +51,10 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Say on stderr what happens, even if stderr is no terminal; -vv: the protocol too, -vvv: everything
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", display_order = 900)]
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "NETCHAN_VERBOSE", conflicts_with = "quiet", display_order = 900)]
     pub(crate) verbose: u8,
     /// Say nothing on stderr but errors, gaps and roll-backs
-    #[arg(short, long, global = true, display_order = 901)]
+    #[arg(short, long, global = true, env = "NETCHAN_QUIET", display_order = 901)]
     pub(crate) quiet: bool,
     /// What the log on stderr has beyond -v: LEVEL or MODULE=LEVEL, several with commas (as in
     /// `warn,netchan_store=debug`); levels are off, error, warn, info, debug, trace
@@ -58,6 +63,9 @@ pub(crate) struct Cli {
     /// Whether stderr has colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, env = "NETCHAN_COLOR", default_value_t = Color::Auto, display_order = 903)]
     pub(crate) color: Color,
+    /// The configuration file, or `none` [default: netchan/config.toml in the platform's configuration directory]
+    #[arg(long, global = true, value_name = "FILE", env = "NETCHAN_CONFIG", display_order = 904)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// When text for people has colours.
@@ -71,7 +79,7 @@ pub(crate) enum Color {
     Never,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     Send(Send),
     Recv(Recv),
@@ -81,6 +89,30 @@ pub(crate) enum Command {
     Seal(Seal),
     Rm(Rm),
     Demo(Demo),
+    Config(Config),
+    Examples(Examples),
+    Completions(Completions),
+    Man(Man),
+}
+
+impl Command {
+    /// Whether it is of use where a variable or the configuration file is wrong.
+    pub(crate) fn is_about_the_program(&self) -> bool {
+        matches!(self, Command::Examples(_) | Command::Completions(_) | Command::Man(_))
+    }
+
+    /// The channel or the node that the command is about: `@prod/my_log` until it is replaced by what it stands for.
+    pub(crate) fn target(&mut self) -> Option<&mut String> {
+        Some(match self {
+            Command::Send(args) => &mut args.target,
+            Command::Recv(args) => &mut args.target,
+            Command::Ls(args) => &mut args.place,
+            Command::Info(args) => &mut args.target,
+            Command::Seal(args) => &mut args.target,
+            Command::Rm(args) => &mut args.target,
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(test)]

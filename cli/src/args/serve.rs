@@ -6,7 +6,14 @@ use super::channel::{Home, Listen};
 
 const SERVE_HELP: &str = "\
 With --stdio it speaks over stdin and stdout, to whoever started it (`--via 'ssh HOST netchan serve --stdio'`): \
-no port is opened, and no token asked for, because whoever can start it can read the directory as well.";
+no port is opened, and no token asked for, because whoever can start it can read the directory as well.
+
+Examples:
+  netchan serve
+  NETCHAN_TOKEN=s3cret netchan serve --listen 0.0.0.0:4747
+  netchan serve --data-dir data --listen 0.0.0.0:4747 --token s3cret
+  netchan serve --listen [::1]:4747 --insecure
+  netchan recv app --last 10 --via 'ssh build7 netchan serve --stdio'";
 
 /// Be this machine's node: keep its channels readable while nobody sends
 #[derive(Clone, Debug, Args)]

@@ -30,7 +30,13 @@ impl Place {
     pub(crate) fn netchan(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netchan"));
         command.args(words.split_whitespace()).current_dir(self.dir.path());
-        command.env("NETCHAN_DATA_DIR", self.path("data")).env_remove("NETCHAN_TOKEN");
+        // nothing of this machine's user is heeded
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("NETCHAN_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("NETCHAN_DATA_DIR", self.path("data")).env("XDG_CONFIG_HOME", self.path("config"));
         command.stdin(Stdio::null());
         command
     }
