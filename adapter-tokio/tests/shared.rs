@@ -57,6 +57,24 @@ async fn a_guest_sends_receives_and_asks_through_the_holder() {
 }
 
 #[tokio::test]
+async fn who_is_only_a_guest_never_holds_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let guest = Node::builder().data_dir(&data).guest(true).start().await.unwrap();
+    let error = guest.channels("").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    assert!(!guest.is_holder() && !data.exists());
+    for _ in 0..2 {
+        let holder = Node::builder().data_dir(&data).start().await.unwrap();
+        holder.sender("log").open().await.unwrap().send("one").await.unwrap().durable().await.unwrap();
+        assert_eq!(guest.channels("").await.unwrap().len(), 1);
+        assert_eq!(guest.status("").await.unwrap().node, holder.id());
+        holder.shutdown(Duration::from_secs(1)).await.unwrap();
+        assert!(guest.channels("").await.is_err(), "nobody holds it, and the guest does not either");
+    }
+}
+
+#[tokio::test]
 async fn when_the_holder_goes_a_guest_takes_over_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let holder = shared(dir.path()).await;

@@ -40,6 +40,13 @@ impl<A: Adapter> NodeBuilder<A> {
         self
     }
 
+    /// Whether to leave the data directory to others: this node works through whoever holds it, and never holds it itself,
+    /// not even while nobody does (nor does it listen, then). For those who look, and must not be in the way of those who work.
+    pub fn guest(mut self, guest: bool) -> NodeBuilder<A> {
+        self.settings.guest = guest;
+        self
+    }
+
     /// Listens on this `HOST:PORT` for others to read and publish, while it holds the data directory. Beyond loopback
     /// this needs a [`token`](Self::token), or [`insecure`](Self::insecure).
     pub fn listen(mut self, address: impl Into<String>) -> NodeBuilder<A> {

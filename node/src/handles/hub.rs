@@ -36,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Settings {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) shared: bool,
+    pub(super) guest: bool,
     pub(super) listen: Option<String>,
     pub(super) must_listen: bool,
     pub(super) insecure: bool,
@@ -101,6 +102,7 @@ impl<A: Adapter> Hub<A> {
             stop: Mutex::default(),
         });
         if let Some(dir) = &hub.settings.data_dir
+            && !hub.settings.guest
             && hub.find(dir).await?.is_some()
             && !hub.settings.shared
         {
@@ -151,6 +153,9 @@ impl<A: Adapter> Hub<A> {
         }
         if self.node().store().is_some() {
             return Ok(None);
+        }
+        if self.settings.guest {
+            return Ok(Some(place::socket_path(dir)));
         }
         let store = match place::find(dir, self.settings.store.clone())? {
             Place::Own(store) => store,
@@ -277,7 +282,8 @@ impl<A: Adapter> Hub<A> {
             return Ok(answer);
         }
         // This machine's directory may be changing hands.
-        let patience = if remote.is_none() { PATIENCE } else { Duration::ZERO };
+        let waits = remote.is_none() && !self.settings.guest;
+        let patience = if waits { PATIENCE } else { Duration::ZERO };
         let who = remote.as_ref().map_or_else(|| "this machine".into(), Remote::to_string);
         let way = self.way(remote)?;
         let question = Question::new(&self.node(), ask, who).patient(self.adapter.now().plus(patience));
