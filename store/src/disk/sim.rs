@@ -20,6 +20,7 @@ const ROOT: u64 = 0;
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<Sim>>);
 
+#[derive(Clone)]
 struct Sim {
     random: fastrand::Rng,
     inodes: BTreeMap<u64, Inode>,
@@ -36,12 +37,13 @@ struct Sim {
     locked: bool,
 }
 
+#[derive(Clone)]
 enum Inode {
     File(File),
     Dir(Dir),
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct File {
     durable: Vec<u8>,
     now: Vec<u8>,
@@ -49,13 +51,14 @@ struct File {
     dirty: BTreeSet<usize>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Dir {
     durable: BTreeMap<String, u64>,
     now: BTreeMap<String, u64>,
     pending: Vec<DirOperation>,
 }
 
+#[derive(Clone)]
 enum DirOperation {
     Link(String, u64),
     Unlink(String),
@@ -247,6 +250,29 @@ impl SimDisk {
 
     fn sim(&self) -> MutexGuard<'_, Sim> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another disk, with all that this one holds now, synced or not. What survives a power cut there is drawn by `seed`.
+    /// Handles and the lock stay with this one.
+    #[must_use]
+    pub fn fork(&self, seed: u64) -> SimDisk {
+        let mut sim = self.sim().clone();
+        sim.random = fastrand::Rng::with_seed(seed);
+        sim.locked = false;
+        SimDisk(Arc::new(Mutex::new(sim)))
+    }
+
+    /// Kills the process that uses the disk: its handles and locks are dead, and what it wrote stays.
+    pub fn kill(&self) {
+        let mut sim = self.sim();
+        sim.generation += 1;
+        sim.locked = false;
+    }
+
+    /// Whether the power is on: it goes where [`SimDisk::cut_power_at`] says.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.sim().is_on
     }
 
     /// Cuts the power, loses what is to be lost, and turns it on again. Open handles and locks are dead.
