@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use netchan_proto::wire::{Counter, CounterKind, CounterUnit};
 use openmetrics::{Metrics, answer, ask, call, scrape};
 use shell::{Place, Running, until};
 
@@ -80,6 +81,77 @@ fn numbers_follow_what_happens() {
     for (key, value) in before.growing() {
         assert!(after.get(key).is_some_and(|later| *later >= value), "{key:?} went back from {value}");
     }
+}
+
+#[test]
+fn who_reads_and_how_far_behind_is_told_for_each_channel() {
+    let place = Place::new();
+    place.feed("send orders", "a line of text, and more of it\n".repeat(300_000).as_bytes()).well();
+    place.feed("send others", b"one\n").well();
+    let (_node, address) = node(&place, "serve");
+    let follower = place.go("recv orders --from earliest");
+    // Nobody takes what it writes: it is stuck when the pipe is full.
+    let mut command = place.netchan("recv orders --from earliest");
+    command.stdout(std::process::Stdio::piped());
+    let mut stuck = command.spawn().unwrap();
+    until("the follower to have all", || (follower.out().len() == 31 * 300_000).then_some(()));
+    let of = |metrics: &Metrics, name: &str| {
+        metrics.of(&format!("netchan_channel_{name}"), ("channel", "orders")).unwrap_or(0.0)
+    };
+    let metrics = scrape_until(&address, "two readers, one of them behind", |metrics| {
+        of(metrics, "readers") == 2.0 && of(metrics, "lag_records") > 0.0
+    });
+    assert!(of(&metrics, "lag_records") < 300_000.0);
+    assert_eq!(of(&metrics, "publishers"), 0.0);
+    assert_eq!(metrics.get("netchan_readers"), Some(2.0));
+    let other = |name: &str| metrics.of(&format!("netchan_channel_{name}"), ("channel", "others"));
+    assert_eq!((other("readers"), other("lag_records")), (Some(0.0), None), "nobody lags where nobody reads");
+    stuck.kill().unwrap();
+    stuck.wait().unwrap();
+    scrape_until(&address, "the stuck reader to be gone", |metrics| {
+        of(metrics, "readers") == 1.0 && of(metrics, "lag_records") == 0.0
+    });
+}
+
+#[test]
+fn what_the_node_counts_has_the_names_of_the_registry() {
+    let place = Place::new();
+    let (node, address) = node(&place, "serve");
+    place.feed("send orders", b"one\ntwo\nthree\n").well();
+    place.run("recv orders --from earliest --no-follow").well();
+    let metrics = scrape_until(&address, "two callers", |metrics| {
+        metrics.get("netchan_handshakes_done_total").is_some_and(|done| done >= 2.0)
+            && metrics.get("netchan_connections_open") == Some(0.0)
+    });
+    for counter in Counter::ALL {
+        let is_step = Counter::sync_steps().any(|(step, _)| step == *counter);
+        let total = if counter.kind() == CounterKind::Counter { "_total" } else { "" };
+        let unit = match counter.unit() {
+            CounterUnit::Bytes if !counter.name().contains("bytes") => "_bytes",
+            CounterUnit::Nanos => "_seconds",
+            _ => "",
+        };
+        let told = metrics.get(&format!("netchan_{}{unit}{total}", counter.name()));
+        assert!(!is_step || told.is_none(), "{counter} is in the histogram");
+        let family = metrics.families.get(&format!("netchan_{}{unit}", counter.name()));
+        assert_eq!(family.is_some(), told.is_some(), "{counter}");
+        if let Some(family) = family {
+            assert_eq!(family.help.as_deref(), Some(counter.meaning()));
+        }
+    }
+    let labels = metrics.labels("netchan_node_info").unwrap();
+    assert!(
+        labels["version"].contains(env!("CARGO_PKG_VERSION")) && labels["node"].len() == 32,
+        "{labels:?}"
+    );
+    let of = |name: &str| metrics.get(name).unwrap_or_else(|| panic!("no {name}"));
+    assert!(of("netchan_bytes_in_total") > 100.0 && of("netchan_frames_out_total") > 4.0);
+    assert_eq!(of("netchan_records_delivered_total"), 3.0);
+    assert!(of("process_resident_memory_bytes") <= memory(&node) as f64 * 1.5);
+    assert!(of("process_open_fds") > 3.0 && of("process_open_fds") < of("process_max_fds"));
+    assert!(of("process_cpu_seconds_total") > 0.0 && of("process_threads") >= 2.0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((now - 600.0..=now).contains(&of("process_start_time_seconds")));
 }
 
 #[test]

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `server` | the HTTP door and its limits |
 //! | `page` | making the page, by one at a time, and not more often than is fair |
-//! | `text` | the page |
+//! | `text`, `process` | the page: what the node tells; what the operating system says of the process |
 
 mod page;
+mod process;
 mod server;
 mod text;
 
@@ -14,11 +15,10 @@ use netchan::Node;
 use tokio::task::JoinHandle;
 
 use self::page::Page;
-use crate::args::Listen;
-use crate::status::Status;
-
 use self::server::Door;
 use self::text::Told;
+use crate::args::Listen;
+use crate::status::Status;
 
 /// Metrics that are told while it lives.
 #[derive(Debug)]
