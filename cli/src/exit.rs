@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Gap = 3,
     /// Done, but the log was rolled back behind what had been received.
     Truncated = 4,
+    /// A command that `recv --exec` ran has failed.
+    Command = 5,
     /// Stopped cleanly by Ctrl-C.
     Interrupted = 130,
     /// Stopped cleanly by SIGTERM.

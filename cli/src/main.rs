@@ -3,8 +3,10 @@
 //! | room | holds |
 //! |---|---|
 //! | `args` | what can be said on the command line |
-//! | `send`, `input`, `resume` | an input into a channel: the order of things; cutting; going on with a file |
-//! | `recv`, `output`, `position` | a channel's records out: the order of things; their form; going on later |
+//! | `send`, `input`, `making`, `resume` | an input into a channel: the order of things; cutting; key and headers; going on with a file |
+//! | `recv`, `output`, `files`, `exec`, `position` | a channel's records out: the order of things; one stream, a file each, a command each; going on later |
+//! | `json`, `shown` | a record as JSON, both ways; what a terminal may be shown of it |
+//! | `patience`, `progress` | how long nobody may be there; how far long work is |
 //! | `serve`, `admin` | being the node; looking at channels and ending them |
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
@@ -27,20 +29,27 @@ mod admin;
 mod args;
 mod config;
 mod demo;
+mod exec;
 mod exit;
+mod files;
 mod home;
 mod input;
+mod json;
 mod log;
+mod making;
 mod manual;
 mod metrics;
 mod news;
 mod output;
+mod patience;
 mod position;
+mod progress;
 mod recv;
 mod resume;
 mod send;
 mod serve;
 mod settings;
+mod shown;
 mod status;
 mod stop;
 mod via;

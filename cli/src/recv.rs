@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::task::Poll;
@@ -13,18 +13,29 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use netchan::{Error, ErrorKind, Event, Node, Offset, Position, Receiver, Record, Start, Target};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::{self, From};
+use crate::exec::{self, Exec, OnFailure};
 use crate::exit::Exit;
-use crate::output::{Output, Style};
+use crate::files::{self, Files};
+use crate::news::{self, counted};
+use crate::output::{Form, Output};
+use crate::patience::Patience;
 use crate::position::{Kept, PositionFile, open_output};
-use crate::status::Status;
+use crate::progress::{Progress, Unit};
+use crate::shown::Shown;
+use crate::status::{self, Status};
 use crate::stop::Stop;
 use crate::when::{self, When};
-use crate::{home, news, via};
+use crate::{home, via};
 
+/// How long who watches may wait to be shown how much is to come.
+const SOON: Duration = Duration::from_secs(1);
+/// By how much a signal may reach a command before it reaches us.
+const A_MOMENT: Duration = Duration::from_millis(100);
 /// How long the node, if this was it, takes leave of others.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -36,35 +47,43 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     let name = target.name.to_string();
     let file = args.position.as_deref().map(PositionFile::new);
     let kept = file.as_ref().map(|file| file.load(&name)).transpose()?.flatten();
-    let (sink, length) = match &args.output {
-        Some(path) => open_output(path, kept.as_ref()).map(|(sink, length)| (sink, Some(length)))?,
-        None => (File::from(stdout()?), None),
+    let stdout = stdout()?;
+    let sink = Sink::open(&args, &target, kept.as_ref(), &stdout)?;
+    let length = match &sink {
+        Sink::Stream { length, .. } => *length,
+        _ => None,
     };
-    let style = if args.json { Style::Json } else { Style::Raw(args.cutting.bytes()) };
-    let output = Output::new(sink, style, kept.as_ref().is_some_and(|kept| kept.unterminated));
     let mut stop = Stop::listen()?;
-    let mut closed = pin!(output_closed(args.output.is_none())?);
+    let mut closed = pin!(output_closed(args.output.is_none().then_some(stdout.try_clone()?))?);
 
     let node = match &args.via {
         Some(_) => home::via().await?,
         None => args.home.reach(&target).await?,
     };
+    let patience = Patience::new(&target, args.wait, args.via.is_some() || args.no_follow, !args.no_follow);
     let receiver = tokio::select! {
         receiver = open(&node, &args, &target, kept.as_ref()) => receiver?,
+        error = no_answer(&args, &target) => return Err(error),
         exit = stop.wait() => return Ok(exit),
         () = &mut closed => return Ok(Exit::Done),
     };
+    let progress = progress(&node, &args, &receiver, &stdout, status).await;
     let keeper = file.map(|file| Keeper { file, name, length, position: None, last: kept });
     let mut receiving = Receiving {
         receiver,
-        output,
+        sink,
         keeper,
         left: args.count,
         exit: Exit::Done,
         given: 0,
+        undone: None,
+        on_failure: args.on_failure.unwrap_or_default(),
         stop,
+        patience,
+        progress,
         status,
         target,
+        stdout,
     };
     let ended = match receiving.all(closed).await {
         Err(error) if is_closed_output(&error) => Ok(()),
@@ -86,8 +105,7 @@ async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kep
         (_, args::Start { last: Some(count), .. }) => Start::Last(*count),
         _ => Start::Latest,
     };
-    let mut builder =
-        node.receiver(target.to_string()).from(start).follow(!args.no_follow).wait(!args.no_follow);
+    let mut builder = node.receiver(target.to_string()).from(start).follow(!args.no_follow).wait(waits(args));
     if let Some(until) = args.until {
         builder = builder.until(until.at(when::now()));
     }
@@ -97,28 +115,56 @@ async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kep
     Ok(builder.open().await?)
 }
 
+/// Whether a channel that does not exist is waited for.
+fn waits(args: &args::Recv) -> bool {
+    args.wait.map_or(!args.no_follow, |wait| !wait.is_zero())
+}
+
+/// Ready when a first answer was waited for as long as was said, and there is not even a failure.
+async fn no_answer(args: &args::Recv, target: &Target) -> anyhow::Error {
+    match args.wait.filter(|wait| !wait.is_zero()) {
+        Some(wait) => {
+            sleep(wait).await;
+            anyhow::anyhow!("{target}: no answer; waited {wait:?} for it")
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// How far it will go, for who watches: where an end is known, and the records are not on the terminal anyway.
+async fn progress(
+    node: &Node,
+    args: &args::Recv,
+    receiver: &Receiver,
+    stdout: &OwnedFd,
+    status: Status,
+) -> Progress {
+    let is_seen = stdout.is_terminal() && (args.output.is_none() || args.exec.is_some());
+    if !status.is_watched() || is_seen {
+        return Progress::none();
+    }
+    let there = async {
+        let info = timeout(SOON, node.info(&args.target)).await.ok()?.ok()?;
+        let from = receiver.position()?.offset;
+        Some(info.next.0.saturating_sub(from.0))
+    };
+    let there = if args.no_follow && args.via.is_none() { there.await } else { None };
+    Progress::of(args.count.into_iter().chain(there).min(), Unit::Records)
+}
+
 /// stdout without the standard library's line buffer.
 fn stdout() -> Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned().context("stdout cannot be written")
 }
 
 /// Ready when nobody reads stdout any more: `recv | head -1` ends without waiting for another record.
-fn output_closed(watch: bool) -> Result<impl Future<Output = ()>> {
+fn output_closed(stdout: Option<OwnedFd>) -> Result<impl Future<Output = ()>> {
     let (tell, told) = oneshot::channel::<()>();
-    if watch {
-        let stdout = stdout()?;
+    if let Some(stdout) = stdout {
         std::thread::Builder::new().name("stdout".into()).spawn(move || {
-            let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
-            loop {
-                match poll(&mut watched, None) {
-                    Err(rustix::io::Errno::INTR) => {}
-                    Ok(_) if watched[0].revents().contains(PollFlags::ERR) => {
-                        let _ = tell.send(());
-                        break;
-                    }
-                    // nothing to watch (a file), or a terminal that hung up: the next write will tell
-                    _ => break,
-                }
+            // or nothing to watch (a file), or a terminal that hung up: the next write will tell
+            if is_unread(&stdout, None) {
+                let _ = tell.send(());
             }
         })?;
     }
@@ -127,6 +173,17 @@ fn output_closed(watch: bool) -> Result<impl Future<Output = ()>> {
             std::future::pending::<()>().await;
         }
     })
+}
+
+/// Whether it is certain that nobody reads `output`, now or within `limit` (`None`: once something is known of it).
+fn is_unread(output: &OwnedFd, limit: Option<&Timespec>) -> bool {
+    let mut watched = [PollFd::new(output, PollFlags::empty())];
+    loop {
+        match poll(&mut watched, limit) {
+            Err(rustix::io::Errno::INTR) => {}
+            found => return found.is_ok() && watched[0].revents().contains(PollFlags::ERR),
+        }
+    }
 }
 
 /// Nobody wants more output.
@@ -150,20 +207,57 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// All that is in the output has been written.
-    fn keep(&mut self, output: &Output) -> Result<()> {
+    /// All that was given to the sink has arrived there.
+    fn keep(&mut self, sink: &Sink) -> Result<()> {
         let Some(position) = self.position else { return Ok(()) };
+        let (unterminated, written) = match sink {
+            Sink::Stream { output, .. } => (output.is_unterminated(), output.written()),
+            _ => (false, 0),
+        };
         let kept = Kept {
             channel: self.name.clone(),
             position,
-            unterminated: output.is_unterminated(),
-            length: self.length.map(|length| length + output.written()),
+            unterminated,
+            length: self.length.map(|length| length + written),
         };
         if self.last.as_ref() != Some(&kept) {
             self.file.save(&kept)?;
             self.last = Some(kept);
         }
         Ok(())
+    }
+}
+
+/// Where records go.
+enum Sink {
+    /// One behind the other: to stdout, or into a file, which had this length.
+    Stream { output: Output, length: Option<u64> },
+    /// A file each.
+    Files(Files),
+    /// A command each.
+    Exec(Exec),
+}
+
+impl Sink {
+    fn open(args: &args::Recv, target: &Target, kept: Option<&Kept>, stdout: &OwnedFd) -> Result<Sink> {
+        let form = |shown| Form::new(args.style(), args.ending.bytes(), shown);
+        let unterminated = kept.is_some_and(|kept| kept.unterminated);
+        Ok(match (&args.exec, &args.output) {
+            (Some(command), _) => {
+                Sink::Exec(Exec::new(command.clone(), target.name.clone(), form(Shown::AsIs)))
+            }
+            (None, Some(path)) if files::is_dir(path) => Sink::Files(Files::open(path, form(Shown::AsIs))?),
+            (None, Some(path)) => {
+                let (file, length) = open_output(path, kept)?;
+                let output = Output::new(file, form(Shown::AsIs), unterminated);
+                Sink::Stream { output, length: Some(length) }
+            }
+            (None, None) => {
+                let shown = if stdout.is_terminal() && !args.raw { Shown::Safely } else { Shown::AsIs };
+                let stdout = File::from(stdout.try_clone().context("stdout cannot be written")?);
+                Sink::Stream { output: Output::new(stdout, form(shown), unterminated), length: None }
+            }
+        })
     }
 }
 
@@ -176,15 +270,21 @@ enum Next {
 /// A channel being received.
 struct Receiving {
     receiver: Receiver,
-    output: Output,
+    sink: Sink,
     keeper: Option<Keeper>,
     /// How many records are still wanted; `None`: all.
     left: Option<u64>,
     exit: Exit,
     given: u64,
+    /// The record at which to go on, if not the next: its command has not ended well.
+    undone: Option<Offset>,
+    on_failure: OnFailure,
     stop: Stop,
+    patience: Patience,
+    progress: Progress,
     status: Status,
     target: Target,
+    stdout: OwnedFd,
 }
 
 impl Receiving {
@@ -192,10 +292,16 @@ impl Receiving {
         while self.left != Some(0) {
             let Some(next) = self.next(&mut closed).await? else { break };
             match next {
+                Next::Record(Ok(Some(record))) if matches!(self.sink, Sink::Exec(_)) => {
+                    self.execute(&record).await?;
+                }
                 Next::Record(Ok(Some(record))) => self.take(&record)?,
                 Next::Record(Ok(None)) => break,
                 Next::Record(Err(error)) => self.trouble(error)?,
-                Next::Event(event) => news::tell(&event, &self.target, self.status),
+                Next::Event(event) => {
+                    self.patience.see(&event, Instant::now());
+                    news::tell(&event, &self.target, self.status);
+                }
             }
         }
         self.write()
@@ -225,23 +331,97 @@ impl Receiving {
             exit = self.stop.wait() => Ok(self.stopped(exit)),
             next = next => Ok(Some(next)),
             () = closed => Err(OutputClosed.into()),
+            error = self.patience.lost() => Err(error),
         }
     }
 
     fn take(&mut self, record: &Record) -> Result<()> {
-        if !self.output.has_room_for(record) {
+        let has_room = match &self.sink {
+            Sink::Stream { output, .. } => output.has_room_for(record),
+            Sink::Files(files) => !files.is_full(),
+            Sink::Exec(_) => true,
+        };
+        if !has_room {
             self.write()?;
             if let Some(exit) = self.stop.asked() {
+                self.undone = Some(record.offset);
                 self.stopped(exit);
                 self.left = Some(0);
                 return Ok(());
             }
         }
-        self.output.push(record);
+        match &mut self.sink {
+            Sink::Stream { output, .. } => output.push(record),
+            Sink::Files(files) => files.write(record)?,
+            Sink::Exec(_) => {}
+        }
+        self.done();
+        Ok(())
+    }
+
+    /// The record that was given last has been taken.
+    fn done(&mut self) {
         self.moved();
         self.given += 1;
         if let Some(left) = &mut self.left {
             *left -= 1;
+        }
+    }
+
+    /// Runs the command for a record until that counts as received, or is not to.
+    async fn execute(&mut self, record: &Record) -> Result<()> {
+        let mut failures = 0;
+        loop {
+            let Sink::Exec(exec) = &mut self.sink else { return Ok(()) };
+            let ended = exec.run(record).await.context("the command of --exec cannot be run")?;
+            if ended.is_well() {
+                break;
+            }
+            self.undone = Some(record.offset);
+            if is_unread(&self.stdout, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+                return Err(OutputClosed.into());
+            }
+            // Ctrl-C goes to the command too, which may be faster than its way to us
+            let stopped = match ended.is_by_request() {
+                true => timeout(A_MOMENT, self.stop.wait()).await.ok(),
+                false => self.stop.asked(),
+            };
+            if let Some(exit) = stopped {
+                self.stopped(exit);
+                self.left = Some(0);
+                return Ok(());
+            }
+            failures += 1;
+            let what =
+                format!("{}: the command {ended} for the record at offset {}", self.target, record.offset);
+            match self.on_failure {
+                OnFailure::Stop => {
+                    status::fail(format_args!("{what}; to go on with it, say --from {}", record.offset));
+                    (self.exit, self.left) = (Exit::Command, Some(0));
+                    return Ok(());
+                }
+                OnFailure::Skip => {
+                    self.status.warn_often("skipped", format_args!("{what}: skipped"));
+                    self.exit = self.exit.max(Exit::Command);
+                    break;
+                }
+                OnFailure::Retry => {
+                    let wait = exec::wait_after(failures);
+                    self.status.warn_often("run again", format_args!("{what}; again in {wait:.1?}"));
+                    if let Ok(exit) = timeout(wait, self.stop.wait()).await {
+                        self.stopped(exit);
+                        self.left = Some(0);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.undone = None;
+        self.done();
+        self.write()?;
+        if let (Some(exit), true) = (self.stop.asked(), self.left != Some(0)) {
+            self.stopped(exit);
+            self.left = Some(0);
         }
         Ok(())
     }
@@ -254,24 +434,30 @@ impl Receiving {
     }
 
     fn write(&mut self) -> Result<()> {
-        if !self.output.is_empty() {
-            self.output.write().map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
-                _ => anyhow::Error::new(error).context("the output cannot be written"),
-            })?;
+        match &mut self.sink {
+            Sink::Stream { output, .. } if !output.is_empty() => {
+                output.write().map_err(|error| match error.kind() {
+                    io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
+                    _ => anyhow::Error::new(error).context("the output cannot be written"),
+                })?;
+            }
+            Sink::Files(files) => files.kept(),
+            _ => {}
         }
+        self.progress.set(self.given);
         match &mut self.keeper {
-            Some(keeper) => keeper.keep(&self.output),
+            Some(keeper) => keeper.keep(&self.sink),
             None => Ok(()),
         }
     }
 
     fn stopped(&mut self, exit: Exit) -> Option<Next> {
         self.exit = exit;
-        match self.receiver.position() {
-            Some(position) => self.status.say(format_args!(
-                "stopped after {} records; go on with --from {}",
-                self.given, position.offset
+        let next = self.undone.or_else(|| self.receiver.position().map(|position| position.offset));
+        match next {
+            Some(next) => self.status.say(format_args!(
+                "stopped after {}; go on with --from {next}",
+                counted(self.given, "record")
             )),
             None => self.status.say("stopped before anything was received"),
         }

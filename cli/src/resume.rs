@@ -52,6 +52,13 @@ impl Note {
     }
 }
 
+impl Note {
+    /// Bytes of the file before the block that it covers, about: for who watches.
+    pub(crate) fn begins(&self) -> u64 {
+        self.bytes.saturating_sub(BLOCK as u64)
+    }
+}
+
 impl FromStr for Note {
     type Err = anyhow::Error;
 

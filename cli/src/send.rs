@@ -4,24 +4,26 @@
 //! cut is [`crate::input`]'s, how a file is continued [`crate::resume`]'s.
 
 use std::fs::File;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use netchan::{NewRecord, Node, Retention, Sender, Sent, Target};
-use netchan_proto::limits::MAX_PAYLOAD;
-use tokio::sync::mpsc;
+use netchan::{ErrorKind, Node, Retention, Sender, Sent, Target};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{self, Durability, Keeping};
 use crate::exit::Exit;
 use crate::input::{Chunk, Splitter, on_a_thread};
+use crate::making::Making;
 use crate::news::{self, counted};
-use crate::output::UNTERMINATED;
+use crate::patience::Patience;
+use crate::progress::{Progress, Unit};
 use crate::resume::{self, Blocks, Note, Step};
 use crate::status::Status;
 use crate::stop::Stop;
@@ -47,6 +49,7 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         bail!("--via reaches the channels of the machine the command runs on: give only the NAME");
     }
     let input = Input::open(args.file.as_deref(), args.resume)?;
+    let making = args.making();
     let mut stop = Stop::listen()?;
     let metrics = metrics::Place::take(&args.listen).await?;
     let node = match (&args.via, &target.remote) {
@@ -55,14 +58,13 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         (None, None) => home::start(&args.home, &args.listen, true).await?,
     };
     let _metrics = metrics.tell(&node, status);
-    let opened = async {
-        let sender = open(&node, &args, &target, &input).await?;
-        watch(&node, &sender, &target, status);
-        let (first, steps) = start(&sender, &args, &target, input).await?;
-        anyhow::Ok((sender, first, steps))
-    };
-    let (sender, first, steps) = tokio::select! {
-        opened = opened => opened?,
+    let progress = input.progress(status);
+    let sender = open(&node, &args, &target, &input).await?;
+    let patience = Patience::new(&target, args.wait, args.via.is_some(), true);
+    let mut lost = pin!(watch(&node, &sender, &target, patience, status));
+    let (first, steps) = tokio::select! {
+        started = start(&sender, &args, &making, &target, input) => started?,
+        error = &mut lost => bail!("{error:#}. Nothing was sent"),
         exit = stop.wait() => {
             status.warn("stopped before anything was sent");
             return Ok(exit);
@@ -76,19 +78,22 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         ));
     }
 
-    let mut sending = Sending::new(sender, first, args.acks, args.rate);
+    let mut sending = Sending::new(sender, making, first, &args, progress);
     let ended = tokio::select! {
         ended = sending.all(steps) => ended.map(|()| None),
         exit = stop.wait() => Ok(Some(exit)),
+        error = &mut lost => bail!("{error:#}. {}", sending.unsure()),
     };
     let durable = tokio::select! {
         biased;
         durable = sending.finish() => durable,
         exit = stop.wait(), if matches!(ended, Ok(None)) => {
-            status.warn(format_args!("stopped: {} sent, perhaps not all durable", counted(sending.sent, "record")));
+            status.warn(format_args!("stopped: {}", sending.unsure()));
             return Ok(exit);
         }
+        error = &mut lost => bail!("{error:#}. {}", sending.unsure()),
     };
+    sending.progress = Progress::none();
     let word = args.split().word();
     let sent = counted(sending.sent, word);
     match ended {
@@ -107,7 +112,10 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         }
     }
     if args.seal {
-        let end = sending.sender.seal().await?;
+        let end = tokio::select! {
+            end = sending.sender.seal() => end?,
+            error = &mut lost => bail!("{error:#}. {sent} are durable, but {} may not be sealed", target.name),
+        };
         status.say(format_args!("{} is sealed with {}", target.name, counted(end.0, "record")));
     }
     status.say(format_args!("{sent}: durable"));
@@ -151,6 +159,19 @@ impl Input {
     }
 }
 
+impl Input {
+    /// How far it will be read, for who watches: where it is a file whose length is known.
+    fn progress(&self, status: Status) -> Progress {
+        match self {
+            Input::File { file, .. } if status.is_watched() => match file.metadata() {
+                Ok(metadata) if metadata.is_file() => Progress::of(Some(metadata.len()), Unit::Bytes),
+                _ => Progress::none(),
+            },
+            _ => Progress::none(),
+        }
+    }
+}
+
 /// The input as a file: no lock and no buffer of the standard library is between.
 fn stdin() -> Result<File> {
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned().context("stdin cannot be read")?))
@@ -180,10 +201,16 @@ async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) ->
 }
 
 /// Sets the reading thread to work, at the right place of the input.
-async fn start(sender: &Sender, args: &args::Send, target: &Target, input: Input) -> Result<(u64, Steps)> {
+async fn start(
+    sender: &Sender,
+    args: &args::Send,
+    making: &Making,
+    target: &Target,
+    input: Input,
+) -> Result<(u64, Steps)> {
     let split = args.split();
-    let splitter =
-        |input: Box<dyn Read + std::marker::Send>| Splitter::new(input, split.clone(), MAX_PAYLOAD);
+    let longest = making.longest_piece();
+    let splitter = |input: Box<dyn Read + std::marker::Send>| Splitter::new(input, split.clone(), longest);
     let plain = |input| splitter(input).map(|chunk| chunk.map(Step::Chunk).map_err(anyhow::Error::from));
     Ok(match input {
         Input::Stdin => (0, on_a_thread(AHEAD, plain(Box::new(stdin()?)))?),
@@ -218,32 +245,70 @@ fn announce(node: &Node, target: &Target, status: Status) {
     }
 }
 
-/// Tells what happens to the connection, if there is one that leaves this process.
-fn watch(node: &Node, sender: &Sender, target: &Target, status: Status) {
-    let Some(publisher) = sender.publisher().filter(|_| !node.is_holder()) else { return };
-    let (events, target) = (publisher.events(), target.clone());
-    tokio::spawn(async move {
-        while let Some(event) = poll_fn(|cx| events.poll_next(cx)).await {
-            news::tell(&event, &target, status);
+/// Tells what happens to the connection, if there is one that leaves this process. Ready when there was none for longer
+/// than it may be missed, with the reason.
+fn watch(
+    node: &Node,
+    sender: &Sender,
+    target: &Target,
+    mut patience: Patience,
+    status: Status,
+) -> impl Future<Output = anyhow::Error> + use<> {
+    let (tell, told) = oneshot::channel();
+    if let Some(publisher) = sender.publisher().filter(|_| !node.is_holder()) {
+        let (events, target) = (publisher.events(), target.clone());
+        tokio::spawn(async move {
+            loop {
+                let next = poll_fn(|cx| events.poll_next(cx));
+                tokio::select! {
+                    biased;
+                    Some(event) = next => {
+                        patience.see(&event, Instant::now());
+                        news::tell(&event, &target, status);
+                    }
+                    error = patience.lost() => {
+                        let _ = tell.send(error);
+                        return;
+                    }
+                    // what ended the publisher, sending tells
+                    else => return,
+                }
+            }
+        });
+    }
+    async move {
+        match told.await {
+            Ok(error) => error,
+            Err(_) => std::future::pending().await,
         }
-    });
+    }
 }
 
 /// A channel being sent into.
 struct Sending {
     sender: Sender,
+    making: Making,
+    /// What a record of the input is called.
+    word: &'static str,
     /// Records sent by this run.
     sent: u64,
     /// The sequence of the first of them.
     first: u64,
     acks: Option<Acks>,
     pace: Option<Pace>,
+    progress: Progress,
 }
 
 impl Sending {
-    fn new(sender: Sender, first: u64, acks: bool, rate: Option<u64>) -> Sending {
-        let pace = rate.map(|rate| Pace { since: Instant::now(), rate });
-        Sending { sender, sent: 0, first, acks: acks.then(Acks::start), pace }
+    fn new(sender: Sender, making: Making, first: u64, args: &args::Send, progress: Progress) -> Sending {
+        let pace = args.rate.map(|rate| Pace { since: Instant::now(), rate });
+        let acks = args.acks.then(Acks::start);
+        Sending { sender, making, word: args.split().word(), sent: 0, first, acks, pace, progress }
+    }
+
+    /// What is to be said where the end of sending was not reached.
+    fn unsure(&self) -> String {
+        format!("{} sent, perhaps not all durable", counted(self.sent, self.word))
     }
 
     /// Sends all there is. Dropped midway, the records counted in `sent` were sent, and no others.
@@ -252,6 +317,7 @@ impl Sending {
             match step? {
                 Step::Chunk(chunk) => self.chunk(&chunk).await?,
                 Step::Note(note) => {
+                    self.progress.set(note.begins());
                     let text = netchan::Note::new(note.text())?;
                     self.sender.note(self.first + self.sent, text).await?;
                 }
@@ -260,31 +326,39 @@ impl Sending {
         Ok(())
     }
 
-    async fn chunk(&mut self, chunk: &Chunk) -> Result<(), netchan::Error> {
+    async fn chunk(&mut self, chunk: &Chunk) -> Result<()> {
         let mut last = None;
-        for piece in chunk.pieces() {
-            let sent = if piece.unterminated {
-                let record = NewRecord::new(piece.payload.to_vec()).header(UNTERMINATED, "");
-                self.sender.send(record).await?
-            } else {
-                self.sender.send(piece.payload).await?
+        let mut shown = 0;
+        for (piece, index) in chunk.pieces().zip(0..) {
+            let record = match self.making.make(piece) {
+                Ok(record) => record,
+                Err(why) => bail!("{} {}: {why}", self.word, self.first + self.sent + 1),
+            };
+            let sent = match self.sender.send(record).await {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == ErrorKind::TooLarge => {
+                    bail!("{} {}: {error}", self.word, self.first + self.sent + 1)
+                }
+                Err(error) => return Err(error.into()),
             };
             self.sent += 1;
             if let Some(pace) = &mut self.pace {
                 pace.keep(self.sent).await;
             }
-            if self.sent.is_multiple_of(STRIDE)
-                && let Some(acks) = &self.acks
-            {
-                acks.ask(self.sent, sent).await;
-                last = None;
-            } else {
-                last = Some(sent);
+            last = Some(sent);
+            if self.sent.is_multiple_of(STRIDE) {
+                let passed = chunk.bytes().len() as u64 * (index + 1) / chunk.count();
+                self.progress.add(passed - shown);
+                shown = passed;
+                if let (Some(acks), Some(sent)) = (&self.acks, last.take()) {
+                    acks.ask(self.sent, sent).await;
+                }
             }
         }
         if let (Some(sent), Some(acks)) = (last, &self.acks) {
             acks.ask(self.sent, sent).await;
         }
+        self.progress.add(chunk.bytes().len() as u64 - shown);
         Ok(())
     }
 

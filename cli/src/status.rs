@@ -13,6 +13,8 @@ use tracing::Level;
 
 use crate::args::Color;
 use crate::log::{Held, LINES, Repeats, Verdict};
+use crate::progress;
+use crate::shown::steers;
 
 const DIM: &str = "\x1b[2m";
 const YELLOW: &str = "\x1b[33m";
@@ -31,6 +33,11 @@ impl Status {
     /// Talks if asked to, or if a person is there to see it.
     pub(crate) fn new(verbose: bool, quiet: bool) -> Status {
         Status { talks: verbose || (!quiet && std::io::stderr().is_terminal()) }
+    }
+
+    /// Whether a person watches, to whom long work may show how far it is.
+    pub(crate) fn is_watched(self) -> bool {
+        self.talks && std::io::stderr().is_terminal()
     }
 
     /// Something that happens, for who watches.
@@ -153,7 +160,10 @@ fn tell(colour: &str, what: impl Display) {
     let stderr = std::io::stderr();
     let mut line = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stderr));
     let _ = writeln!(line, "{colour}netchan: {}\x1b[0m", Plain(what));
-    let _ = stderr.lock().write_all(&line.into_inner());
+    let line = line.into_inner();
+    progress::beside(|| {
+        let _ = stderr.lock().write_all(&line);
+    });
 }
 
 /// As it is said, but that characters which command a terminal, or turn the direction of what follows, are shown as
@@ -170,10 +180,10 @@ struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for part in text.split_inclusive(commands) {
+        for part in text.split_inclusive(steers) {
             let mut chars = part.chars();
             match chars.next_back() {
-                Some(last) if commands(last) => {
+                Some(last) if steers(last) => {
                     self.0.write_str(chars.as_str())?;
                     write!(self.0, "{}", last.escape_default())?;
                 }
@@ -182,11 +192,6 @@ impl fmt::Write for Escaping<'_, '_> {
         }
         Ok(())
     }
-}
-
-fn commands(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 #[cfg(test)]

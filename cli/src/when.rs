@@ -1,8 +1,9 @@
-//! Points in time as people type them: `10m`, `1h30m`, `2026-11-21`, RFC 3339.
+//! Points in time as people type them (`10m`, `1h30m`, `2026-11-21`, RFC 3339), and as they read them.
 //!
 //! Owns the reading of times; a time that is relative stays so, because `--since 10m` is resolved by the
 //! sender's clock, not by ours.
 
+use std::io::Write;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
@@ -87,6 +88,38 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
     }
 }
 
+/// Times as RFC 3339; records of one second share most of it.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    second: Option<i64>,
+    text: String,
+}
+
+impl Clock {
+    /// Puts the time behind what is in `out`.
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, time: Timestamp) {
+        let (second, nanos) = (time.0.div_euclid(1_000_000_000), time.0.rem_euclid(1_000_000_000));
+        if self.second != Some(second) {
+            // the very first second that an i64 holds began before it; its times differ in more than their nanoseconds
+            self.text = time.0.checked_sub(nanos).map_or_else(String::new, |whole| rfc3339(Timestamp(whole)));
+            self.second = Some(second);
+        }
+        match self.text.strip_suffix("000000000Z") {
+            Some(text) => {
+                out.extend_from_slice(text.as_bytes());
+                let _ = write!(out, "{nanos:09}Z");
+            }
+            None => out.extend_from_slice(rfc3339(time).as_bytes()),
+        }
+    }
+}
+
+/// The time as `form` says in strftime's letters, in this machine's zone. `None` if the form is not understood.
+pub(crate) fn strftime(time: Timestamp, form: &str) -> Option<String> {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(time.0)).ok()?;
+    jiff::fmt::strtime::format(form, &time.to_zoned(TimeZone::system())).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +168,14 @@ mod tests {
             assert_eq!(read(&text), Ok(When::At(Timestamp(nanos))), "{text}");
         }
         assert_eq!(rfc3339(Timestamp(0)), "1970-01-01T00:00:00.000000000Z");
+    }
+    #[test]
+    fn a_clock_says_what_rfc3339_says() {
+        let mut clock = Clock::default();
+        for nanos in [0, 1, 999_999_999, 1_000_000_000, -1, i64::MIN, i64::MAX, 1_795_245_300_123_456_789] {
+            let mut out = Vec::new();
+            clock.push(&mut out, Timestamp(nanos));
+            assert_eq!(String::from_utf8(out).unwrap(), rfc3339(Timestamp(nanos)));
+        }
     }
 }

@@ -42,6 +42,7 @@ Exit codes:
   2  the command line, a NETCHAN_ variable or the configuration file is not understood
   3  recv: done, but records were missing (a gap, told on stderr)
   4  recv: done, but the log was rolled back on the way (told on stderr)
+  5  recv --exec: a command failed (told on stderr)
   130, 143  interrupted by Ctrl-C or SIGTERM, after a clean stop";
 
 /// Durable channels between programs over a network, without a broker.

@@ -1,10 +1,14 @@
 //! The command line of `netchan recv`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::channel::{Cutting, Home};
+use super::channel::{Delimiter, Home};
+use super::units::{ending, patience};
+use crate::exec::OnFailure;
+use crate::output::{Format, Style};
 use crate::when::{self, When};
 
 const RECV_HELP: &str = "\
@@ -14,14 +18,40 @@ itself after a lost connection, and ends when the channel is sealed.
 
 With --position FILE it goes on where an earlier run ended. FILE is written each time after output was written, \
 so after a SIGKILL nothing is missing; what may come twice is the output of one write: at most 64 KiB, or one \
-record that is larger. With --output as well, nothing comes twice: the output is cut back to where FILE says.
+record that is larger. With --output as well, nothing comes twice: an output file is cut back to where FILE says, \
+and a record's own file is written again as it was.
+
+With --exec a record counts as received when its command has ended well. A command that fails ends it with exit code 5, and \
+the position stays before that record (or see --on-failure). The command has the record as its stdin, and NETCHAN_CHANNEL, \
+NETCHAN_OFFSET, NETCHAN_TIME, NETCHAN_KEY, NETCHAN_KEY_BASE64 and NETCHAN_HEADERS (JSON) in its environment. After \
+a crash the command that was running is run again.
+
+A format has these, besides \\n \\r \\t \\e \\0 \\\\ \\xHH and %%:
+  %s  the payload     %S  its size in bytes     %o  the offset     %k  the key
+  %h  all headers, NAME=VALUE,...               %h{NAME}  the value of one
+  %t  the time at which the log took it, RFC 3339 in UTC
+  %e  the time of the event, where the header event-time says one, otherwise as %t
+%s, %k and %h{NAME} may have {base64}, {hex} or {json} behind them; %t and %e {s}, {ms}, {us} or {ns} since 1970, or a form as \
+date has it, in this machine's zone: %t{%H:%M:%S}. Behind each record a newline is written, as without a format.
+
+On a terminal characters that would steer it are shown as escapes, but with --raw. Elsewhere every byte is as it was sent.
 
 Examples:
   netchan recv app --from earliest --no-follow
   netchan recv build7:4747/app --since 1h30m --json | jq .payload
   netchan recv app --since 2026-11-21T08:00 --until 2026-11-21T09:00
-  netchan recv app --last 100
-  netchan recv orders --from earliest --position orders.at --output orders.csv";
+  netchan recv app --last 100 -t                                # with the time in front
+  netchan recv orders --from earliest --format '%o %t{%H:%M:%S} %k %s'
+  netchan recv orders --from earliest --format '%k{json},%S,%s{base64}' --count 10
+  netchan recv files --from earliest --null | xargs -0 echo
+  netchan recv files --from earliest --delimiter '' > all       # nothing between records
+  netchan recv orders --from earliest --position orders.at --output orders.out
+  netchan recv orders --from earliest --output records/         # a file a record, named by its offset
+  netchan recv jobs --from earliest --exec 'wc -c' --position jobs.at
+  netchan recv jobs --from earliest --exec 'echo $NETCHAN_OFFSET; cat' --on-failure retry
+  netchan recv app --from earliest --raw                        # colours too, on a terminal
+  netchan recv build7:4747/app --last 5 --no-follow --wait 10s
+  netchan recv app --last 5 --via 'ssh build7 netchan serve --stdio'";
 
 /// Receive a channel's records
 #[derive(Clone, Debug, Args)]
@@ -37,26 +67,82 @@ pub(crate) struct Recv {
     /// End after so many records
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// End with what is there now; a channel that is not there is an error
+    /// End with what is there now; a node or a channel that is not there is an error
     #[arg(long)]
     pub(crate) no_follow: bool,
+    /// Give up when node or channel are not there for so long (30s, 5m; 0s: at once). By itself it waits for ever, but
+    /// for a command of --via that never gave an answer, and with --no-follow
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    pub(crate) wait: Option<Duration>,
     #[command(flatten)]
-    pub(crate) cutting: Cutting,
-    /// One JSON object a line: offset, time, key, headers, payload (or payload_base64 if it is no text)
+    pub(crate) ending: Ending,
+    /// One JSON object a line: offset, time, key, headers, payload (or payload_base64 if it is no text); `send --json`
+    /// takes it back
     #[arg(long, conflicts_with_all = ["null", "delimiter"])]
     pub(crate) json: bool,
+    /// Write what FORMAT makes of each record, see below
+    #[arg(short, long, value_name = "FORMAT", conflicts_with = "json", allow_hyphen_values = true)]
+    pub(crate) format: Option<Format>,
+    /// Write each record's time in front of it, as --format '%t %s' does
+    #[arg(short, long, conflicts_with_all = ["json", "format"])]
+    pub(crate) time: bool,
+    /// On a terminal too, write bytes as they were sent
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Run this shell command for each record, which is its stdin (with --json or --format, in that form)
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["output", "null", "delimiter", "raw"])]
+    pub(crate) exec: Option<String>,
+    /// What is done when a command fails
+    #[arg(long, value_name = "WHAT", value_enum, requires = "exec")]
+    pub(crate) on_failure: Option<OnFailure>,
     /// Keep the position in this file, and go on from there the next time
     #[arg(long, value_name = "FILE")]
     pub(crate) position: Option<PathBuf>,
     /// Write to this file instead of stdout: behind what is in it, but with --position behind what was
-    /// written up to there
-    #[arg(short, long, value_name = "FILE")]
+    /// written up to there. A directory (or a name with / at its end) gets a file for each record, named by its
+    /// offset, with nothing behind the payload
+    #[arg(short, long, value_name = "FILE|DIR/")]
     pub(crate) output: Option<PathBuf>,
     /// Speak over stdin and stdout of this shell command instead of a socket
     #[arg(long, value_name = "COMMAND")]
     pub(crate) via: Option<String>,
     #[command(flatten)]
     pub(crate) home: Home,
+}
+
+impl Recv {
+    /// What is given out of a record.
+    pub(crate) fn style(&self) -> Style {
+        match &self.format {
+            Some(format) => Style::Format(format.clone()),
+            None if self.json => Style::Json,
+            None if self.time => Style::Format(Format::timed()),
+            None => Style::Payload,
+        }
+    }
+}
+
+/// What stands behind each record.
+#[derive(Clone, Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct Ending {
+    /// Write a NUL byte behind each record instead of a newline
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Write this text behind each record, or nothing (''); \n \r \t \0 \\ and \xHH are understood
+    #[arg(short, long, value_name = "TEXT", value_parser = ending, allow_hyphen_values = true)]
+    delimiter: Option<Delimiter>,
+}
+
+impl Ending {
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match &self.delimiter {
+            Some(delimiter) => delimiter.0.clone(),
+            None if self.null => vec![0],
+            None => vec![b'\n'],
+        }
+    }
 }
 
 /// Where to begin.

@@ -1,11 +1,14 @@
 //! The command line of `netchan send`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::channel::{Cutting, Home, Keeping, Listen};
+use super::channel::{Cutting, Delimiter, Home, Keeping, Listen};
+use super::units::{FieldPath, delimiter, header, path, patience};
 use crate::input::Split;
+use crate::making::{Making, Meaning};
 
 const SEND_HELP: &str = "\
 The lines of FILE, or of stdin as they arrive, become records. It ends when all of them are durable. If the \
@@ -15,12 +18,28 @@ the node, and others can read from it while it runs.
 What is not ended by a delimiter at the end of the input is a record too, marked by the header `unterminated`, \
 so that `recv` gives out exactly the bytes that went in.
 
+With --json each line is a record as `recv --json` writes it: an object with `payload` (a text, or any JSON value, \
+which is sent as it stands) or `payload_base64`, and, if it has them, `key` or `key_base64`, `headers` as an object or a list, and \
+`time` (RFC 3339). The log gives records times and offsets of its own: the time of the line is kept in the header \
+`event-time`, the offset is not. Other fields are refused, and so is a line that is no JSON; what stands before it \
+is sent.
+
 Examples:
   tail -f app.log | netchan send app
-  netchan send orders orders.csv --resume --seal     # run it again after a crash: no line twice, none lost
-  find / -print0 | netchan send -0 files
-  netchan send build7:4747/app app.log               # into a channel of another node
-  netchan send app app.log --via 'ssh build7 netchan serve --stdio'";
+  netchan send orders orders.csv --resume --seal       # run it again after a crash: no line twice, none lost
+  find . -print0 | netchan send -0 files               # or --null: names may have newlines in them
+  netchan send files --delimiter '\\r\\n' < orders.csv
+  netchan send files app.log --whole                   # one record
+  netchan send orders orders.csv --key shop1 --header source=import --header line=csv
+  netchan send orders orders.csv --key-delimiter ,     # 17,paid: the record `paid` with the key `17`
+  echo '{\"user\":{\"id\":7}}' | netchan send orders --key-field user.id
+  netchan recv orders --from earliest --no-follow --json | netchan send copy --json
+  netchan send app app.log --rate 1000 --acks | tail -1   # how many are durable
+  netchan send app app.log --durability os --keep-age 7d --keep-size 20G
+  netchan send build7:4747/app app.log --wait 30s      # into a channel of another node, which may be starting
+  netchan send build7:4747/app app.log --token-file token
+  netchan send app app.log --via 'ssh build7 netchan serve --stdio'
+  tail -f app.log | netchan send app --serve --listen 127.0.0.1:0   # others read from it";
 
 /// Send lines into a channel
 #[derive(Clone, Debug, Args)]
@@ -35,6 +54,22 @@ pub(crate) struct Send {
     /// The whole input is one record
     #[arg(long, conflicts_with_all = ["null", "delimiter"])]
     pub(crate) whole: bool,
+    /// Each line is a record as `recv --json` writes it, with key, headers and time
+    #[arg(long, conflicts_with_all = ["null", "delimiter", "whole", "key_delimiter", "key_field"])]
+    pub(crate) json: bool,
+    /// The key of all records, but of those that have another by the options below or by --json
+    #[arg(short, long, value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) key: Option<String>,
+    /// The key stands before the first TEXT in each record, the payload behind it; \n \r \t \0 \\ and \xHH are
+    /// understood
+    #[arg(short = 'K', long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true)]
+    pub(crate) key_delimiter: Option<Delimiter>,
+    /// Each record is a JSON object, and this field of it the key (`id`, or `user.id`); the payload stays as it is
+    #[arg(long, value_name = "FIELD", value_parser = path, conflicts_with = "key_delimiter")]
+    pub(crate) key_field: Option<FieldPath>,
+    /// A header for all records; as often as there are headers
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
     /// Go on where an earlier run of the same command with FILE ended, even by SIGKILL. A FILE whose beginning
     /// has changed since is refused
     #[arg(long, requires = "file")]
@@ -51,6 +86,10 @@ pub(crate) struct Send {
     /// Send at most so many records a second
     #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rate: Option<u64>,
+    /// Give up when the other node cannot be reached for so long (30s, 5m; 0s: at the first failure). By itself it
+    /// waits for ever, but for a command of --via that never gave an answer
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    pub(crate) wait: Option<Duration>,
     /// Speak over stdin and stdout of this shell command instead of a socket
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["listen", "insecure", "metrics", "serve"])]
     pub(crate) via: Option<String>,
@@ -66,5 +105,16 @@ impl Send {
     /// How the input is cut.
     pub(crate) fn split(&self) -> Split {
         if self.whole { Split::Whole } else { Split::At(self.cutting.bytes()) }
+    }
+
+    /// What a line means, and what all records have.
+    pub(crate) fn making(&self) -> Making {
+        let meaning = match (&self.key_delimiter, &self.key_field) {
+            (Some(delimiter), _) => Meaning::Keyed(delimiter.0.clone()),
+            (None, Some(path)) => Meaning::KeyField(path.0.clone()),
+            (None, None) if self.json => Meaning::Record,
+            (None, None) => Meaning::Payload,
+        };
+        Making::new(meaning, self.key.clone(), self.headers.clone())
     }
 }

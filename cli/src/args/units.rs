@@ -6,6 +6,13 @@ use super::channel::Delimiter;
 use crate::when::{self, When};
 
 pub(super) fn delimiter(text: &str) -> Result<Delimiter, String> {
+    ending(text).and_then(|found| {
+        if found.0.is_empty() { Err("a delimiter has at least one byte".into()) } else { Ok(found) }
+    })
+}
+
+/// As a delimiter, but that it may be nothing.
+pub(super) fn ending(text: &str) -> Result<Delimiter, String> {
     let mut bytes = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -28,7 +35,7 @@ pub(super) fn delimiter(text: &str) -> Result<Delimiter, String> {
             _ => return Err("after \\ there may be n, r, t, 0, x and \\".into()),
         });
     }
-    if bytes.is_empty() { Err("a delimiter has at least one byte".into()) } else { Ok(Delimiter(bytes)) }
+    Ok(Delimiter(bytes))
 }
 
 pub(super) fn length_of_time(text: &str) -> Result<Duration, String> {
@@ -37,6 +44,36 @@ pub(super) fn length_of_time(text: &str) -> Result<Duration, String> {
         _ => Err("a length of time is wanted, as 12h or 7d".into()),
     }
 }
+
+/// As a length of time, but that it may be nothing.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    match when::parse(text)? {
+        When::Ago(length) => Ok(length),
+        When::At(_) => Err("a length of time is wanted, as 30s or 5m".into()),
+    }
+}
+
+/// `NAME=VALUE`.
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a header is NAME=VALUE".into()),
+    }
+}
+
+/// `a.b.c`: names of fields.
+pub(super) fn path(text: &str) -> Result<FieldPath, String> {
+    let names: Vec<String> = text.split('.').map(String::from).collect();
+    if names.iter().any(String::is_empty) {
+        Err("a field is NAME or NAME.NAME".into())
+    } else {
+        Ok(FieldPath(names))
+    }
+}
+
+/// Where a field is in an object: names from outside to inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldPath(pub(crate) Vec<String>);
 
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

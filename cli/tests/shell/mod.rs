@@ -41,6 +41,13 @@ impl Place {
         command
     }
 
+    /// The program with these words, and one more that may have anything in it.
+    pub(crate) fn with(&self, words: &str, last: &str) -> Running {
+        let mut command = self.netchan(words);
+        command.arg(last);
+        self.start(command)
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(&self, words: &str) -> Done {
         self.feed(words, b"")

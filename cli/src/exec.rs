@@ -1,0 +1,169 @@
+//! `recv --exec COMMAND`: a command a record, one after the other.
+//!
+//! Owns what a command gets, and what its end means. A record counts as received only when its command has ended well, so
+//! after a SIGKILL, or a failure, the next run begins with that record again: a command sees each record once, or more
+//! often, never not at all.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use clap::ValueEnum;
+use netchan_proto::{ChannelName, Record};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::json;
+use crate::output::Form;
+use crate::when;
+
+/// The first wait before a failed command is run again, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// What is done when a command fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// End; the position stays before the record
+    #[default]
+    Stop,
+    /// Tell, and go on with the next record
+    Skip,
+    /// Tell, wait (half a second, then longer, up to 30 s) and run it again with the same record
+    Retry,
+}
+
+/// Runs a command for each record.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    command: String,
+    channel: ChannelName,
+    form: Form,
+    scratch: Vec<u8>,
+}
+
+impl Exec {
+    /// `command` gets records in this form.
+    pub(crate) fn new(command: String, channel: ChannelName, form: Form) -> Exec {
+        Exec { command, channel, form, scratch: Vec::new() }
+    }
+
+    /// Runs the command for `record`, to its end.
+    ///
+    /// # Errors
+    /// It could not be started, or waited for.
+    pub(crate) async fn run(&mut self, record: &Record) -> io::Result<Ended> {
+        self.scratch.clear();
+        self.form.push(&mut self.scratch, record);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(&self.command).stdin(Stdio::piped());
+        for (name, value) in told(&self.channel, record) {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // whether it wants to read all of it is the command's business
+                let _ = stdin.write_all(&self.scratch).await;
+            }
+        };
+        let ((), status) = tokio::join!(feed, child.wait());
+        Ok(Ended(status?))
+    }
+}
+
+/// What a command is told by its environment. `None`: the record has none, or no variable can hold it.
+fn told(channel: &ChannelName, record: &Record) -> [(&'static str, Option<String>); 6] {
+    let mut headers = Vec::new();
+    json::write_headers(&mut headers, record);
+    let key = record.key();
+    let text = key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| !key.contains('\0'));
+    [
+        ("NETCHAN_CHANNEL", Some(channel.to_string())),
+        ("NETCHAN_OFFSET", Some(record.offset.to_string())),
+        ("NETCHAN_TIME", Some(when::rfc3339(record.timestamp))),
+        ("NETCHAN_KEY", text.map(String::from)),
+        ("NETCHAN_KEY_BASE64", key.map(|key| BASE64_STANDARD.encode(key))),
+        // Linux takes no variable of 128 KiB
+        ("NETCHAN_HEADERS", String::from_utf8(headers).ok().filter(|text| text.len() < 100 << 10)),
+    ]
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended(ExitStatus);
+
+impl Ended {
+    /// Whether the record counts as received.
+    pub(crate) fn is_well(self) -> bool {
+        self.0.success()
+    }
+
+    /// Whether somebody asked it to end (Ctrl-C, SIGTERM), directly or through its shell.
+    pub(crate) fn is_by_request(self) -> bool {
+        matches!((self.0.signal(), self.0.code()), (Some(2 | 15), _) | (_, Some(130 | 143)))
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.0.code(), self.0.signal()) {
+            (Some(code), _) => write!(f, "ended with exit code {code}"),
+            (None, Some(signal)) => write!(f, "was killed by signal {signal}"),
+            (None, None) => f.write_str("ended"),
+        }
+    }
+}
+
+/// How long to wait before the run after `failures` in a row.
+pub(crate) fn wait_after(failures: u32) -> Duration {
+    RETRY.0.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use netchan_proto::NewRecord;
+
+    use super::*;
+    use crate::output::tests::received;
+
+    #[test]
+    fn a_command_is_told_what_stands_beside_the_payload() {
+        let channel = ChannelName::new("a/b").unwrap();
+        let found = |record: NewRecord| told(&channel, &received(&[record])[0]).map(|(_, value)| value);
+        let some = |text: &str| Some(text.to_owned());
+        let (offset, time) = (some("7"), some("2026-11-21T07:15:00.900000042Z"));
+        assert_eq!(
+            found(NewRecord::new("p").key("k").header("n", "1")),
+            [
+                some("a/b"),
+                offset.clone(),
+                time.clone(),
+                some("k"),
+                some("aw=="),
+                some(r#"[{"name":"n","value":"1"}]"#)
+            ]
+        );
+        assert_eq!(
+            found(NewRecord::new("p")),
+            [some("a/b"), offset.clone(), time.clone(), None, None, some("[]")]
+        );
+        // what no variable can hold stands in base64
+        for key in [&b"\0"[..], b"\xff"] {
+            let found = found(NewRecord::new("p").key(key));
+            assert_eq!((found[3].clone(), found[4].is_some()), (None, true));
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_have_an_end() {
+        let waits: Vec<_> = (1..9).map(|failures| wait_after(failures).as_millis()).collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+        assert_eq!(wait_after(u32::MAX), RETRY.1);
+    }
+}

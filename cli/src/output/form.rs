@@ -1,0 +1,67 @@
+//! What a record looks like: its payload, a JSON object, or what a format makes of it.
+
+use netchan_proto::Record;
+
+use super::Format;
+use crate::json;
+use crate::shown::Shown;
+use crate::when::Clock;
+
+/// What is given out of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// The payload alone.
+    Payload,
+    /// One JSON object on a line.
+    Json,
+    /// What the user says.
+    Format(Format),
+}
+
+/// What a record looks like, and what stands behind each.
+#[derive(Debug)]
+pub(crate) struct Form {
+    style: Style,
+    delimiter: Vec<u8>,
+    shown: Shown,
+    clock: Clock,
+    scratch: Vec<u8>,
+}
+
+impl Form {
+    /// A form in which `delimiter` stands behind each record, but behind JSON, which has a line for each.
+    pub(crate) fn new(style: Style, delimiter: Vec<u8>, shown: Shown) -> Form {
+        Form { style, delimiter, shown, clock: Clock::default(), scratch: Vec::new() }
+    }
+
+    /// Whether it is the payload alone that is given out.
+    pub(crate) fn is_payload(&self) -> bool {
+        self.style == Style::Payload
+    }
+
+    /// Whether what is given out is as long as the payload.
+    pub(crate) fn is_bytes(&self) -> bool {
+        self.is_payload() && self.shown == Shown::AsIs
+    }
+
+    /// Puts a record behind what is in `out`, without what ends it (a JSON object ends its own line).
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, record: &Record) {
+        match (&self.style, self.shown) {
+            (Style::Payload, shown) => shown.push(out, &record.payload),
+            (Style::Json, Shown::AsIs) => json::write(out, &mut self.clock, record),
+            (Style::Json, shown) => {
+                self.scratch.clear();
+                json::write(&mut self.scratch, &mut self.clock, record);
+                shown.push_json(out, &self.scratch);
+            }
+            (Style::Format(format), shown) => format.push(out, record, shown, &mut self.clock),
+        }
+    }
+
+    /// Puts what stands between two records behind what is in `out`.
+    pub(crate) fn end(&self, out: &mut Vec<u8>) {
+        if self.style != Style::Json {
+            out.extend_from_slice(&self.delimiter);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How long nobody may be there before it is an error.
+//!
+//! Owns when the program stops waiting: for a host that does not answer, a command that ends, a channel that is not made. By
+//! itself the library waits for ever, for either side may come first; who asks for what is there now, or goes through
+//! a command, wants to be told at once that nothing is.
+
+use std::time::Duration;
+
+use netchan::{Error, ErrorKind, Event, Target};
+use tokio::time::{Instant, sleep_until};
+
+/// Once something was there, this much is waited for its return where waiting is limited.
+const RETURN: Duration = Duration::from_secs(30);
+
+/// Waits for the other side, up to a limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    /// Before the first connection, and after it. `None`: for ever.
+    first: Option<Duration>,
+    later: Option<Duration>,
+    has_been: bool,
+    /// Since when nothing is there, and why.
+    missing: Option<(Instant, Error)>,
+    /// Who is waited for.
+    target: Target,
+}
+
+impl Patience {
+    /// As long as `said`. If nothing was: for ever, but where it is `pressed`, not at all for the first connection. One that
+    /// was there and is lost may come back meanwhile: for ever if it `follows`, or else for half a minute.
+    pub(crate) fn new(target: &Target, said: Option<Duration>, pressed: bool, follows: bool) -> Patience {
+        let (first, later) = match said {
+            Some(_) => (said, said),
+            None => (pressed.then_some(Duration::ZERO), (!follows).then_some(RETURN)),
+        };
+        Patience { first, later, has_been: false, missing: None, target: target.clone() }
+    }
+
+    /// Takes note of what happened at `now`.
+    pub(crate) fn see(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Opened { .. } | Event::Resumed { .. } => (self.has_been, self.missing) = (true, None),
+            Event::Lost { why, .. } => self.miss(why.clone(), now),
+            Event::Waiting => self.miss(Error::new(ErrorKind::NoChannel, "there is no such channel"), now),
+            _ => {}
+        }
+    }
+
+    fn miss(&mut self, why: Error, now: Instant) {
+        let since = self.missing.take().map_or(now, |(since, _)| since);
+        self.missing = Some((since, why));
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        if self.has_been { self.later } else { self.first }
+    }
+
+    /// When it is lost, as things are.
+    fn ends(&self) -> Option<Instant> {
+        let (since, _) = self.missing.as_ref()?;
+        since.checked_add(self.limit()?)
+    }
+
+    /// Ready when it is lost, with the last reason. Cancel safe.
+    pub(crate) async fn lost(&self) -> anyhow::Error {
+        match (self.ends(), &self.missing, self.limit()) {
+            (Some(ends), Some((_, why)), Some(limit)) => {
+                sleep_until(ends).await;
+                let (target, why) = (&self.target, why.to_string());
+                let why = why.strip_prefix(&format!("{}: ", target.name)).unwrap_or(&why);
+                if limit.is_zero() {
+                    anyhow::anyhow!("{target}: {why}; to wait for it, say --wait 30s")
+                } else {
+                    anyhow::anyhow!("{target}: {why}; waited {limit:?} for it")
+                }
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> Event {
+        let why = Error::new(ErrorKind::Unreachable, "host: nobody there");
+        Event::Lost { why, retry_in: Duration::ZERO }
+    }
+
+    fn resumed() -> Event {
+        Event::Resumed { at: 0 }
+    }
+
+    fn new(said: Option<u64>, pressed: bool, follows: bool) -> Patience {
+        Patience::new(&"x".parse().unwrap(), said.map(Duration::from_secs), pressed, follows)
+    }
+
+    /// Seconds after the first of these events, which come a second apart, until it is lost.
+    fn after(mut patience: Patience, events: &[Event]) -> Option<u64> {
+        let began = Instant::now();
+        for (event, second) in events.iter().zip(0..) {
+            patience.see(event, began + Duration::from_secs(second));
+        }
+        patience.ends().map(|ends| (ends - began).as_secs())
+    }
+
+    #[test]
+    fn by_itself_it_waits_for_ever() {
+        for events in [vec![], vec![lost()], vec![Event::Waiting], vec![resumed(), lost()]] {
+            assert_eq!(after(new(None, false, true), &events), None, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn who_wants_what_is_there_is_told_at_once_that_nothing_is() {
+        let pressed = || new(None, true, false);
+        assert_eq!(after(pressed(), &[lost()]), Some(0));
+        assert_eq!(after(pressed(), &[]), None);
+        assert_eq!(after(pressed(), &[resumed()]), None);
+        assert_eq!(after(pressed(), &[resumed(), lost()]), Some(31), "what was there may come back");
+        assert_eq!(after(new(None, true, true), &[resumed(), lost()]), None);
+    }
+
+    #[test]
+    fn what_was_said_holds_before_and_after_and_counts_from_the_first_loss() {
+        let said = || new(Some(7), true, false);
+        for events in [vec![lost()], vec![Event::Waiting], vec![lost(), lost()], vec![Event::Waiting, lost()]]
+        {
+            assert_eq!(after(said(), &events), Some(7), "{events:?}");
+        }
+        assert_eq!(after(said(), &[resumed(), lost(), lost()]), Some(8));
+        assert_eq!(after(said(), &[lost(), resumed()]), None);
+    }
+}
