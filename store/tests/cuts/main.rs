@@ -27,7 +27,7 @@ use script::{Script, play};
 /// Survivor subsets of each operation's cut.
 const SUBSETS: u64 = 50;
 /// Cuts that every test run takes.
-const SLICE: u64 = 20_000;
+const SLICE: u64 = 4_000;
 
 /// Which cut is being looked at, for who reads of a failure.
 struct Where {
