@@ -8,6 +8,7 @@
 //! | `json`, `shown` | a record as JSON, both ways; what a terminal may be shown of it |
 //! | `patience`, `progress` | how long nobody may be there; how far long work is |
 //! | `serve`, `admin` | being the node; looking at channels and ending them |
+//! | `top` | a node, live, on a terminal |
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
 //! | `manual` | examples, completions and man pages, out of `args` |
@@ -52,6 +53,7 @@ mod settings;
 mod shown;
 mod status;
 mod stop;
+mod top;
 mod via;
 mod when;
 
@@ -93,6 +95,7 @@ fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
             Command::Info(args) => admin::info(args).await,
             Command::Seal(args) => admin::seal(args, status).await,
             Command::Rm(args) => admin::rm(args, status).await,
+            Command::Top(args) => top::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Config(args) => settings::show(&args, settled),
             Command::Examples(args) => manual::examples(&args),

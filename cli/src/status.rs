@@ -75,14 +75,17 @@ pub(crate) fn color(when: Color) {
     choice.write_global();
 }
 
+/// Whether what is drawn on stdout has colours.
+pub(crate) fn has_colour() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+}
+
 /// While it lives nothing is said, because the terminal shows something else.
 #[derive(Debug)]
-#[allow(dead_code, reason = "for who draws on the whole terminal")]
 #[must_use = "it is said again when this is dropped"]
 pub(crate) struct Hush(());
 
 /// From now on nothing is said on stderr.
-#[allow(dead_code, reason = "for who draws on the whole terminal")]
 pub(crate) fn hush() -> Hush {
     HUSHED.store(true, Ordering::Release);
     Hush(())

@@ -9,6 +9,7 @@ mod program;
 mod recv;
 mod send;
 mod serve;
+mod top;
 mod units;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) use self::program::{Completions, Config, Examples, Man};
 pub(crate) use self::recv::{From, Recv, Start};
 pub(crate) use self::send::Send;
 pub(crate) use self::serve::Serve;
+pub(crate) use self::top::Top;
 
 /// Where a node listens if nothing is said: on this machine alone.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:4747";
@@ -89,6 +91,7 @@ pub(crate) enum Command {
     Info(Info),
     Seal(Seal),
     Rm(Rm),
+    Top(Top),
     Demo(Demo),
     Config(Config),
     Examples(Examples),
@@ -111,6 +114,7 @@ impl Command {
             Command::Info(args) => &mut args.target,
             Command::Seal(args) => &mut args.target,
             Command::Rm(args) => &mut args.target,
+            Command::Top(args) => &mut args.place,
             _ => return None,
         })
     }
