@@ -4,6 +4,8 @@
 
 mod shell;
 
+use std::io::{Read, Write};
+
 use shell::Place;
 
 #[test]
@@ -85,4 +87,63 @@ fn many_channels_at_once_are_ten_lines_and_a_count() {
     // 25 channels and the state log
     assert_eq!(told.len(), 11, "{err}");
     assert!(told[10].contains("and 16 more like this (after 10 within a minute): "), "{err}");
+}
+
+/// A node that listens, with this token, and its address.
+fn listening(place: &Place, words: &str) -> (shell::Running, String) {
+    let mut node = place.go(&format!("serve --listen 127.0.0.1:0 {words}"));
+    let address = node.says("serving ").rsplit_once(" on ").unwrap().1.to_owned();
+    (node, address)
+}
+
+/// Calls, says this, and hears it out.
+fn call(address: &str, bytes: &[u8]) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(shell::PATIENCE)).unwrap();
+    let _ = stream.write_all(bytes);
+    let mut heard = Vec::new();
+    let _ = stream.read_to_end(&mut heard);
+    stream.local_addr().unwrap().to_string()
+}
+
+#[test]
+fn who_comes_and_goes_is_told_with_where_it_calls_from() {
+    let place = Place::new();
+    place.feed("send orders", b"one\n").well();
+    let (mut node, address) = listening(&place, "-vv");
+    let far = Place::new();
+    far.run(&format!("recv {address}/orders --from earliest --no-follow")).well();
+    let connected = node.says("a peer is connected");
+    assert!(connected.contains("INFO netchan_node::serve::log: ") && connected.contains(" peer=127.0.0.1:"));
+    let open = node.says(" OPEN ");
+    assert!(open.contains(" channel=orders start=Earliest "), "{open}");
+    node.says("a peer is gone");
+    far.run(&format!("info {address}/nothing")).code(1);
+    assert!(node.says(" ERROR ").contains("nothing"), "{}", node.err());
+}
+
+#[test]
+fn a_storm_of_strangers_is_ten_lines_and_a_count() {
+    let place = Place::new();
+    let (node, address) = listening(&place, "--token s3cret");
+    let first = call(&address, b"GET /\x1b[2J\nnetchan: all is well HTTP/1.1\r\n\r\n");
+    for _ in 0..30 {
+        call(&address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    }
+    let far = Place::new();
+    far.run(&format!("ls {address} --token wrong")).code(1);
+    node.signal("TERM");
+    let err = node.end().code(0).err;
+    let told: Vec<_> =
+        err.lines().filter(|line| line.contains("a caller does not speak this protocol")).collect();
+    assert_eq!(told.len(), 11, "{err}");
+    assert!(told[0].contains(" WARN ") && told[0].contains(&format!("peer={first} ")), "{}", told[0]);
+    assert!(told[10].contains("and 21 more like this"), "{err}");
+    let strangers = err.lines().filter(|line| line.contains("a caller without the token was turned away"));
+    assert_eq!(strangers.count(), 1, "{err}");
+    assert!(
+        !err.contains('\x1b') && !err.lines().any(|line| line.starts_with("netchan: all is well")),
+        "{err}"
+    );
+    assert!(!err.contains("s3cret") && !err.contains("wrong"), "no secrets: {err}");
 }

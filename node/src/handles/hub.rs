@@ -219,8 +219,7 @@ impl<A: Adapter> Hub<A> {
                         let peer = address.map_or_else(|| "this machine".to_owned(), |at| at.to_string());
                         let served = hub.serve(stream, Side::Listener, trusted, &peer);
                         hub.adapter.spawn(Box::pin(async move {
-                            let lost = served.await;
-                            tracing::debug!(%lost, "a served connection ended");
+                            served.await;
                             drop(permit);
                         }));
                     }

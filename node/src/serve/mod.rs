@@ -11,10 +11,11 @@
 //! | `calling` | a peer that is called, as often as it takes |
 //! | `requests` | questions that are answered once |
 //! | `desk` | jobs and their answers; `slots`: memory for what they read |
-//! | `refusal` | what a peer is told when something cannot be done |
+//! | `refusal` | what a peer is told when something cannot be done; `log`: what an operator is told |
 
 mod calling;
 mod desk;
+mod log;
 mod publishing;
 mod reading;
 mod refusal;
@@ -98,6 +99,7 @@ impl Shared {
 
     /// Ends a stream of the peer's with an error, or answers its request so.
     fn refuse(&mut self, id: StreamId, error: ErrorFrame) {
+        log::refused(&self.peer, id, &error);
         self.counted.refusals.add(1);
         self.connection.stream_error(id, error);
     }
@@ -256,6 +258,7 @@ impl Served {
     }
 
     fn on_event(&mut self, event: Event) {
+        log::event(&self.shared.peer, &event);
         if let Event::Ready(_) = event {
             return self.shared.counted.prove();
         }
@@ -384,7 +387,9 @@ impl Served {
         self.readings.clear();
         self.publishings.clear();
         if self.ended.is_none() {
-            self.shared.counted.stats().doors().ended(&why, self.shared.connection.peer().is_some());
+            let peer = self.shared.connection.peer();
+            log::ended(&self.shared.peer, peer.map(|peer| peer.node), &why);
+            self.shared.counted.stats().doors().ended(&why, peer.is_some());
         }
         let last_words_until = self.shared.now.plus(LAST_WORDS);
         self.ended.get_or_insert(Ended { why, last_words_until });
