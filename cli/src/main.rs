@@ -9,6 +9,7 @@
 //! | `patience`, `progress` | how long nobody may be there; how far long work is |
 //! | `serve`, `admin` | being the node; looking at channels and ending them |
 //! | `top` | a node, live, on a terminal |
+//! | `bench` | how fast all of it is, beside the limits of the machine |
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
 //! | `manual` | examples, completions and man pages, out of `args` |
@@ -28,6 +29,7 @@ use anyhow::Result;
 
 mod admin;
 mod args;
+mod bench;
 mod config;
 mod demo;
 mod exec;
@@ -97,6 +99,7 @@ fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
             Command::Rm(args) => admin::rm(args, status).await,
             Command::Top(args) => top::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Bench(args) => bench::run(args, status).await,
             Command::Config(args) => settings::show(&args, settled),
             Command::Examples(args) => manual::examples(&args),
             Command::Completions(args) => manual::completions(&args),

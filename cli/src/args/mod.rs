@@ -3,6 +3,7 @@
 //! Owns names, defaults and rules of arguments. What they do is in the module of each command.
 
 mod admin;
+mod bench;
 mod channel;
 mod demo;
 mod program;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::admin::{Info, Ls, Rm, Seal};
+pub(crate) use self::bench::{Bench, Case, Mode, Soak};
 pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
 pub(crate) use self::demo::Demo;
 pub(crate) use self::program::{Completions, Config, Examples, Man};
@@ -93,6 +95,7 @@ pub(crate) enum Command {
     Rm(Rm),
     Top(Top),
     Demo(Demo),
+    Bench(Bench),
     Config(Config),
     Examples(Examples),
     Completions(Completions),
@@ -115,6 +118,7 @@ impl Command {
             Command::Seal(args) => &mut args.target,
             Command::Rm(args) => &mut args.target,
             Command::Top(args) => &mut args.place,
+            Command::Bench(args) => return args.connect.as_mut(),
             _ => return None,
         })
     }

@@ -1,0 +1,455 @@
+//! What one process of a bench does. It is this very program, told its role as JSON; it says when it is ready, waits for a word,
+//! and says its figures at the end.
+
+use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use netchan::{Durability, ErrorKind, Node, Receiver, RecordRef, Sender, Start};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+
+use super::clock::{self, Pacer};
+use super::delays::{Delays, Stamps};
+use super::figures::{Done, Figures};
+use super::{raw, vitals};
+use crate::exit::Exit;
+
+/// Who sends as fast as it can looks at the clock once in so many records.
+pub(super) const LOOK_AT_CLOCK: u64 = 256;
+/// How long peers may take to let go when a node ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Records of 1 KiB that a channel holds which then is idle, and that a connection has received.
+pub(super) const FILLING: u32 = 256;
+/// Handshakes at once, where thousands connect.
+const CALLS: usize = 32;
+
+/// Where channels are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Place {
+    /// In this process, which keeps them in this directory and serves them.
+    Own(String),
+    /// At this node.
+    At(Far),
+}
+
+/// A node that is called.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Far {
+    /// HOST:PORT.
+    pub(super) addr: String,
+    /// What it was started with.
+    pub(super) token: Option<String>,
+}
+
+impl Far {
+    /// One that asks for no token.
+    pub(super) fn open(addr: String) -> Far {
+        Far { addr, token: None }
+    }
+
+    async fn node(&self) -> Result<Node> {
+        let builder = match &self.token {
+            Some(token) => Node::builder().token(token),
+            None => Node::builder(),
+        };
+        Ok(builder.start().await?)
+    }
+
+    fn target(&self, channel: &str) -> String {
+        format!("{}/{channel}", self.addr)
+    }
+}
+
+/// How much is sent, how fast.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Load {
+    pub(super) seconds: f64,
+    /// `None`: as fast as it goes.
+    pub(super) per_second: Option<u64>,
+}
+
+impl Load {
+    /// Records at the beginning of a paced one that do not count: a quarter of them.
+    pub(super) fn warm_up(self) -> u64 {
+        self.per_second.map_or(0, |rate| clock::moments(rate, self.seconds) / 4)
+    }
+}
+
+/// One channel, and what is sent into it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Sending {
+    pub(super) channel: String,
+    pub(super) size: usize,
+    pub(super) durability: String,
+    /// How many different keys; 0 is none.
+    pub(super) keys: u32,
+}
+
+/// What a process does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Role {
+    /// Sends bare frames.
+    RawSend { addr: String, size: usize, load: Load },
+    /// Receives bare frames.
+    RawReceive { paced: bool, skip: u64 },
+    /// Sends into a channel, seals it when told so (or else leaves it), and stays until its input ends.
+    Send { place: Place, sending: Sending, load: Load, seal: bool },
+    /// Receives a channel to its end, with so many receivers.
+    Receive { far: Far, channel: String, receivers: u32, paced: bool, skip: u64 },
+    /// Sends into many channels at an even rate, over all of them.
+    Channels { place: Place, sending: Sending, channels: u32, load: Load },
+    /// Makes channels with some records in each.
+    Fill { far: Far, channel: String, channels: u32 },
+    /// Receives what such a channel holds with so many connections, and waits there with them until its input ends.
+    Wait { far: Far, channel: String, connections: u32 },
+    /// Deletes a channel, if it is there.
+    Delete { far: Far, channel: String },
+}
+
+/// Plays the role that its input says, in a runtime that is as the role wants it: the program's own idles meanwhile.
+pub(super) async fn run() -> Result<Exit> {
+    tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        play(serde_json::from_str(&line).context("this is no role of a bench")?)
+    })
+    .await?
+}
+
+fn play(role: Role) -> Result<Exit> {
+    let done = match role {
+        Role::RawSend { addr, size, load } => raw::send(&addr, size, load)?,
+        Role::RawReceive { paced, skip } => raw::receive(paced, skip)?,
+        Role::Send { place, sending, load, seal } => serving()?.block_on(send(place, sending, load, seal))?,
+        Role::Receive { far, channel, receivers, paced, skip } => {
+            alone()?.block_on(receive(far, channel, receivers, paced, skip))?
+        }
+        Role::Channels { place, sending, channels, load } => {
+            serving()?.block_on(many(place, sending, channels, load))?
+        }
+        Role::Fill { far, channel, channels } => alone()?.block_on(fill(far, channel, channels))?,
+        Role::Wait { far, channel, connections } => alone()?.block_on(wait(far, channel, connections))?,
+        Role::Delete { far, channel } => alone()?.block_on(delete(far, channel))?,
+    };
+    say(&serde_json::to_string(&done)?)?;
+    Ok(Exit::Done)
+}
+
+/// For a process whose main thread sends: its connections are driven beside it.
+fn serving() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+}
+
+/// For a process that only waits for its connections: nothing hops between threads.
+fn alone() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn say(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// Says where it can be reached.
+pub(super) fn announce(addr: &str) -> Result<()> {
+    say(addr)
+}
+
+/// Says where it can be reached, and waits for the word to begin.
+pub(super) fn ready(addr: &str) -> Result<()> {
+    announce(addr)?;
+    word();
+    Ok(())
+}
+
+/// Waits for the next word, or for the end of its input.
+fn word() {
+    let _ = std::io::stdin().lock().read_line(&mut String::new());
+}
+
+/// What this process takes from now on.
+pub(super) struct Meter(f64);
+
+impl Meter {
+    pub(super) fn start() -> Meter {
+        Meter(clock::processor_seconds())
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let figures = Figures::default().with("cpu_s", clock::processor_seconds() - self.0);
+        match vitals::peak_mib(std::process::id()) {
+            Some(peak) => figures.with("peak_mib", peak),
+            None => figures,
+        }
+    }
+}
+
+fn durability(word: &str) -> Result<Durability> {
+    Ok(match word {
+        "sync" => Durability::Sync,
+        "interval" => Durability::Interval,
+        "os" => Durability::Os,
+        _ => bail!("{word} is no durability"),
+    })
+}
+
+/// A node, and how channels at `place` are named from it.
+async fn node_for(place: &Place) -> Result<(Node, String)> {
+    match place {
+        Place::Own(dir) => {
+            let node = Node::builder().data_dir(dir).listen("127.0.0.1:0").start().await?;
+            Ok((node, String::new()))
+        }
+        Place::At(far) => Ok((far.node().await?, far.target(""))),
+    }
+}
+
+fn address(node: &Node, place: &Place) -> Result<String> {
+    match place {
+        Place::Own(_) => Ok(node.local_addr().context("the node does not listen")?.to_string()),
+        Place::At(far) => Ok(far.addr.clone()),
+    }
+}
+
+/// Payloads, with keys in turn.
+struct Records {
+    payload: Vec<u8>,
+    keys: Vec<Vec<u8>>,
+    next: usize,
+}
+
+impl Records {
+    fn new(sending: &Sending) -> Records {
+        let keys = (0..sending.keys).map(|key| format!("key-{key:06}").into_bytes()).collect();
+        Records { payload: vec![b'x'; sending.size], keys, next: 0 }
+    }
+
+    async fn send(&mut self, log: &Sender) -> Result<netchan::Sent, netchan::Error> {
+        if self.keys.is_empty() {
+            return log.send(&self.payload).await;
+        }
+        let key = &self.keys[self.next];
+        self.next = (self.next + 1) % self.keys.len();
+        log.send(RecordRef { payload: &self.payload, key: Some(key), ..RecordRef::default() }).await
+    }
+}
+
+async fn send(place: Place, sending: Sending, load: Load, seal: bool) -> Result<Done> {
+    let (node, prefix) = node_for(&place).await?;
+    let name = format!("{prefix}{}", sending.channel);
+    let log = node.sender(name).durability(durability(&sending.durability)?).open().await?;
+    log.info().await?; // a channel elsewhere is there when this is answered
+    ready(&address(&node, &place)?)?;
+    let mut records = Records::new(&sending);
+    let meter = Meter::start();
+    let begin = clock::now();
+    let end = begin + clock::from_seconds(load.seconds);
+    let mut count = 0u64;
+    match load.per_second {
+        Some(per_second) => {
+            for (due, sent) in Pacer::new(per_second, load.seconds) {
+                Stamps { due, sent }.write(&mut records.payload);
+                records.send(&log).await?;
+                count += 1;
+            }
+        }
+        None => {
+            while !count.is_multiple_of(LOOK_AT_CLOCK) || clock::now() < end {
+                records.send(&log).await?;
+                count += 1;
+            }
+        }
+    }
+    log.flush().await?;
+    let took = clock::now() - begin;
+    let figures = meter.figures().with("records", count as f64);
+    let mut figures = figures.with("records_per_s", clock::rate(count, took));
+    if seal {
+        log.seal().await?;
+    }
+    announce("sent")?;
+    word();
+    figures.absorb("", &meter.figures());
+    node.shutdown(FAREWELL).await?;
+    Ok(Done { figures, ..Done::default() })
+}
+
+/// When records came, to all receivers together.
+#[derive(Default)]
+struct Span {
+    first: AtomicU64,
+    last: AtomicU64,
+}
+
+async fn receive(far: Far, channel: String, receivers: u32, paced: bool, skip: u64) -> Result<Done> {
+    let node = far.node().await?;
+    let mut opened = Vec::new();
+    for _ in 0..receivers {
+        opened.push(node.receiver(far.target(&channel)).from(Start::Earliest).open().await?);
+    }
+    announce("")?;
+    let meter = Meter::start();
+    let mut done = Done::default();
+    let span = Arc::new(Span { first: AtomicU64::new(u64::MAX), last: AtomicU64::new(0) });
+    let (mut count, mut gaps) = (0, 0);
+    if let [receiver] = &mut opened[..] {
+        let mut delays = Delays::new(skip)?;
+        (count, gaps) = take_all(receiver, &span, paced.then_some(&mut delays)).await?;
+        if paced {
+            done = delays.done();
+        }
+    } else {
+        let tasks: Vec<_> = opened
+            .into_iter()
+            .map(|mut receiver| {
+                let span = Arc::clone(&span);
+                tokio::spawn(async move { take_all(&mut receiver, &span, None).await })
+            })
+            .collect();
+        for task in tasks {
+            let (taken, missing) = task.await??;
+            (count, gaps) = (count + taken, gaps + missing);
+        }
+    }
+    let took = span.last.load(Ordering::Relaxed).saturating_sub(span.first.load(Ordering::Relaxed));
+    let figures = meter.figures().with("records", count as f64).with("gaps", gaps as f64);
+    done.figures.absorb("", &figures.with("records_per_s", clock::rate(count, took)));
+    Ok(done)
+}
+
+/// Receives to the end; says how many records came, and how often some were gone.
+async fn take_all(
+    receiver: &mut Receiver,
+    span: &Span,
+    mut delays: Option<&mut Delays>,
+) -> Result<(u64, u64)> {
+    let (mut count, mut gaps) = (0u64, 0u64);
+    loop {
+        match receiver.recv().await {
+            Ok(Some(record)) => {
+                if count == 0 {
+                    span.first.fetch_min(clock::now(), Ordering::Relaxed);
+                }
+                count += 1;
+                if let Some(delays) = &mut delays {
+                    delays.note(&record.payload);
+                }
+                std::hint::black_box(&record.payload);
+            }
+            Ok(None) => break,
+            Err(error) if matches!(error.kind(), ErrorKind::Gap { .. }) => gaps += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    span.last.fetch_max(clock::now(), Ordering::Relaxed);
+    Ok((count, gaps))
+}
+
+/// Each record's delay is from when it was due until this process was told that it is durable.
+async fn many(place: Place, sending: Sending, channels: u32, load: Load) -> Result<Done> {
+    let (node, prefix) = node_for(&place).await?;
+    let mut logs = Vec::new();
+    for channel in 0..channels {
+        let name = format!("{prefix}{}/{channel}", sending.channel);
+        let log = node.sender(name).durability(durability(&sending.durability)?).open().await?;
+        log.send("the first").await?.durable().await?;
+        logs.push(log);
+    }
+    ready(&address(&node, &place)?)?;
+    let per_second = load.per_second.context("many channels have a rate")?;
+    let delays = Arc::new(Mutex::new(Delays::new(load.warm_up())?));
+    let mut records = Records::new(&sending);
+    let meter = Meter::start();
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut count = 0u64;
+    for ((due, sent), log) in Pacer::new(per_second, load.seconds).zip(logs.iter().cycle()) {
+        let told = records.send(log).await?;
+        let delays = Arc::clone(&delays);
+        tasks.spawn(async move {
+            told.durable().await?;
+            let now = clock::now();
+            delays.lock().unwrap_or_else(PoisonError::into_inner).note_at(Stamps { due, sent }, now);
+            anyhow::Ok(())
+        });
+        while let Some(ended) = tasks.try_join_next() {
+            ended??;
+        }
+        count += 1;
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    let figures = meter.figures();
+    for log in &logs {
+        log.close().await?;
+    }
+    node.shutdown(FAREWELL).await?;
+    let mut done = delays.lock().unwrap_or_else(PoisonError::into_inner).done();
+    done.figures.absorb("", &figures.with("records", count as f64));
+    Ok(done)
+}
+
+async fn fill(far: Far, channel: String, channels: u32) -> Result<Done> {
+    let node = far.node().await?;
+    let mut filling = tokio::task::JoinSet::new();
+    for number in 0..channels {
+        if filling.len() >= CALLS
+            && let Some(filled) = filling.join_next().await
+        {
+            filled??;
+        }
+        let (node, name) = (node.clone(), far.target(&format!("{channel}/{number}")));
+        filling.spawn(async move {
+            let log = node.sender(name).open().await?;
+            for _ in 0..FILLING {
+                log.send([b'x'; 1024]).await?;
+            }
+            log.flush().await?;
+            log.close().await
+        });
+    }
+    while let Some(filled) = filling.join_next().await {
+        filled??;
+    }
+    node.shutdown(FAREWELL).await?;
+    Ok(Done::default())
+}
+
+async fn wait(far: Far, channel: String, connections: u32) -> Result<Done> {
+    let node = far.node().await?;
+    let target = far.target(&channel);
+    let mut opening = tokio::task::JoinSet::new();
+    let mut waiting = Vec::new();
+    for _ in 0..connections {
+        let opened = node.receiver(&target).from(Start::Earliest).open();
+        opening.spawn(async move {
+            let mut receiver = opened.await?;
+            for _ in 0..FILLING {
+                receiver.recv().await?.context("the channel is sealed")?;
+            }
+            anyhow::Ok(receiver)
+        });
+        if opening.len() >= CALLS
+            && let Some(opened) = opening.join_next().await
+        {
+            waiting.push(opened??);
+        }
+    }
+    while let Some(opened) = opening.join_next().await {
+        waiting.push(opened??);
+    }
+    ready("")?;
+    Ok(Done { figures: Figures::default().with("connections", waiting.len() as f64), ..Done::default() })
+}
+
+async fn delete(far: Far, channel: String) -> Result<Done> {
+    let node = far.node().await?;
+    match node.delete(far.target(&channel)).await {
+        Err(error) if error.kind() != ErrorKind::NoChannel => Err(error.into()),
+        _ => Ok(Done::default()),
+    }
+}
