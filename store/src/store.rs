@@ -16,9 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use netchan_proto::wire::Counter;
 use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, Timestamp};
 
 use crate::committer::Committer;
+use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock};
 use crate::log::{Env, Log};
 use crate::meta::{self, Meta, failed};
@@ -70,6 +72,11 @@ impl Channel {
 
     fn exists(&self) -> bool {
         self.exists.load(Ordering::Acquire)
+    }
+
+    /// Whether its log is open; one that is being opened is not yet.
+    fn is_open(&self) -> bool {
+        self.slot.try_lock().is_ok_and(|slot| slot.log.is_some())
     }
 }
 
@@ -128,7 +135,13 @@ impl Store {
             let started = committer.start(threads.get()).inspect_err(|_| committer.stop());
             started.map_err(failed("starting a thread for", "the data directory"))?;
         }
-        let env = Arc::new(Env { disk, options, committer, lock: Mutex::new(Some(lock)) });
+        let env = Arc::new(Env {
+            disk,
+            options,
+            committer,
+            counts: Tally::default(),
+            lock: Mutex::new(Some(lock)),
+        });
         let state = StateLog::open(&env, "state", &state_meta).inspect_err(|_| env.committer.stop())?;
         tracing::info!(disk = ?env.disk, %node, channels = by_name.len(), "the data directory is open");
         let by_name = by_name.into_iter().map(|meta| (meta.name.clone(), Channel::new(meta, true))).collect();
@@ -271,6 +284,25 @@ impl Store {
             }
         });
         infos.take(limit).collect()
+    }
+
+    /// What its logs have done since it was opened, and what they take. Blocks on the disk as [`list`](Self::list) does.
+    pub fn counters(&self) -> Vec<(Counter, u64)> {
+        let mut counters = Vec::new();
+        self.0.env.counts.report(&mut counters);
+        let infos = self.list(None, "", usize::MAX);
+        let (channels, open) = {
+            let channels = locked(&self.0.channels);
+            let there: Vec<_> = channels.by_name.values().filter(|channel| channel.exists()).collect();
+            (there.len(), there.iter().filter(|channel| channel.is_open()).count())
+        };
+        counters.push((Counter::CHANNELS, channels as u64));
+        counters.push((Counter::LOGS_OPEN, open as u64));
+        counters.push((Counter::BYTES_ON_DISK, infos.iter().map(|info| info.bytes).sum()));
+        if let Ok(space) = self.0.env.disk.space() {
+            counters.extend([(Counter::VOLUME_FREE, space.free), (Counter::VOLUME_TOTAL, space.total)]);
+        }
+        counters
     }
 
     /// Ready once the channel exists.

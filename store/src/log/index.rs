@@ -107,6 +107,15 @@ impl Index {
         after.checked_sub(1).map_or(self.known, |index| self.entries[index].place)
     }
 
+    /// The nearest place at or before `offset`, and the time there, if it is known.
+    pub(super) fn near(&self, offset: Offset) -> (Place, Option<Timestamp>) {
+        let after = self.entries.partition_point(|entry| entry.place.offset <= offset);
+        match after.checked_sub(1).map(|index| &self.entries[index]) {
+            Some(entry) if offset < self.known.offset => (entry.place, Some(entry.time)),
+            _ => (self.known, None),
+        }
+    }
+
     /// The nearest place before which every record is older than `time`.
     pub(super) fn before_time(&self, time: Timestamp) -> Place {
         let after = self.entries.partition_point(|entry| entry.time <= time);

@@ -8,9 +8,11 @@
 //! | `open` | making a log, and finding it again after whatever happened |
 //! | `segment`, `producers`, `epochs` | what a segment's head keeps |
 //! | `trim` | retention |
+//! | `behind` | how far from the end an offset is |
 //!
 //! Locks are taken in the order writer, state; neither is held while a waker is called.
 
+mod behind;
 mod epochs;
 mod index;
 mod open;
@@ -35,6 +37,7 @@ use netchan_proto::{
 };
 
 use crate::committer::Committer;
+use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock};
 use crate::meta::{self, Meta};
 use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
@@ -42,6 +45,7 @@ use segment::Segment;
 use state::{Refusal, State};
 use writer::{Writer, wake_all};
 
+pub use behind::Behind;
 pub(crate) use open::open;
 pub(crate) use segment::{identity_of_segment, is_segment};
 
@@ -50,6 +54,7 @@ pub(crate) struct Env {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) options: StoreOptions,
     pub(crate) committer: Arc<Committer>,
+    pub(crate) counts: Tally,
     /// Held while any log could write.
     pub(crate) lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
@@ -416,6 +421,11 @@ impl Log {
     /// [`LogError::BeyondEnd`], [`LogError::OtherLog`], [`LogError::Io`].
     pub fn resolve(&self, start: &Start) -> Result<Resolved, LogError> {
         self.0.resolve(start)
+    }
+
+    /// How far somebody is behind who goes on at `from`. May read the lengths of closed segments, and no batch.
+    pub fn behind(&self, from: Offset) -> Behind {
+        self.0.behind(from)
     }
 
     /// Where the records of `epoch` end: at the first of a later epoch, at the visible end for the newest. `None` if

@@ -77,7 +77,7 @@ impl Inner {
         }
     }
 
-    fn bytes_of(&self, closed: &[Arc<Segment>]) -> u64 {
+    pub(super) fn bytes_of(&self, closed: &[Arc<Segment>]) -> u64 {
         closed.iter().map(|segment| segment.closed_len(&*self.env.disk).unwrap_or(0)).sum()
     }
 

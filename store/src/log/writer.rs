@@ -134,6 +134,7 @@ impl Writer {
             let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
             self.make_room(log, self.pos + len);
             self.file.write_all_at(&parts, self.pos).map_err(failing("writing"))?;
+            log.env.counts.wrote(end.0 - self.written.0, len);
             tracing::trace!(
                 channel = %log.name, batches = run.len(), bytes = len, pos = self.pos, next = end.0, "written"
             );
@@ -158,7 +159,8 @@ impl Writer {
             }
         }
         if sync && self.unsynced_since.is_some() {
-            self.file.sync().map_err(failing("syncing"))?;
+            let counts = &log.env.counts;
+            counts.time_sync(&*log.env.options.clock, || self.file.sync()).map_err(failing("syncing"))?;
             self.unsynced_since = None;
             self.durable = self.written;
             tracing::trace!(channel = %log.name, durable = self.durable.0, "synced");
@@ -374,6 +376,7 @@ impl Writer {
 
     fn poison(&mut self, log: &Inner, failed: &Failed) {
         self.is_dead = true;
+        log.env.counts.log_failed();
         let why: Arc<str> = format!("{} {}: {}", failed.action, self.segment.path, failed.source).into();
         tracing::error!(channel = %log.name, why = &*why, "the log has failed and takes nothing more");
         let mut wake = Vec::new();
