@@ -109,7 +109,7 @@ impl Node {
         &self.0.stats
     }
 
-    /// A page of those who read this node's channels, and publish to them. Waits for nothing.
+    /// A page of those who read this node's channels, and publish to them. May wait for the disk.
     #[must_use]
     pub fn readers(&self, asked: &Readers) -> ReadersReply {
         self.0.stats.readers(asked, MAX_READERS, self.clock())

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use netchan_proto::Offset;
-use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, NodeStatus, StreamId};
+use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply, StreamId};
 use netchan_store::{LogError, Run};
 
 use super::publishing::Accepted;
@@ -38,6 +38,8 @@ pub(super) enum Answer {
     Done(Result<Done, ErrorFrame>),
     /// What a request asked for.
     Status(Box<NodeStatus>),
+    /// What a request asked for.
+    Readers(ReadersReply),
     /// The job was dropped, or it panicked.
     NotDone,
 }

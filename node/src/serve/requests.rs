@@ -51,9 +51,9 @@ pub(super) fn status(shared: &mut Shared, stream: StreamId) {
     shared.desk.ask(stream, move || Answer::Status(Box::new(node.status())));
 }
 
-pub(super) fn readers(shared: &mut Shared, stream: StreamId, readers: &Readers) {
-    let reply = begin(shared).readers(readers);
-    shared.connection.readers_reply(stream, &reply);
+pub(super) fn readers(shared: &mut Shared, stream: StreamId, readers: Readers) {
+    let node = begin(shared);
+    shared.desk.ask(stream, move || Answer::Readers(node.readers(&readers)));
 }
 
 /// Sends the answer; one that is for a stream that is gone goes nowhere.
@@ -63,6 +63,7 @@ pub(super) fn answer(shared: &mut Shared, stream: StreamId, answer: Answer) {
         Answer::Stat(Ok(info)) => connection.stat_reply(stream, &info),
         Answer::List(Ok(reply)) => connection.list_reply(stream, &reply),
         Answer::Done(Ok(done)) => connection.done(stream, &done),
+        Answer::Readers(reply) => connection.readers_reply(stream, &reply),
         Answer::Status(status) => connection.status_reply(stream, &status),
         Answer::Stat(Err(error)) | Answer::List(Err(error)) | Answer::Done(Err(error)) => {
             shared.refuse(stream, error);

@@ -75,6 +75,8 @@ impl Listed {
         let place = &self.place;
         let offset = Some(Offset(place.offset.get())).filter(|at| *at != Offset::NONE);
         let log = place.log.get();
+        let reads = offset.filter(|_| self.kind == ReaderKind::Reads);
+        let behind = log.zip(reads).map(|(log, at)| log.behind(at)).unwrap_or_default();
         ReaderInfo {
             id,
             kind: self.kind,
@@ -82,8 +84,8 @@ impl Listed {
             since: self.since,
             offset,
             next: log.map(Log::visible),
-            time: Timestamp::MIN,
-            behind: 0,
+            time: behind.time.unwrap_or(Timestamp::MIN),
+            behind: behind.bytes,
             credit: place.credit.get(),
             records: place.records.get(),
             bytes: place.bytes.get(),
@@ -150,7 +152,7 @@ impl Stats {
         (reading as u64, (readers.len() - reading) as u64)
     }
 
-    /// A page of those who read and publish.
+    /// A page of those who read and publish. May wait for the disk.
     pub(crate) fn readers(&self, asked: &Readers, limit: usize, now: Timestamp) -> ReadersReply {
         let is_wanted =
             |listed: &Listed| asked.channel.as_ref().is_none_or(|channel| *channel == listed.channel);

@@ -18,6 +18,9 @@ impl Node {
         let stats = self.stats();
         let mut counters: Vec<(Counter, u64)> = Vec::new();
         stats.report(&mut counters);
+        if let Some(store) = self.store() {
+            counters.extend(store.counters());
+        }
         NodeStatus {
             node: self.id(),
             version: VERSION.to_owned(),
