@@ -4,15 +4,14 @@
 //! after a SIGKILL, or a failure, the next run begins with that record again: a command sees each record once, or more
 //! often, never not at all.
 
-use std::io;
+use std::io::{self, Seek, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::ValueEnum;
 use netchan_proto::{ChannelName, Record};
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::json;
@@ -56,24 +55,19 @@ impl Exec {
     pub(crate) async fn run(&mut self, record: &Record) -> io::Result<Ended> {
         self.scratch.clear();
         self.form.push(&mut self.scratch, record);
+        // A file, not a pipe: if this program is killed meanwhile, the command must not take a part for the whole.
+        let mut stdin = tempfile::tempfile()?;
+        stdin.write_all(&self.scratch)?;
+        stdin.rewind()?;
         let mut command = Command::new("sh");
-        command.arg("-c").arg(&self.command).stdin(Stdio::piped());
+        command.arg("-c").arg(&self.command).stdin(stdin);
         for (name, value) in told(&self.channel, record) {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
         }
-        let mut child = command.spawn()?;
-        let stdin = child.stdin.take();
-        let feed = async {
-            if let Some(mut stdin) = stdin {
-                // whether it wants to read all of it is the command's business
-                let _ = stdin.write_all(&self.scratch).await;
-            }
-        };
-        let ((), status) = tokio::join!(feed, child.wait());
-        Ok(Ended(status?))
+        Ok(Ended(command.status().await?))
     }
 }
 

@@ -53,12 +53,18 @@ fn told(acks: &[u8]) -> u64 {
 /// Lets a process live for a while: it is the moment of the kill that is to be random, nothing waits for it. One in
 /// four is killed at any moment from its start on, the others from the first output in `file` on (by default its
 /// stdout), for a slow machine would kill all of them before they begin.
-fn live(mut process: Running, file: Option<&Path>, random: &mut Random) -> Done {
+fn live(process: Running, file: Option<&Path>, random: &mut Random) -> Done {
     let file = file.unwrap_or(&process.out).to_owned();
-    let length = || fs::metadata(&file).map_or(0, |metadata| metadata.len());
-    let before = length();
+    live_beside(process, || fs::metadata(&file).map_or(0, |metadata| metadata.len()), random)
+}
+
+/// The same, where its output is seen by what `progress` counts.
+fn live_beside(mut process: Running, progress: impl Fn() -> u64, random: &mut Random) -> Done {
+    let before = progress();
     if random.below(4) > 0 {
-        until("the process to do something", || (length() != before || !process.is_running()).then_some(()));
+        until("the process to do something", || {
+            (progress() != before || !process.is_running()).then_some(())
+        });
     }
     std::thread::sleep(Duration::from_micros(random.below(50_000)));
     process.kill()
@@ -214,6 +220,86 @@ fn a_killed_receiver_with_position_and_output_repeats_nothing() {
     }
     place.run("recv x --from earliest --position at --output out").well();
     same(&fs::read(&output).unwrap(), &content, "the output");
+    often(middle);
+}
+
+/// A sealed channel of so few records that commands and files for each are done in time, and its lines.
+fn few(place: &Place) -> Vec<String> {
+    let lines: Vec<String> = (0..kills() * 25).map(|line| format!("line {line}")).collect();
+    place.feed("send x --seal", (lines.join("\n") + "\n").as_bytes()).well();
+    lines
+}
+
+#[test]
+fn a_killed_receivers_command_runs_for_each_record_in_order_and_the_last_one_again() {
+    let place = Place::new();
+    let mut random = Random(0x6578_6563);
+    let lines = few(&place);
+    fs::write(place.path("command"), "read -r line; echo \"$NETCHAN_OFFSET $line\" >> ran\n").unwrap();
+    let words = "recv x --from earliest --position at --exec";
+    let ran = place.path("ran");
+    let mut middle = 0;
+    let mut length = 0;
+    for _ in 0..kills() {
+        live(place.with(words, "sh ./command"), Some(&ran), &mut random);
+        let now = fs::metadata(&ran).map_or(0, |metadata| metadata.len());
+        middle += u64::from(now > length);
+        length = now;
+    }
+    place.with(words, "sh ./command").end().well();
+    let ran = fs::read_to_string(&ran).unwrap();
+    let mut next = 0;
+    let mut again = 0;
+    for line in ran.lines() {
+        let (offset, text) = line.split_once(' ').unwrap();
+        let offset: usize = offset.parse().unwrap();
+        assert_eq!(text, lines[offset], "what stands beside the payload is the same record's");
+        assert!(offset <= next, "the commands of {next} to {offset} did not run");
+        again += u64::from(offset < next);
+        next = next.max(offset + 1);
+    }
+    assert_eq!(next, lines.len(), "all of them ran");
+    assert!(again <= kills(), "{again} commands ran again after {} kills", kills());
+    often(middle);
+}
+
+#[test]
+fn a_killed_receiver_into_a_directory_leaves_each_record_whole_and_once() {
+    let place = Place::new();
+    let mut random = Random(0x6469_7273);
+    let (_sender, content) = being_sent(&place);
+    let words = "recv x --from earliest --position at --output records/";
+    let records = place.path("records");
+    fs::create_dir(&records).unwrap();
+    let whole = || {
+        let mut names: Vec<_> = fs::read_dir(&records).unwrap().map(|file| file.unwrap().path()).collect();
+        names.retain(|path| path.extension().is_none());
+        names.sort();
+        names
+    };
+    let mut lines = content.split(|&byte| byte == b'\n');
+    let mut checked = 0;
+    let mut middle = 0;
+    for _ in 0..kills() {
+        live_beside(place.go(words), || whole().len() as u64, &mut random);
+        // what is there is whole and without a hole, at any moment
+        let names = whole();
+        middle += u64::from(names.len() > checked);
+        for (offset, path) in names.iter().enumerate().skip(checked) {
+            assert_eq!(path.file_name().unwrap().to_str().unwrap(), format!("{offset:020}"));
+            same(&fs::read(path).unwrap(), lines.next().unwrap(), "a record's file");
+        }
+        checked = names.len();
+    }
+    let count = content.iter().filter(|&&byte| byte == b'\n').count();
+    place.run(&format!("{words} --count {}", 2_000)).well();
+    let names = whole();
+    assert!(names.len() >= (checked + 1_744).min(count), "{} after {checked}", names.len());
+    for path in &names[checked..] {
+        same(&fs::read(path).unwrap(), lines.next().unwrap(), "a record's file");
+    }
+    let parts = fs::read_dir(&records).unwrap().count() - names.len();
+    assert_eq!(parts, 0, "a part that a kill left is replaced by its record");
     often(middle);
 }
 
