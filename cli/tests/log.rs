@@ -147,3 +147,44 @@ fn a_storm_of_strangers_is_ten_lines_and_a_count() {
     );
     assert!(!err.contains("s3cret") && !err.contains("wrong"), "no secrets: {err}");
 }
+
+/// The segment files below a directory.
+fn segments(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { segments(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_storm_of_gaps_is_ten_lines_and_a_count() {
+    let place = Place::new();
+    // A batch each: none waits for another.
+    let (_sender, mut stdin) = shell::piped(&place, "send orders --listen none");
+    let receiver = place.go("recv orders --from earliest");
+    let mut length = 0;
+    for number in 0..50 {
+        let line = format!("record number {number:03}\n");
+        stdin.write_all(line.as_bytes()).unwrap();
+        length += line.len();
+        receiver.gives(length);
+    }
+    drop((stdin, receiver));
+    _sender.end().well();
+    let mut damaged = 0;
+    for path in segments(&place.path("data/channels")) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        for number in (1..50).step_by(2) {
+            let text = format!("record number {number:03}");
+            if let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) {
+                bytes[at] = b'R';
+                damaged += 1;
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert_eq!(damaged, 25);
+    let done = place.run("recv orders --from earliest --no-follow").code(3);
+    let gaps: Vec<_> = done.err.lines().filter(|line| line.contains("the records from offset")).collect();
+    assert_eq!(gaps.len(), 11, "{}", done.err);
+    assert!(gaps[10].contains("and 15 more like this"), "{}", done.err);
+    assert_eq!(done.lines().len(), 25);
+}
