@@ -203,6 +203,7 @@ impl<A: Adapter> Hub<A> {
         let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(refuse)?.collect();
         addresses.iter().try_for_each(|&address| may_listen(address, has_token, self.settings.insecure))?;
         let (door, local_addr) = A::listen(&addresses).map_err(refuse)?;
+        tracing::info!(address = %local_addr, has_token, "listening");
         let _ = self.local_addr.set(local_addr);
         Ok(door)
     }
@@ -326,6 +327,7 @@ impl<A: Adapter> Hub<A> {
             stop.is_stopping = true;
             std::mem::take(&mut stop.publishers)
         };
+        tracing::info!(?deadline, "the node stops");
         publishers.iter().filter_map(Weak::upgrade).for_each(|publisher| publisher.begin_close());
         self.node().shut_down(deadline);
         // A take-over that is under way comes to its end first.

@@ -105,13 +105,16 @@ impl Machine for Calling {
             &why
             && is_final_for_connection(*code)
         {
+            tracing::warn!(peer = self.who, %why, "who is called will not have it: no other call would help");
             self.error = Some(error_of(&why, &self.who));
             return;
         }
         if was_up && now.since(self.since) > BACKOFF_MAX {
             self.backoff.reset();
         }
-        self.next_call = now.plus(self.backoff.next_wait());
+        let retry_in = self.backoff.next_wait();
+        tracing::info!(peer = self.who, %why, ?retry_in, "who is called is lost, or was not to be had");
+        self.next_call = now.plus(retry_in);
     }
 
     fn is_over(&self) -> bool {
