@@ -10,14 +10,13 @@ use super::units::length_of_time;
 const TOP_HELP: &str = "\
 It shows channels with their rates and sizes, readers with how far they are behind, connections, syncs and disk, and goes \
 on when the node comes back after a restart. Enter looks into a channel, s sorts, / filters, ? tells all keys. It looks at \
-a node that runs; on this machine that is whoever holds the data directory.
+a node that runs; on this machine that is whoever holds the data directory. \
+`netchan top` watches this machine's node, `netchan top build7:4747` another one, `netchan top build7:4747/orders` its \
+channels whose names begin so. For scripts:
 
 Examples:
-  netchan top                                  # this machine's node
-  netchan top build7:4747 --interval 2s        # another one
-  netchan top build7:4747/orders               # its channels whose names begin so
-  netchan top --once                           # one look as text, for scripts
-  netchan top --once --json --interval 200ms | jq '.channels[] | {name, records_per_second, lag}'";
+  netchan top build7:4747 --once               # what there is to see, as text
+  netchan top build7:4747 --once --json --interval 200ms | jq .channels";
 
 /// Watch a node live: channels, rates, readers and their lag, disk
 #[derive(Clone, Debug, Args)]

@@ -62,7 +62,8 @@ impl Screen {
     /// Takes the terminal again and draws it from scratch the next time: who knows what is on it now.
     pub(crate) fn again(&mut self) -> Result<()> {
         take()?;
-        self.terminal.clear()?;
+        // Not `clear`: that asks the terminal where its cursor is, and the answer would come among the keys.
+        self.terminal.resize(self.terminal.size()?.into())?;
         Ok(())
     }
 
@@ -130,4 +131,46 @@ pub(crate) fn keys() -> mpsc::Receiver<Event> {
         }
     });
     told
+}
+
+#[cfg(test)]
+#[path = "../../tests/terminal/mod.rs"]
+mod terminal;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
+    use super::terminal;
+    use super::*;
+
+    const NAME: &str =
+        "top::screen::tests::the_terminal_is_given_back_before_the_message_of_a_panic_on_any_thread";
+    /// Set where this test runs itself, in a terminal.
+    const INSIDE: &str = "NETCHAN_TEST_INSIDE";
+
+    #[test]
+    fn the_terminal_is_given_back_before_the_message_of_a_panic_on_any_thread() {
+        if std::env::var_os(INSIDE).is_some() {
+            let mut screen = Screen::take().unwrap();
+            let there = |buf: &mut Buffer| buf.set_string(0, 0, "drawn", ratatui::style::Style::new());
+            screen.draw(there).unwrap();
+            let mut keys = keys();
+            assert!(matches!(keys.blocking_recv(), Some(Event::Key(_))));
+            std::thread::spawn(|| panic!("a bug on purpose")).join().unwrap_err();
+            assert!(screen.draw(there).is_err(), "it is not ours any more");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let program = std::env::current_exe().unwrap();
+        let command =
+            format!("{} --exact {NAME} --nocapture; echo \"code $?\"; stty; cat", program.display());
+        let terminal = terminal::Terminal::run(dir.path(), (80, 24), &[(INSIDE, "1")], &command);
+        terminal.shows(&["drawn"]);
+        assert_eq!(terminal.fact("alternate_on"), "1");
+        terminal.press(&["x"]);
+        let text = terminal.shows(&["a bug on purpose", "code 0", "speed"]).join("\n");
+        assert!(!text.contains("drawn") && !text.contains("-icanon") && text.contains("1 passed"), "{text}");
+        assert_eq!((terminal.fact("alternate_on"), terminal.fact("cursor_flag")), ("0".into(), "1".into()));
+    }
 }

@@ -40,7 +40,7 @@ const STUCK: u64 = 60_000_000_000;
 pub(crate) fn draw(model: &mut Model, buf: &mut Buffer, theme: Theme) {
     let area = buf.area;
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        let text = format!("{}x{} is too small: {}x{}", area.width, area.height, LEAST.0, LEAST.1);
+        let text = format!("too small ({}x{})", LEAST.0, LEAST.1);
         middle(buf, area, &[text], theme);
         return;
     }
