@@ -188,3 +188,23 @@ fn a_storm_of_gaps_is_ten_lines_and_a_count() {
     assert!(gaps[10].contains("and 15 more like this"), "{}", done.err);
     assert_eq!(done.lines().len(), 25);
 }
+
+#[test]
+fn nothing_is_logged_for_a_single_record_not_even_at_trace() {
+    const RECORDS: usize = 100_000;
+    let place = Place::new();
+    let input = "a line of text\n".repeat(RECORDS);
+    // Through a node of its own, so that publishing, serving, storing and receiving all have their say.
+    let (node, address) = listening(&place, "-vvv");
+    let far = Place::new();
+    let sent = far.feed(&format!("send {address}/orders --seal -vvv"), input.as_bytes()).well();
+    let received = far.run(&format!("recv {address}/orders --from earliest -vvv")).well();
+    shell::same(&received.out, input.as_bytes(), "what was received");
+    node.signal("TERM");
+    let served = node.end().code(0);
+    for (who, err) in [("sending", sent.err), ("serving", served.err), ("receiving", received.err)] {
+        let told = events(&err);
+        assert!(told.iter().any(|(level, _)| level == "TRACE"), "{who}: {err}");
+        assert!(told.len() < RECORDS / 20, "{who}: {} events for {RECORDS} records", told.len());
+    }
+}

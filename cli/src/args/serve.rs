@@ -13,7 +13,7 @@ Examples:
   NETCHAN_TOKEN=s3cret netchan serve --listen 0.0.0.0:4747
   netchan serve --data-dir data --listen 0.0.0.0:4747 --token s3cret
   netchan serve --listen [::1]:4747 --insecure
-  netchan serve --metrics 127.0.0.1:9747             # for Prometheus, at http://127.0.0.1:9747/metrics
+  netchan serve --metrics 127.0.0.1:9747      # Prometheus asks http://127.0.0.1:9747/metrics
   netchan serve -v --log info,netchan_store=debug --color never
   netchan recv app --last 10 --via 'ssh build7 netchan serve --stdio'";
 
