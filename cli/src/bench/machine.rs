@@ -19,6 +19,8 @@ const WRITTEN: usize = 512;
 /// Records are written so, where each has a sync of its own.
 const APPENDED: usize = 4096;
 const SYNCS: usize = 400;
+/// More than this many threads that want to run, on the average.
+const BUSY: f64 = 0.5;
 
 /// The machine and what is the same in all runs.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +30,8 @@ pub(super) struct Machine {
     pub(super) version: &'static str,
     pub(super) directory: String,
     pub(super) in_memory: bool,
+    /// What else ran when the bench began: the load average of the last minute. `None` where the system does not tell.
+    pub(super) load: Option<f64>,
     /// The program was built without optimisation: its figures are worth nothing.
     pub(super) unoptimised: bool,
 }
@@ -42,9 +46,21 @@ impl Machine {
             version: env!("CARGO_PKG_VERSION"),
             directory: dir.display().to_string(),
             in_memory: is_in_memory(dir),
+            load: load(),
             unoptimised: cfg!(debug_assertions),
         }
     }
+}
+
+impl Machine {
+    /// Whether so much else runs here that only ratios say anything, and not much.
+    pub(super) fn is_busy(&self) -> bool {
+        self.load.is_some_and(|load| load > BUSY)
+    }
+}
+
+fn load() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// On such file systems a sync does nothing.

@@ -71,6 +71,11 @@ pub(super) fn print(machine: &Machine, args: &Bench, table: &Table, verdicts: &[
             "{RED}This program was built without optimisation: its figures mean nothing.{PLAIN}"
         );
     }
+    if let Some(load) = machine.load.filter(|_| machine.is_busy()) {
+        anstream::println!(
+            "{RED}This machine was busy before the bench began (load average {load:.1}): only ratios say something.{PLAIN}"
+        );
+    }
     for line in conditions(args) {
         anstream::println!("{DIM}{line}{PLAIN}");
     }
