@@ -6,8 +6,9 @@ use bytes::{Buf, BufMut, Bytes};
 use netchan_proto::conn::{Connection, ConnectionConfig, Event, Side};
 use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES, PEER_TIMEOUT};
 use netchan_proto::wire::{
-    AckLevel, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Message, Note, Open, Opened, Progress,
-    PublishAck, PublishNote, PublishOpen, PublishOpened, Roles, Seek, Seeked, Start, StreamId, Truncated,
+    AckLevel, Counter, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Message, NodeStatus, Note,
+    Open, Opened, Progress, PublishAck, PublishNote, PublishOpen, PublishOpened, ReaderInfo, ReaderKind,
+    Readers, ReadersReply, Roles, Seek, Seeked, Start, StreamId, Truncated,
 };
 use netchan_proto::{
     ChannelName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, ProducerId, Timestamp, Token,
@@ -147,9 +148,33 @@ fn publish_opened(input: &mut Operations<'_>) -> PublishOpened {
     }
 }
 
+fn status(input: &mut Operations<'_>) -> NodeStatus {
+    let counters = Counter::ALL.iter().map(|counter| (*counter, u64::from(input.byte()))).take(3).collect();
+    NodeStatus { version: "v".into(), counters, ..NodeStatus::default() }
+}
+
+fn readers(input: &mut Operations<'_>) -> ReadersReply {
+    let info = ReaderInfo {
+        id: 1 + u64::from(input.byte()),
+        kind: ReaderKind::Reads,
+        node: NodeId([1; 16]),
+        since: Timestamp(0),
+        offset: None,
+        next: Some(Offset(u64::from(input.byte()))),
+        time: Timestamp::MIN,
+        behind: 0,
+        credit: input.long(),
+        records: 0,
+        bytes: 0,
+        channel: name(),
+        peer: "p".into(),
+    };
+    ReadersReply { more: input.byte() & 1 == 1, now: Timestamp(1), readers: vec![info] }
+}
+
 /// A message that an honest peer might send.
 fn plausible(input: &mut Operations<'_>) -> Option<Message> {
-    Some(match input.byte() % 16 {
+    Some(match input.byte() % 20 {
         0 => Message::Open(Open {
             name: name(),
             start: start(input),
@@ -182,6 +207,10 @@ fn plausible(input: &mut Operations<'_>) -> Option<Message> {
         12 => Message::Stat(name()),
         13 => Message::Ping(input.long()),
         14 => Message::Error(ErrorFrame::new(ErrorCode::INTERNAL, "x")),
+        15 => Message::Status,
+        16 => Message::Readers(Readers { after: input.long(), channel: None }),
+        17 => Message::StatusReply(status(input)),
+        18 => Message::ReadersReply(readers(input)),
         _ => Message::Waiting,
     })
 }
@@ -189,7 +218,7 @@ fn plausible(input: &mut Operations<'_>) -> Option<Message> {
 /// A command of the owner's, sensible or not.
 fn command(connection: &mut Connection, input: &mut Operations<'_>) {
     let id = StreamId(u32::from(input.byte() & 15));
-    match input.byte() % 18 {
+    match input.byte() % 22 {
         0 => drop(connection.open(&Open {
             name: name(),
             start: start(input),
@@ -228,6 +257,10 @@ fn command(connection: &mut Connection, input: &mut Operations<'_>) {
             connection.publish(id, Bytes::from(vec![0; room]));
         }
         16 => connection.publish_note(id, &PublishNote { next_sequence: 0, note: Note::default() }),
+        17 => drop(connection.status()),
+        18 => drop(connection.readers(&Readers { after: 0, channel: Some(name()) })),
+        19 => connection.status_reply(id, &status(input)),
+        20 => connection.readers_reply(id, &readers(input)),
         _ => connection.publish_close(id),
     }
 }
