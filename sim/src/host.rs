@@ -16,6 +16,7 @@ use crate::env::{Actor, Env, Event, Line, Party};
 use crate::mortal::MortalDisk;
 use crate::network::{Ending, LinkId, Socket};
 use crate::oracle::{Checked, Oracle, Violation, violated};
+use crate::watch::Watch;
 use crate::workload::DiskFailure;
 
 /// Turns of a machine before it lets others have theirs.
@@ -60,6 +61,7 @@ struct Process {
     jobs_taken: u64,
     appender: Option<Appender>,
     commits_at: Instant,
+    watch: Watch,
 }
 
 #[derive(Debug)]
@@ -175,6 +177,7 @@ impl Host {
             jobs_taken: 0,
             appender: None,
             commits_at: Instant(u64::MAX),
+            watch: Watch::default(),
         });
         env.note("the node starts, life {}", &[self.starts]);
         if self.knows_channel(env) {
@@ -375,6 +378,7 @@ impl Host {
             return Ok(());
         }
         process.commits_at = Instant(u64::MAX);
+        process.watch.look(&process.node, process.log.as_ref(), process.served.len())?;
         let did = self.run_commits(env);
         if let Some(end) = self.mortal.as_ref().and_then(MortalDisk::seen_early) {
             violated!("up to {end} could be seen before the sync that made it durable");

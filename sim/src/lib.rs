@@ -14,6 +14,7 @@
 //! | `network` | byte streams that are slow, cut, or silent; `tap`: who listens in |
 //! | `clock`, `dice` | time and randomness |
 //! | `oracle` | what must hold; `audit`: reads a whole log |
+//! | `watch` | who asks the node how it is |
 //! | `trace` | what happened: a hash, counters, lines |
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ pub mod producing;
 pub mod reader;
 pub mod tap;
 pub mod trace;
+pub mod watch;
 pub mod workload;
 pub mod world;
 pub mod writer;
