@@ -252,6 +252,24 @@ fn until_a_time_gives_nothing_at_or_after_it() {
     assert_eq!(wire.run(&mut late, &mut far), [Got::Over]);
 }
 
+// NC-POS-018
+#[test]
+fn since_a_time_gives_nothing_before_it_though_it_was_not_visible_when_the_sender_looked() {
+    let mut far = Far::with_batches(&[5]);
+    let start = |offset| ReceiverOptions { start: Start::Time(time_of(Offset(offset))), ..from_start() };
+    let (mut there, mut coming) = (receiver(start(3)), receiver(start(8)));
+    let (mut one, mut other) = (Wire::new(), Wire::new());
+    assert_eq!(one.run(&mut there, &mut far), records(3..5));
+    far.hang_up();
+    assert_eq!(other.run(&mut coming, &mut far), []);
+    far.append(2);
+    far.append(4);
+    assert_eq!(other.run(&mut coming, &mut far), records(8..11));
+    assert_eq!(coming.position().unwrap().offset, Offset(11));
+    coming.seek(Start::Earliest);
+    assert_eq!(other.run(&mut coming, &mut far), records(0..11));
+}
+
 #[test]
 fn a_receiver_that_came_first_waits_for_the_channel() {
     let mut far = Far::new();

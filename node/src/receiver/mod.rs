@@ -120,6 +120,9 @@ pub struct ReceiverCore {
     seeking: Option<u32>,
     wait: bool,
     follow: bool,
+    /// The time that was asked for to begin with: what the sender had taken before it, but not yet acknowledged when it
+    /// looked for it, comes all the same.
+    since: Timestamp,
     /// The first record that is not wanted, by offset and by time.
     stop_at: Offset,
     until: Timestamp,
@@ -131,6 +134,7 @@ impl ReceiverCore {
         let ReceiverOptions { name, start, window, wait, follow, until } = options;
         let window = window.max(MAX_DATA as u64);
         let (position, is_placed) = place(&start);
+        let since = time_of(&start);
         ReceiverCore {
             events: Events::new(name.clone(), Whose::Receiver),
             subscription: Subscription::new(name, start, window, wait),
@@ -146,6 +150,7 @@ impl ReceiverCore {
             seeking: None,
             wait,
             follow,
+            since,
             stop_at: Offset::NONE,
             until: until.unwrap_or(Timestamp(i64::MAX)),
         }
@@ -183,6 +188,7 @@ impl ReceiverCore {
     /// Goes on from elsewhere, also after the end or an error. What was not given yet is forgotten.
     pub fn seek(&mut self, start: Start) {
         (self.position, self.is_placed) = place(&start);
+        self.since = time_of(&start);
         self.current = None;
         self.stop_at = Offset::NONE;
         self.phase = Phase::Reading;
@@ -226,7 +232,7 @@ impl ReceiverCore {
         let current = self.current.as_mut()?;
         for record in &mut current.records {
             let Ok(record) = record else { return Some(self.skip_damaged_batch()) };
-            if record.offset < current.from {
+            if record.offset < current.from || record.timestamp < self.since {
                 continue;
             }
             if record.offset >= self.stop_at || record.timestamp >= self.until {
@@ -384,6 +390,15 @@ fn place(start: &Start) -> (Position, bool) {
     match start {
         Start::Resume(position) => (*position, true),
         _ => (Position { log: LogId::NONE, epoch: Epoch(0), offset: Offset::ZERO }, false),
+    }
+}
+
+/// Before which nothing is wanted. A span of time is measured by the sender's clock, which may be set back: it is the
+/// sender's to judge alone.
+fn time_of(start: &Start) -> Timestamp {
+    match start {
+        Start::Time(time) => *time,
+        _ => Timestamp::MIN,
     }
 }
 

@@ -288,6 +288,10 @@ impl Far {
             Start::Offset(offset) => offset,
             Start::Last(count) => Offset(self.next.0.saturating_sub(count)),
             Start::Resume(position) => position.offset,
+            Start::Time(time) => (self.first.0..self.next.0)
+                .map(Offset)
+                .find(|&offset| time_of(offset) >= time)
+                .unwrap_or(self.next),
             _ => panic!("not scripted: {start:?}"),
         };
         let before = self.batches.iter().rev().find(|batch| batch.header.base_offset < asked);
