@@ -15,6 +15,29 @@ pub fn crc32c_seeded(seed: &[u8; 16], bytes: &[u8]) -> u32 {
     low(digest.finalize())
 }
 
+/// The CRC-32C of bytes that come one part after the other.
+#[derive(Debug)]
+pub struct RunningCrc(Digest);
+
+impl Default for RunningCrc {
+    fn default() -> RunningCrc {
+        RunningCrc(Digest::new(Crc32Iscsi))
+    }
+}
+
+impl RunningCrc {
+    /// Goes on with `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The CRC of all that came.
+    #[must_use]
+    pub fn finish(self) -> u32 {
+        low(self.0.finalize())
+    }
+}
+
 fn low(crc: u64) -> u32 {
     u32::try_from(crc).unwrap_or(u32::MAX) // a 32-bit algorithm: the upper half is zero
 }
@@ -26,6 +49,14 @@ mod tests {
     #[test]
     fn matches_the_published_check_value() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283); // RFC 3720, appendix B.4's algorithm
+    }
+
+    #[test]
+    fn parts_give_the_crc_of_the_whole() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        let mut running = RunningCrc::default();
+        bytes.chunks(777).for_each(|part| running.update(part));
+        assert_eq!(running.finish(), crc32c(&bytes));
     }
 
     #[test]

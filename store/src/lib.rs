@@ -45,7 +45,7 @@ mod store;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, LogError, StoreError};
-pub use log::{Appended, Behind, Claim, Log, Mark, Resolved, Run, Seen, TailRead, TruncatedAt};
+pub use log::{Appended, Behind, Claim, Log, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
 pub use options::{Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions};
 pub use state_log::StateLog;
 pub use store::Store;

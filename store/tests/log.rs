@@ -137,6 +137,25 @@ fn a_full_queue_refuses_and_says_when_there_is_room() {
 }
 
 #[test]
+fn a_batch_larger_than_what_memory_there_is_comes_in_parts() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &LogOptions::default()).unwrap();
+    for size in [10, 300_000, 20, 64, 1 << 20] {
+        append(&log, &"x".repeat(size));
+        commit(&store);
+    }
+    for max in [1, 64, 1000, 65_536, 299_999, 2 << 20] {
+        let mut at = Offset(0);
+        while at < log.visible() {
+            let (whole, parts) = (log.read(at, max).unwrap(), read_in_parts(&log, at, max).unwrap());
+            assert_eq!((parts.next, &parts.bytes), (whole.next, &whole.bytes), "at {at}, {max} at a time");
+            at = whole.next;
+        }
+    }
+}
+
+#[test]
 fn keys_and_headers_come_back() {
     let disk = SimDisk::new(1);
     let store = open(&disk);

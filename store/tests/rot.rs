@@ -66,7 +66,13 @@ fn look(log: &Log, sent: &[String]) {
     for max in [64, 1 << 20] {
         let mut at = log.first();
         while at < log.visible() {
-            match log.read(at, max) {
+            let read = log.read(at, max);
+            match (&read, read_in_parts(log, at, max)) {
+                (Ok(run), Ok(parts)) => assert!(run.bytes == parts.bytes && run.next == parts.next),
+                (Err(_), Err(_)) => {}
+                (read, parts) => panic!("{read:?} but in parts {parts:?}"),
+            }
+            match read {
                 Ok(run) => {
                     assert!(run.first <= at && at < run.next && run.next <= log.visible());
                     let mut rest = run.bytes;

@@ -171,6 +171,25 @@ pub struct Run {
     pub next: Offset,
 }
 
+/// What there is to send of a log, in memory that has a bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Whole batches.
+    Run(Run),
+    /// Some bytes of one batch that is larger than what was asked for. The batch as a whole has been checked when its
+    /// first bytes were read.
+    OfBatch {
+        /// The bytes.
+        bytes: Bytes,
+        /// Where in the batch they begin.
+        at: usize,
+        /// Bytes of the whole batch, as stored.
+        len: usize,
+        /// The offset to go on with after the batch.
+        next: Offset,
+    },
+}
+
 /// Where a position's epoch ends in this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TruncatedAt {
@@ -412,7 +431,19 @@ impl Log {
     /// # Errors
     /// [`LogError::Trimmed`] and [`LogError::Damaged`] say where to go on.
     pub fn read(&self, from: Offset, max: usize) -> Result<Run, LogError> {
-        self.0.read(from, max)
+        match self.0.read_part(from, max, None)? {
+            Part::Run(run) => Ok(run),
+            Part::OfBatch { bytes, next, .. } => Ok(Run { bytes, first: from, next }), // never asked for
+        }
+    }
+
+    /// As [`read`](Self::read), but never more than `max` bytes (and a header): of a batch that is larger the part that
+    /// begins after `skip` bytes of it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`LogError::Trimmed`] and [`LogError::Damaged`] say where to go on.
+    pub fn read_part(&self, from: Offset, skip: usize, max: usize) -> Result<Part, LogError> {
+        self.0.read_part(from, max, Some(skip))
     }
 
     /// Finds a start by this log's clock and records. Blocks on the disk where a time is sought.

@@ -7,13 +7,13 @@ use std::io;
 use std::sync::Arc;
 
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, MAGIC};
-use netchan_proto::crc::crc32c;
+use netchan_proto::crc::{RunningCrc, crc32c};
 use netchan_proto::limits::MAX_BATCH;
 use netchan_proto::{Offset, Timestamp};
 
 use super::index::{Place, Window};
 use super::segment::Segment;
-use super::{Inner, Run, locked};
+use super::{Inner, Part, Run, locked};
 use crate::LogError;
 use crate::disk::DiskFile;
 
@@ -21,6 +21,8 @@ use crate::disk::DiskFile;
 const OPEN_SEGMENTS: usize = 4;
 /// Bytes read at a time where only headers are wanted.
 const HOP_CHUNK: usize = 8 << 10;
+/// Bytes read at a time where a batch is only checked.
+const CHECK_CHUNK: usize = 64 << 10;
 /// Bytes read at a time in search of a batch after damage.
 const SEARCH_CHUNK: usize = 1 << 20;
 
@@ -105,10 +107,11 @@ impl Inner {
         segment.keep(None);
     }
 
-    pub(super) fn read(&self, from: Offset, max: usize) -> Result<Run, LogError> {
+    /// Whole batches; or, if a `skip` is given, the part of one that is larger than `max`.
+    pub(super) fn read_part(&self, from: Offset, max: usize, skip: Option<usize>) -> Result<Part, LogError> {
         let extent = self.extent(from)?;
         if from == extent.end {
-            return Ok(Run { bytes: bytes::Bytes::new(), first: from, next: from });
+            return Ok(Part::Run(Run { bytes: bytes::Bytes::new(), first: from, next: from }));
         }
         let file = self.open_segment(&extent.segment)?;
         let mut place = self.approach(&extent, &*file, from)?;
@@ -119,23 +122,71 @@ impl Inner {
                 .map_err(|error| self.read_error(&extent.segment, error))?;
             match self.cut(&extent, place, from, &bytes) {
                 Cut::Run { start, end, first, next } => {
-                    return Ok(Run { bytes: bytes::Bytes::from(bytes).slice(start..end), first, next });
+                    let bytes = bytes::Bytes::from(bytes).slice(start..end);
+                    return Ok(Part::Run(Run { bytes, first, next }));
+                }
+                Cut::Needs { at, bytes: needed } if needed > max.max(HEADER_LEN) && skip.is_some() => {
+                    drop(bytes);
+                    return self.part_of_batch(&extent, &*file, (at, from), skip.unwrap_or(0), max);
                 }
                 // The batch is larger than what was read, or stands too near its end.
                 Cut::Needs { at, bytes: needed } if at.pos > place.pos || needed > len => {
                     len = needed.max(max);
                     place = at;
                 }
-                Cut::Rotten { at, next, time } => {
-                    self.tell_damage(&extent, at, next);
-                    extent.segment.index().note_damage(at, next, Some(time));
-                    return Err(self.damage_error(&extent, at.offset.max(from), next.offset));
-                }
+                Cut::Rotten { at, header } => return Err(self.rotten(&extent, at, from, &header)),
                 Cut::Needs { at, .. } | Cut::Broken { at } => {
                     return Err(self.damaged(&extent, &*file, at, from));
                 }
             }
         }
+    }
+
+    /// Bytes of the batch at `at` after `skip` of them. The first time, when none are skipped, all of it is checked.
+    fn part_of_batch(
+        &self,
+        extent: &Extent,
+        file: &dyn DiskFile,
+        (at, from): (Place, Offset),
+        skip: usize,
+        max: usize,
+    ) -> Result<Part, LogError> {
+        let read = |pos, len| {
+            super::segment::read_exactly(file, pos, len)
+                .map_err(|error| self.read_error(&extent.segment, error))
+        };
+        let head = read(at.pos, HEADER_LEN)?;
+        let Some(header) = head.first_chunk().and_then(|bytes| self.header_at(bytes, at.offset)) else {
+            return Err(self.damaged(extent, file, at, from));
+        };
+        let (len, body) = (header.stored_len(), header.body_len as usize);
+        if skip == 0 {
+            let mut crc = RunningCrc::default();
+            for done in (0..body).step_by(CHECK_CHUNK) {
+                let chunk = CHECK_CHUNK.min(body - done);
+                let bytes = read(at.pos + (HEADER_LEN + done) as u64, chunk)?;
+                if bytes.len() < chunk {
+                    return Err(self.damaged(extent, file, at, from));
+                }
+                crc.update(&bytes);
+            }
+            if crc.finish() != header.body_crc {
+                return Err(self.rotten(extent, at, from, &header));
+            }
+            extent.segment.index().note(&header, at.pos);
+        }
+        let skip = skip.min(len);
+        let bytes = read(at.pos + skip as u64, max.min(len - skip))?;
+        Ok(Part::OfBatch { bytes: bytes.into(), at: skip, len, next: header.next_offset() })
+    }
+
+    /// Remembers and tells that the body of the batch at `at` does not hold. What stands in it may look like batches:
+    /// it is passed over whole.
+    fn rotten(&self, extent: &Extent, at: Place, from: Offset, header: &BatchHeader) -> LogError {
+        let next = Place { offset: header.next_offset(), pos: at.pos + header.stored_len() as u64 };
+        self.tell_damage(extent, at, next);
+        extent.segment.index().note_damage(at, next, Some(header.last_time().plus_nanos(1)));
+        self.damage_error(extent, at.offset.max(from), next.offset)
     }
 
     /// A place near before `from`, learning the index as far as that if need be.
@@ -263,9 +314,7 @@ impl Inner {
                     if run.is_some() {
                         break; // the next read tells
                     }
-                    // What stands in a body that doesn't hold may look like batches: it is passed over whole.
-                    let next = Place { offset: header.next_offset(), pos: here.pos + stored as u64 };
-                    return Cut::Rotten { at: here, next, time: header.last_time().plus_nanos(1) };
+                    return Cut::Rotten { at: here, header };
                 }
                 run = run.or(Some((at, header.base_offset)));
             }
@@ -336,11 +385,10 @@ enum Cut {
     Broken {
         at: Place,
     },
-    /// The header holds and the body doesn't; records of `time` and later begin at `next`.
+    /// The header holds and the body doesn't.
     Rotten {
         at: Place,
-        next: Place,
-        time: Timestamp,
+        header: BatchHeader,
     },
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use netchan_proto::batch::{Batch, BatchHeader};
 use netchan_proto::{AsRecord, ChannelName, Durability, LogId, Offset, Record, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{Clock, Commit, Log, LogError, LogOptions, Store, StoreOptions};
+use netchan_store::{Clock, Commit, Log, LogError, LogOptions, Part, Run, Store, StoreOptions};
 
 /// A clock that is set by hand and goes on by a microsecond each time it is read.
 #[derive(Clone, Default)]
@@ -123,4 +123,24 @@ pub(crate) fn texts(log: &Log) -> Vec<String> {
 /// The path of a log's segment that begins with `base`.
 pub(crate) fn segment(log: &Log, base: u64) -> String {
     format!("channels/{}/{base:020}.log", log.id())
+}
+
+/// As `log.read`, but never more than `max` bytes at a time.
+pub(crate) fn read_in_parts(log: &Log, from: Offset, max: usize) -> Result<Run, LogError> {
+    let mut whole = Vec::new();
+    loop {
+        match log.read_part(from, whole.len(), max)? {
+            Part::Run(run) => {
+                assert!(whole.is_empty() && run.bytes.len() <= max.max(64));
+                return Ok(run);
+            }
+            Part::OfBatch { bytes, at, len, next } => {
+                assert!(at == whole.len() && bytes.len() <= max && len > max && !bytes.is_empty());
+                whole.extend_from_slice(&bytes);
+                if whole.len() == len {
+                    return Ok(Run { bytes: whole.into(), first: from, next });
+                }
+            }
+        }
+    }
 }
