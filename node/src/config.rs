@@ -7,6 +7,7 @@ use std::sync::Arc;
 use netchan_proto::Token;
 use netchan_store::{Clock, LogOptions, Store, SystemClock};
 
+pub use crate::budget::Limits;
 use crate::error::{Error, ErrorKind};
 
 /// What a node is told when it is made. All of it has a default.
@@ -18,6 +19,8 @@ pub struct NodeConfig {
     pub token: Option<Token>,
     /// How channels are kept that a publisher makes without saying it. Default: [`LogOptions::default`].
     pub created: LogOptions,
+    /// What peers may make it hold and do, all together.
+    pub limits: Limits,
     /// The clock that receivers are told. Default: the machine's; give it the store's.
     pub clock: Arc<dyn Clock>,
     /// Where nonces and the like come from. `None`, the default, is the operating system's randomness; a seed
@@ -31,6 +34,7 @@ impl Default for NodeConfig {
             store: None,
             token: None,
             created: LogOptions::default(),
+            limits: Limits::default(),
             clock: Arc::new(SystemClock),
             seed: None,
         }
@@ -43,6 +47,7 @@ impl fmt::Debug for NodeConfig {
             .field("store", &self.store)
             .field("token", &self.token)
             .field("created", &self.created)
+            .field("limits", &self.limits)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`machine`] | the contract between a machine and its driver; [`job`]: blocking work it hands over |
 //! | [`node`] | what the machines of one process share; [`config`]: its settings and their rules |
+//! | `budget` | what all peers together may make a node hold and do |
 //! | [`serve`] | a connection that reads and publishes into this node's logs |
 //! | [`receiver`] | reading a channel over as many connections as it takes; [`event`]: what happens on the way |
 //! | [`sender`] | sending into a channel, this node's or another's; [`publisher`]: the way to another's |
@@ -17,6 +18,7 @@
 //! | [`error`] | the one error that programs see |
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod config;
 pub mod error;
 pub mod event;
@@ -36,7 +38,7 @@ mod stats;
 pub mod target;
 mod wake;
 
-pub use config::NodeConfig;
+pub use config::{Limits, NodeConfig};
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Events};
 pub use handles::{Adapter, Handle, NodeBuilder, ReceiverBuilder, SenderBuilder};

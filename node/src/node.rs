@@ -15,6 +15,7 @@ use netchan_proto::wire::{NamePrefix, Readers, ReadersReply};
 use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, ProducerId, Roles, Timestamp, Token};
 use netchan_store::{Log, LogOptions, Store, StoreError};
 
+use crate::budget::Budget;
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorKind};
 use crate::stats::Stats;
@@ -30,6 +31,7 @@ struct Inner {
     config: NodeConfig,
     seeds: SeedSource,
     stats: Arc<Stats>,
+    budget: Budget,
     stop: Mutex<Stop>,
     is_stopping: AtomicBool,
 }
@@ -52,7 +54,8 @@ impl Node {
         let seeds = SeedSource::new(config.seed)?;
         let id = config.store.as_ref().map_or_else(|| NodeId(seeds.nonce()), Store::node_id);
         let (stop, stats) = (Mutex::default(), Arc::new(Stats::new(config.clock.now())));
-        Ok(Node(Arc::new(Inner { id, config, seeds, stats, stop, is_stopping: AtomicBool::new(false) })))
+        let (budget, is_stopping) = (Budget::new(config.limits), AtomicBool::new(false));
+        Ok(Node(Arc::new(Inner { id, config, seeds, stats, budget, stop, is_stopping })))
     }
 
     /// Who this node is.
@@ -71,6 +74,11 @@ impl Node {
     #[must_use]
     pub fn token(&self) -> Option<&Token> {
         self.0.config.token.as_ref()
+    }
+
+    /// What its peers may make it hold and do, all together.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.0.budget
     }
 
     /// What it is there for on a connection that it serves.

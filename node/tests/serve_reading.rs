@@ -294,7 +294,7 @@ fn a_batch_that_is_trimmed_half_sent_is_an_error_that_says_to_open_again() {
     let mut link = Link::new(&house);
     // So many that they cannot all keep what they have read.
     let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 300 };
-    let ids: Vec<_> = (0..40).map(|_| link.peer.open(&open).unwrap()).collect();
+    let ids: Vec<_> = (0..60).map(|_| link.peer.open(&open).unwrap()).collect();
     link.pump();
     log.set_retention(Retention { max_age: None, max_bytes: Some(32 << 10) }).unwrap();
     house.commit();

@@ -81,3 +81,26 @@ pub const LAST_WORDS: Duration = Duration::from_secs(1);
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 /// Longest wait before dialling again.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Connections that a node serves at once.
+pub const MAX_CONNECTIONS: usize = 4096;
+/// Connections at once whose handshake is not done.
+pub const MAX_UNPROVEN: usize = 256;
+/// Connections at once from one address.
+pub const MAX_PER_ADDRESS: usize = 2048;
+/// Connections at once that are told that there is no place for them; others beyond are just closed.
+pub const MAX_TURNED_AWAY: usize = 64;
+/// Bytes that a node holds for all its connections: 32 MiB.
+pub const MAX_MEMORY: usize = 32 << 20;
+/// Jobs of the disk that a node runs at once for its peers.
+pub const MAX_NODE_JOBS: usize = 64;
+/// What a connection counts for in a node's memory, whatever it does.
+pub const CONNECTION_COST: usize = 8 << 10;
+/// What a stream counts for.
+pub const STREAM_COST: usize = 1 << 10;
+/// Where memory is short: how long a connection may hold some and move less than [`HOLD_BYTES`].
+pub const HOLD_TIME: Duration = Duration::from_secs(10);
+/// See [`HOLD_TIME`].
+pub const HOLD_BYTES: usize = 64 << 10;
+/// How long a batch larger than any window may take to come while others wait to send one.
+pub const LARGE_TIME: Duration = Duration::from_secs(30);

@@ -5,13 +5,14 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use netchan_proto::Side;
+use netchan_proto::limits::MAX_TURNED_AWAY;
 use netchan_store::StoreOptions;
 
+use crate::budget::TurnedAway;
 use crate::config::{NodeConfig, may_listen};
 use crate::error::{Error, ErrorKind};
 use crate::handles::{Adapter, Entered, Reached, Task, Way};
@@ -24,8 +25,6 @@ use crate::serve::Served;
 use crate::target::Remote;
 use crate::wake::lock;
 
-/// Connections served at once; who comes beyond is turned away.
-const MAX_CONNECTIONS: usize = 4096;
 /// After an accept that failed, for instance because no file descriptor was free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a question waits for somebody to hold this machine's data directory.
@@ -55,7 +54,8 @@ pub struct Hub<A> {
     /// Held by who is finding the place.
     finding: Mutex<()>,
     local_addr: OnceLock<SocketAddr>,
-    served: Arc<AtomicUsize>,
+    /// Who is being told that there is no seat.
+    turned_away: Arc<()>,
     stop: Mutex<Stop>,
 }
 
@@ -64,23 +64,6 @@ struct Stop {
     is_stopping: bool,
     /// Who is to come to an end then.
     publishers: Vec<Weak<Shared>>,
-}
-
-/// A place among the connections that are served.
-struct Permit(Arc<AtomicUsize>);
-
-impl Permit {
-    fn one_of(served: &Arc<AtomicUsize>) -> Option<Permit> {
-        let count = served.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(Arc::clone(served));
-        (count < MAX_CONNECTIONS).then_some(permit)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A door, and whether coming in by it proves who one is.
@@ -98,7 +81,7 @@ impl<A: Adapter> Hub<A> {
             settings,
             finding: Mutex::default(),
             local_addr: OnceLock::new(),
-            served: Arc::default(),
+            turned_away: Arc::default(),
             stop: Mutex::default(),
         });
         if let Some(dir) = &hub.settings.data_dir
@@ -215,20 +198,9 @@ impl<A: Adapter> Hub<A> {
             loop {
                 let entered = A::accept(&door).await;
                 let Some(hub) = hub.upgrade() else { return };
-                match (entered, Permit::one_of(&hub.served)) {
-                    (Ok(Entered { stream, address }), Some(permit)) => {
-                        let peer = address.map_or_else(|| "this machine".to_owned(), |at| at.to_string());
-                        let served = hub.serve(stream, Side::Listener, trusted, &peer);
-                        hub.adapter.spawn(Box::pin(async move {
-                            served.await;
-                            drop(permit);
-                        }));
-                    }
-                    (Ok(_), None) => {
-                        hub.node().stats().doors().turned_away_full.add(1);
-                        tracing::warn!("{MAX_CONNECTIONS} connections are open: one was turned away");
-                    }
-                    (Err(error), _) => {
+                match entered {
+                    Ok(entered) => hub.enter(entered, trusted),
+                    Err(error) => {
                         hub.node().stats().doors().accepts_failed.add(1);
                         tracing::warn!(%error, "accepting a connection failed");
                         drop(hub);
@@ -237,6 +209,37 @@ impl<A: Adapter> Hub<A> {
                 }
             }
         }));
+    }
+
+    /// Serves who came in, if there is a seat.
+    fn enter(self: &Arc<Self>, Entered { stream, address }: Entered<A::Stream>, trusted: bool) {
+        let node = self.node();
+        let peer = address.map_or_else(|| "this machine".to_owned(), |at| at.to_string());
+        let served = || Served::new(&node, Side::Listener, trusted, self.adapter.now()).called_from(&*peer);
+        match node.budget().admit(address.map(|at| at.ip().to_canonical()), trusted) {
+            Ok(seat) => {
+                let served = self.adapter.serve(served().seated(seat), stream);
+                self.adapter.spawn(Box::pin(async move {
+                    served.await;
+                }));
+            }
+            Err(why) => {
+                let doors = node.stats().doors();
+                match why {
+                    TurnedAway::Full => doors.turned_away_full.add(1),
+                    TurnedAway::Address => doors.turned_away_address.add(1),
+                }
+                tracing::warn!(peer, %why, "a connection was turned away");
+                let told = Arc::clone(&self.turned_away);
+                if Arc::strong_count(&told) <= MAX_TURNED_AWAY + 1 {
+                    let served = self.adapter.serve(served().turned_away(why), stream);
+                    self.adapter.spawn(Box::pin(async move {
+                        served.await;
+                        drop(told);
+                    }));
+                }
+            }
+        }
     }
 
     /// Serves this node's channels on a stream from `peer`; says why it is over, once it is.

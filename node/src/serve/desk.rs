@@ -6,13 +6,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use netchan_proto::Offset;
 use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply, StreamId};
-use netchan_store::{LogError, Run};
+use netchan_store::{LogError, Part};
 
 use super::publishing::Accepted;
 use super::reading::Found;
+use super::sending::At;
 use super::slots::Slot;
+use crate::budget::{Budget, Waiter};
 use crate::job::Job;
 use crate::wake::{Bell, Mailbox};
 
@@ -24,8 +25,8 @@ const MAX_JOBS: usize = 4;
 pub(super) enum Answer {
     /// Where a reader begins; `None`: the channel does not exist.
     Found(Result<Option<Found>, ErrorFrame>),
-    /// Batches from the disk, for who asked for those at `from`.
-    Run { from: Offset, slot: Slot, run: Result<Run, LogError> },
+    /// Bytes from the disk, for who asked for those at `from`.
+    Run { from: At, slot: Slot, part: Result<Part, LogError> },
     /// A publisher may begin.
     Accepted(Result<Accepted, ErrorFrame>),
     /// A producer's note is kept.
@@ -80,12 +81,23 @@ impl Desk {
         self.running += asked - self.jobs.len();
     }
 
-    /// The next job to run.
-    pub(super) fn take_job(&mut self) -> Option<Job> {
-        if self.running >= MAX_JOBS {
+    /// The next job to run, if the node has a place for it; else `waiter` is rung when it has.
+    pub(super) fn take_job(&mut self, budget: &Budget, waiter: &Arc<Waiter>) -> Option<Job> {
+        if self.running >= MAX_JOBS || self.jobs.is_empty() {
             return None;
         }
-        self.jobs.pop_front().map(|(_, job)| job).inspect(|_| self.running += 1)
+        let permit = budget.take_job(waiter)?;
+        let (_, job) = self.jobs.pop_front()?;
+        self.running += 1;
+        Some(Job::new(move || {
+            job.run();
+            drop(permit);
+        }))
+    }
+
+    /// Jobs that wait or run.
+    pub(super) fn len(&self) -> usize {
+        self.running + self.jobs.len()
     }
 
     /// Whether a question is unanswered.
@@ -128,16 +140,21 @@ mod tests {
         Desk::new(&Arc::new(Bell::default()))
     }
 
+    fn take_job(desk: &mut Desk) -> Option<Job> {
+        let waiter = Waiter::new(&Arc::new(Bell::default()));
+        desk.take_job(&Budget::new(crate::budget::Limits::default()), &waiter)
+    }
+
     #[test]
     fn every_question_is_answered_even_if_the_job_is_dropped_or_panics() {
         let mut desk = desk();
         desk.ask(StreamId(1), || Answer::Noted(Ok(())));
         desk.ask(StreamId(3), || panic!("a test's panic"));
         desk.ask(StreamId(5), || Answer::Noted(Ok(())));
-        desk.take_job().unwrap().run();
-        let panicking = desk.take_job().unwrap();
+        take_job(&mut desk).unwrap().run();
+        let panicking = take_job(&mut desk).unwrap();
         std::panic::catch_unwind(AssertUnwindSafe(|| panicking.run())).unwrap_err();
-        drop(desk.take_job().unwrap());
+        drop(take_job(&mut desk).unwrap());
         let letters: Vec<_> = std::iter::from_fn(|| desk.take_letter()).collect();
         assert_eq!(letters.iter().map(|letter| letter.stream.0).collect::<Vec<_>>(), [1, 3, 5]);
         assert!(matches!(letters[0].answer, Answer::Noted(Ok(()))));
@@ -151,12 +168,12 @@ mod tests {
         for stream in 0..20 {
             desk.ask(StreamId(stream), || Answer::Noted(Ok(())));
         }
-        let mut running: Vec<_> = std::iter::from_fn(|| desk.take_job()).collect();
+        let mut running: Vec<_> = std::iter::from_fn(|| take_job(&mut desk)).collect();
         assert_eq!(running.len(), MAX_JOBS);
         running.pop().unwrap().run();
-        assert!(desk.take_job().is_none());
+        assert!(take_job(&mut desk).is_none());
         assert!(desk.take_letter().is_some());
-        assert!(desk.take_job().is_some());
+        assert!(take_job(&mut desk).is_some());
     }
 
     #[test]
@@ -166,7 +183,7 @@ mod tests {
             desk.ask(StreamId(stream), || Answer::Noted(Ok(())));
         }
         desk.forget(StreamId(3));
-        while let Some(job) = desk.take_job() {
+        while let Some(job) = take_job(&mut desk) {
             job.run();
         }
         let letters = std::iter::from_fn(|| desk.take_letter());

@@ -10,9 +10,11 @@
 //! | `publishing` | a stream that publishes |
 //! | `calling` | a peer that is called, as often as it takes |
 //! | `requests` | questions that are answered once |
+//! | `account` | what the connection holds of the node's memory |
 //! | `desk` | jobs and their answers; `slots`: memory for what they read |
 //! | `refusal` | what a peer is told when something cannot be done; `log`: what an operator is told |
 
+mod account;
 mod calling;
 mod desk;
 mod log;
@@ -33,12 +35,14 @@ use netchan_proto::limits::{LAST_WORDS, SERVED_TIMEOUT};
 use netchan_proto::wire::{ErrorFrame, Gap, ReaderKind, StreamId};
 use netchan_proto::{ChannelName, ErrorCode, Instant, NodeId, Roles, Side};
 
+use self::account::{Account, Load};
 pub use self::calling::Calling;
 use self::desk::{Answer, Desk, Letter};
 use self::publishing::Publishing;
 use self::reading::Reading;
 use self::refusal::not_done;
 use self::slots::Slots;
+use crate::budget::{Seat, TurnedAway};
 use crate::job::Job;
 use crate::machine::{Lost, Machine};
 use crate::node::Node;
@@ -78,6 +82,7 @@ struct Shared {
     bell: Arc<Bell>,
     desk: Desk,
     slots: Slots,
+    account: Account,
     /// The publisher that may be in the middle of a batch larger than its window.
     large: Option<StreamId>,
     /// Streams that read.
@@ -102,6 +107,19 @@ impl Shared {
         log::refused(&self.peer, id, &error);
         self.counted.refusals.add(1);
         self.connection.stream_error(id, error);
+    }
+
+    /// Whether a run that cannot go on is to be given up, because others need the memory.
+    fn must_give_way(&self, by_credit: bool) -> bool {
+        self.account.must_give_way(by_credit, self.now)
+    }
+
+    /// `id` is not in the middle of a large batch, or not any more.
+    fn release_large(&mut self, id: StreamId) {
+        if self.large == Some(id) {
+            self.large = None;
+            self.account.release_large();
+        }
     }
 
     fn tell_gap(&mut self, id: StreamId, gap: &Gap) {
@@ -149,12 +167,14 @@ impl Served {
         };
         let bell = Arc::new(Bell::default());
         node.ring_when_stopping(&bell);
+        let account = Account::new(node.budget(), &bell, now);
         let shared = Shared {
             node: node.clone(),
             connection: Connection::new(config, now),
             desk: Desk::new(&bell),
             bell,
-            slots: Slots::default(),
+            slots: Slots::new(node.budget()),
+            account,
             large: None,
             readers: 0,
             now,
@@ -176,6 +196,21 @@ impl Served {
     #[must_use]
     pub fn called_from(mut self, peer: impl Into<Arc<str>>) -> Served {
         self.shared.peer = peer.into();
+        self
+    }
+
+    /// It has this seat among the node's connections.
+    pub(crate) fn seated(mut self, seat: Seat) -> Served {
+        let Shared { account, bell, .. } = &mut self.shared;
+        account.take_seat(seat, bell);
+        self
+    }
+
+    /// Tells the peer why there is no seat for it, and nothing else.
+    pub(crate) fn turned_away(mut self, why: TurnedAway) -> Served {
+        let error = self.shared.connection.close_with(ErrorCode::CALM, &why.to_string());
+        let last_words_until = self.shared.now.plus(LAST_WORDS);
+        self.ended = Some(Ended { why: error.into(), last_words_until });
         self
     }
 
@@ -232,7 +267,7 @@ impl Served {
         let publishing = publishing(&mut self.publishings, stream);
         let step = match (answer, reading, publishing) {
             (Answer::Found(found), Some(reading), _) => reading.on_found(found, shared),
-            (Answer::Run { from, slot, run }, Some(reading), _) => reading.on_run(from, slot, run, shared),
+            (Answer::Run { from, slot, part }, Some(reading), _) => reading.on_run(from, slot, part, shared),
             (Answer::Accepted(accepted), _, Some(publishing)) => publishing.on_accepted(accepted, shared),
             (Answer::Noted(kept), _, Some(publishing)) => publishing.on_noted(kept, shared),
             (Answer::NotDone, ..) => {
@@ -260,6 +295,7 @@ impl Served {
     fn on_event(&mut self, event: Event) {
         log::event(&self.shared.peer, &event);
         if let Event::Ready(_) = event {
+            self.shared.account.prove();
             return self.shared.counted.prove();
         }
         let Some(event) = self.permit(event) else { return };
@@ -306,6 +342,8 @@ impl Served {
             | Event::ReadersRequest(id, _) => (*id, Roles::default()),
             _ => return Some(event),
         };
+        let opens = matches!(&event, Event::OpenRequest(..) | Event::PublishRequest(..));
+        let has_some = !self.readings.is_empty() || !self.publishings.is_empty();
         let connection = &mut self.shared.connection;
         let refusal = |code, text: &str| Some(ErrorFrame::new(code, text));
         let error = if self.drain_until.is_some() {
@@ -314,6 +352,11 @@ impl Served {
             refusal(ErrorCode::DENIED, "this node has no channels of its own")
         } else if !connection.peer().is_some_and(|peer| peer.roles.has(needed)) {
             refusal(ErrorCode::DENIED, "the handshake did not name the role that this needs")
+        } else if opens && has_some && self.shared.account.budget().is_nearly_full() {
+            refusal(
+                ErrorCode::TOO_MANY_STREAMS,
+                "the node's memory is short, and this connection has a stream",
+            )
         } else {
             None
         };
@@ -328,6 +371,18 @@ impl Served {
 
     fn serve_publishers(&mut self) {
         let large = self.shared.large;
+        let shared = &mut self.shared;
+        if shared.account.wants_large() {
+            self.publishings.iter().for_each(Publishing::look_again);
+        }
+        if shared.account.is_large_overdue(shared.now)
+            && let Some(holder) = large
+        {
+            let text = "a large batch took too long to come, and others wait to send theirs";
+            shared.refuse(holder, ErrorFrame::new(ErrorCode::CALM, text));
+            shared.release_large(holder);
+            self.forget(holder);
+        }
         let shared = &mut self.shared;
         self.publishings.retain_mut(|publishing| publishing.turn(shared) != Step::Over);
         if large.is_some() && shared.large != large {
@@ -383,9 +438,41 @@ impl Served {
         }
     }
 
+    /// Bytes that came and are not in a log.
+    fn intake(&self) -> usize {
+        self.publishings.iter().map(Publishing::held).sum()
+    }
+
+    /// Counts what the connection holds. Gives it up if that does not move while others need the memory, or if others
+    /// need its seat and it has not shown who it is.
+    fn settle(&mut self) {
+        let load = Load {
+            streams: self.readings.len() + self.publishings.len() + self.shared.desk.len(),
+            intake: self.intake(),
+            runs: self.shared.slots.held(),
+            starves: self.shared.slots.starves(),
+        };
+        let Shared { account, connection, now, .. } = &mut self.shared;
+        account.settle(connection, load, *now);
+        if self.ended.is_some() {
+            return;
+        }
+        let why = if account.is_unseated() && !connection.is_ready() {
+            "others wait for a handshake, and this one has taken longest"
+        } else if account.is_overdue() {
+            "the node's memory is short, and what it holds for this connection does not move"
+        } else {
+            return;
+        };
+        account.close();
+        let error = connection.close_with(ErrorCode::CALM, why);
+        self.end(error.into());
+    }
+
     fn end(&mut self, why: Lost) {
         self.readings.clear();
         self.publishings.clear();
+        self.shared.account.release_large();
         if self.ended.is_none() {
             let peer = self.shared.connection.peer();
             log::ended(&self.shared.peer, peer.map(|peer| peer.node), &why);
@@ -414,16 +501,21 @@ impl Machine for Served {
         self.shared.bell.hang(waker);
         self.take_letters();
         if self.ended.is_none() {
+            let intake = self.intake();
+            self.shared.account.observe(&mut self.shared.connection, intake, now);
             self.take_events();
             self.serve_publishers();
             self.serve_readers();
             self.drain();
         }
+        self.settle();
         self.shared.count_traffic();
     }
 
     fn take_job(&mut self) -> Option<Job> {
-        self.shared.desk.take_job()
+        let Shared { desk, account, connection, .. } = &mut self.shared;
+        // Answers wait where the peer does not read those that it has.
+        if connection.is_clogged() { None } else { desk.take_job(account.budget(), account.waiter()) }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -432,7 +524,8 @@ impl Machine for Served {
         }
         let connection = self.shared.connection.deadline().map(|(at, _)| at);
         let publishings = self.publishings.iter().filter_map(Publishing::deadline);
-        publishings.chain(connection).chain(self.drain_until).min()
+        let account = self.shared.account.deadline();
+        publishings.chain(connection).chain(account).chain(self.drain_until).min()
     }
 
     /// The deadlines of streams are met by the next `work`.

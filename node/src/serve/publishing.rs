@@ -238,6 +238,11 @@ impl Publishing {
         self.intake.as_ref().is_some_and(Intake::is_drained)
     }
 
+    /// Bytes that came and are not in the log, and what is kept beside them.
+    pub(super) fn held(&self) -> usize {
+        self.intake.as_ref().map_or(0, Intake::held)
+    }
+
     /// Takes in what it can, and acknowledges what it owes.
     pub(super) fn turn(&mut self, shared: &mut Shared) -> Step {
         let Some(intake) = &mut self.intake else { return Step::Idle };
@@ -268,9 +273,7 @@ impl Publishing {
     }
 
     fn fail(&self, error: ErrorFrame, shared: &mut Shared) -> Step {
-        if shared.large == Some(self.id) {
-            shared.large = None;
-        }
+        shared.release_large(self.id);
         shared.refuse(self.id, error);
         Step::Over
     }
@@ -307,6 +310,17 @@ impl Intake {
             Some(Item::Waiting(waiting)) => waiting.extend_from_slice(&range),
             _ => self.queue.push_back(Item::Waiting(BytesMut::from(&*range))),
         }
+    }
+
+    fn held(&self) -> usize {
+        let queued = self.queue.iter().map(|item| match item {
+            Item::Range(range) => range.len(),
+            Item::Waiting(ranges) => ranges.capacity(),
+            Item::Note(note) => note.note.bytes().len(),
+        });
+        let owed = (self.written.len() + self.durable.len()) * size_of::<Owed>();
+        let full = self.full.as_ref().map_or(0, |batch| batch.stored().len());
+        queued.sum::<usize>() + self.inflow.held() + full + owed
     }
 
     fn take_in(
@@ -461,13 +475,15 @@ impl Intake {
 
     /// Allows a window beyond what the log has taken, or the whole of the batch in the making.
     fn grant(&mut self, id: StreamId, shared: &mut Shared) {
-        let large = &mut shared.large;
         let partial = self.inflow.partial_len() as u64;
-        let may_be_large = large.is_none_or(|holder| holder == id);
+        let mut may_be_large = shared.large.is_none_or(|holder| holder == id);
+        if partial > CREDIT_WINDOW && may_be_large {
+            may_be_large = shared.account.take_large(self.inflow.partial_len(), shared.now);
+        }
         if partial > self.window && may_be_large {
-            *large = Some(id);
-        } else if *large == Some(id) {
-            *large = None;
+            shared.large = Some(id);
+        } else {
+            shared.release_large(id);
         }
         let window = if may_be_large { self.window.max(partial) } else { self.window };
         let total = self.appended + window;

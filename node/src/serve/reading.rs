@@ -13,11 +13,11 @@ use netchan_proto::wire::{
     End, ErrorFrame, Gap, GapReason, Open, Opened, ReaderKind, Seek, Seeked, StreamId, Truncated,
 };
 use netchan_proto::{ChannelName, ErrorCode, Offset, Start, Timestamp};
-use netchan_store::{Log, LogError, Run, Store};
+use netchan_store::{Log, LogError, Part, Store};
 
 use super::desk::Answer;
 use super::refusal::refuse;
-use super::sending::Sending;
+use super::sending::{At, Sending};
 use super::slots::Slot;
 use super::{Shared, Step};
 use crate::stats::Standing;
@@ -218,13 +218,13 @@ impl Reading {
     /// A run came from the disk.
     pub(super) fn on_run(
         &mut self,
-        from: Offset,
+        from: At,
         slot: Slot,
-        run: Result<Run, LogError>,
+        part: Result<Part, LogError>,
         shared: &mut Shared,
     ) -> Step {
         let State::Sending(sending) = &mut self.state else { return Step::Idle };
-        match sending.on_run(from, slot, run, self.id, shared) {
+        match sending.on_run(from, slot, part, self.id, shared) {
             Ok(()) => Step::Moved,
             Err(error) => self.fail(error, shared),
         }

@@ -14,7 +14,7 @@ use netchan_proto::conn::Connection;
 use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES, PROGRESS_INTERVAL};
 use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Progress, StreamId};
 use netchan_proto::{ErrorCode, Instant, Offset};
-use netchan_store::{Log, LogError, Mark, Run, TailRead};
+use netchan_store::{Log, LogError, Mark, Part, Run, TailRead};
 
 use super::desk::Answer;
 use super::refusal::refuse;
@@ -28,35 +28,47 @@ const TURN_BYTES: usize = MAX_DATA;
 /// Looks at the log that a stream takes in one turn.
 const TURN_LOOKS: usize = 1024;
 
-/// A run from the disk that is being sent.
+/// A place in a log: in the run of batches that begins with the one that holds this offset, after so many bytes of
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At {
+    offset: Offset,
+    skip: usize,
+}
+
+impl At {
+    fn start_of(offset: Offset) -> At {
+        At { offset, skip: 0 }
+    }
+}
+
+/// A run from the disk, or a part of a large batch, that is being sent.
 #[derive(Debug)]
 struct Held {
     _slot: Slot,
     /// What is left of it.
     bytes: Bytes,
-    /// Bytes of it that are gone.
+    /// Bytes after the place where it begins that are gone.
     sent: usize,
     /// Bytes left of the batch that is partly gone; 0 between batches.
     left: usize,
     /// What that batch is.
     batch: Glance,
     /// Where to go on after it.
-    next: Offset,
+    next: At,
 }
 
 /// Where a stream is in its log.
 #[derive(Debug)]
 pub(super) struct Sending {
     log: Log,
-    /// What is sent next is in the run of batches that begins with the one that holds this offset ...
-    next: Offset,
-    /// ... after so many bytes of that run.
-    skip: usize,
+    /// What is sent next.
+    next: At,
     held: Option<Held>,
-    /// The run after the one that is held.
-    ahead: Option<(Slot, Run)>,
-    /// A job reads the run from there.
-    fetching: Option<Offset>,
+    /// What follows what is held.
+    ahead: Option<(Slot, Part)>,
+    /// A job reads from there.
+    fetching: Option<At>,
     /// All is sent; the flag goes up when there is more.
     at_tail: bool,
     progress_told: Option<Instant>,
@@ -78,11 +90,11 @@ struct Room {
 impl Room {
     fn of(shared: &mut Shared, id: StreamId, budget: usize) -> Room {
         let room = shared.connection.room(id);
-        let space = MAX_OUTBOUND_BYTES.saturating_sub(shared.connection.outbound().remaining());
+        let space = shared.connection.space();
         Room {
             bytes: room.min(budget),
             by_credit: room < space && room < budget,
-            may_wait: shared.readers == 1 || budget <= room,
+            may_wait: shared.connection.has_outbound() && (shared.readers == 1 || budget <= room),
         }
     }
 
@@ -104,8 +116,7 @@ impl Sending {
             place,
             log,
             waker,
-            next,
-            skip: 0,
+            next: At::start_of(next),
             held: None,
             ahead: None,
             fetching: None,
@@ -133,7 +144,8 @@ impl Sending {
                 let (sent, done) = held.send(id, room, &mut shared.connection);
                 self.place.count(&shared.counted, sent, done);
                 if sent == 0 {
-                    if room.by_credit && shared.slots.is_wanted() {
+                    let is_stuck = room.by_credit && shared.slots.is_wanted();
+                    if is_stuck || shared.must_give_way(room.by_credit) {
                         self.give_up_run();
                         return Ok(Step::Moved);
                     }
@@ -147,25 +159,29 @@ impl Sending {
             if self.fetching.is_some_and(|from| from == self.next) {
                 return Ok(step);
             }
-            match self.log.read_tail(self.next) {
+            match self.log.read_tail(self.next.offset) {
                 TailRead::Batch(bytes, header) => {
-                    let Some(left) = bytes.len().checked_sub(self.skip).filter(|left| *left > 0) else {
-                        self.skip -= bytes.len();
-                        self.next = header.next_offset();
+                    let skip = self.next.skip;
+                    let Some(left) = bytes.len().checked_sub(skip).filter(|left| *left > 0) else {
+                        self.next = At { offset: header.next_offset(), skip: skip - bytes.len() };
                         continue;
                     };
                     let sent = room.cut(left);
                     if sent == 0 {
                         return Ok(step);
                     }
-                    shared.connection.data(id, bytes.slice(self.skip..self.skip + sent));
+                    let range = bytes.slice(skip..skip + sent);
+                    // A slice of a large batch would keep all of it, for as long as this peer takes to read.
+                    let is_large = bytes.len() > MAX_OUTBOUND_BYTES;
+                    let range = if is_large { Bytes::copy_from_slice(&range) } else { range };
+                    shared.connection.data(id, range);
                     budget = budget.saturating_sub(sent);
                     step = Step::Moved;
-                    self.skip += sent;
+                    self.next.skip += sent;
                     let mut done = Done::default();
                     if sent == left {
-                        (self.next, self.skip) = (header.next_offset(), 0);
-                        done = Done { records: header.record_count.into(), next: Some(self.next) };
+                        self.next = At::start_of(header.next_offset());
+                        done = Done { records: header.record_count.into(), next: Some(self.next.offset) };
                     }
                     self.place.count(&shared.counted, sent, done);
                 }
@@ -187,7 +203,7 @@ impl Sending {
                     step = Step::Moved;
                 }
                 // Nothing is read for who cannot send it.
-                TailRead::Cold if room.bytes == 0 => return Ok(step),
+                TailRead::Cold if room.bytes == 0 || shared.must_give_way(false) => return Ok(step),
                 TailRead::Cold => {
                     let waited = shared.slots.awaits(id);
                     let Some(slot) = shared.slots.take(id, shared.readers) else {
@@ -198,7 +214,7 @@ impl Sending {
                     return Ok(Step::Moved);
                 }
                 _ => {
-                    let text = format!("offset {} is beyond the channel's end", self.next);
+                    let text = format!("offset {} is beyond the channel's end", self.next.offset);
                     let at = Some(self.log.visible());
                     return Err(ErrorFrame { at, ..ErrorFrame::new(ErrorCode::OFFSET_BEYOND_END, text) });
                 }
@@ -208,20 +224,20 @@ impl Sending {
     }
 
     fn poll_more(&self) -> Poll<Result<(), LogError>> {
-        self.log.poll_reached(Mark::Visible, self.next.plus(1), &mut Context::from_waker(&self.waker))
+        self.log.poll_reached(Mark::Visible, self.next.offset.plus(1), &mut Context::from_waker(&self.waker))
     }
 
     /// Whether all that is in the log now was sent, also what cannot be seen yet.
     pub(super) fn is_drained(&self) -> bool {
-        self.at_tail && self.log.queued() <= self.next
+        self.at_tail && self.log.queued() <= self.next.offset
     }
 
     /// A run came from the disk.
     pub(super) fn on_run(
         &mut self,
-        from: Offset,
+        from: At,
         slot: Slot,
-        run: Result<Run, LogError>,
+        part: Result<Part, LogError>,
         id: StreamId,
         shared: &mut Shared,
     ) -> Result<(), ErrorFrame> {
@@ -231,19 +247,17 @@ impl Sending {
         self.fetching = None;
         if let Some(held) = &self.held {
             // It was read ahead. Its error, if any, is met again when it is needed.
-            if held.next == from
-                && let Ok(run) = run
-            {
-                self.ahead = Some((slot, run));
+            if held.next == from {
+                self.ahead = part.ok().map(|part| (slot, part));
             }
             return Ok(());
         }
         if from != self.next {
             return Ok(());
         }
-        match run {
-            Ok(run) => {
-                self.hold(slot, run, id, shared);
+        match part {
+            Ok(part) => {
+                self.hold(slot, part, id, shared);
                 Ok(())
             }
             Err(LogError::Trimmed { to, .. }) => self.pass_over(to, GapReason::Retention, id, shared),
@@ -252,40 +266,53 @@ impl Sending {
         }
     }
 
-    /// Reads a run from the disk.
-    fn fetch(&mut self, from: Offset, slot: Slot, id: StreamId, shared: &mut Shared) {
+    /// Reads from the disk what follows `from`.
+    fn fetch(&mut self, from: At, mut slot: Slot, id: StreamId, shared: &mut Shared) {
         self.fetching = Some(from);
         let log = self.log.clone();
         shared.desk.ask(id, move || {
-            if slot.is_overrun() {
-                // Nothing was read: it stands in line again.
-                return Answer::Run {
-                    from,
-                    slot,
-                    run: Ok(Run { bytes: Bytes::new(), first: from, next: from }),
-                };
-            }
-            let run = log.read(from, slot.bytes()).map(|run| Run { bytes: slot.count(run.bytes), ..run });
-            Answer::Run { from, slot, run }
+            let part = log.read_part(from.offset, from.skip, slot.bytes());
+            let part = part.map(|part| match part {
+                Part::Run(run) => Part::Run(Run { bytes: slot.hold(run.bytes), ..run }),
+                Part::OfBatch { bytes, at, len, records, next } => {
+                    Part::OfBatch { bytes: slot.hold(bytes), at, len, records, next }
+                }
+            });
+            Answer::Run { from, slot, part }
         });
     }
 
-    /// Begins to send a run, after what was sent of it before, and has the one after it read meanwhile.
-    fn hold(&mut self, slot: Slot, run: Run, id: StreamId, shared: &mut Shared) {
-        let (bytes, batch) = (run.bytes, Glance::default());
-        let mut held = Held { _slot: slot, bytes, sent: 0, left: 0, batch, next: run.next };
-        // Whole batches of what was sent before are counted already.
-        let _ = held.pass(self.skip.min(held.bytes.len()));
+    /// Begins to send what follows `next`, and has what is after it read meanwhile.
+    fn hold(&mut self, slot: Slot, part: Part, id: StreamId, shared: &mut Shared) {
+        let held = match part {
+            Part::Run(run) => {
+                let (bytes, batch) = (run.bytes, Glance::default());
+                let mut held =
+                    Held { _slot: slot, bytes, sent: 0, left: 0, batch, next: At::start_of(run.next) };
+                // Whole batches of what was sent before are counted already.
+                let _ = held.pass(self.next.skip.min(held.bytes.len()));
+                held
+            }
+            Part::OfBatch { bytes, at, len, records, next } => {
+                let (left, end) = (bytes.len(), at + bytes.len());
+                let (batch, next) = if end < len {
+                    (Glance::default(), At { offset: self.next.offset, skip: end })
+                } else {
+                    let batch = Glance { len: left, records: records.into(), next: Some(next) };
+                    (batch, At::start_of(next))
+                };
+                Held { _slot: slot, bytes, sent: at, left, batch, next }
+            }
+        };
+        let next = held.next;
         if held.bytes.is_empty() {
-            self.skip -= held.sent;
-            self.next = held.next;
+            self.next = At { skip: next.skip + self.next.skip.saturating_sub(held.sent), ..next };
             return;
         }
-        let next = held.next;
         self.held = Some(held);
         if self.ahead.is_none()
             && self.fetching.is_none()
-            && matches!(self.log.read_tail(next), TailRead::Cold)
+            && matches!(self.log.read_tail(next.offset), TailRead::Cold)
             && let Some(slot) = shared.slots.spare(shared.readers)
         {
             self.fetch(next, slot, id, shared);
@@ -298,16 +325,16 @@ impl Sending {
             return;
         }
         if let Some(held) = self.held.take() {
-            (self.next, self.skip) = (held.next, 0);
+            self.next = held.next;
         }
-        if let Some((slot, run)) = self.ahead.take() {
-            self.hold(slot, run, id, shared);
+        if let Some((slot, part)) = self.ahead.take() {
+            self.hold(slot, part, id, shared);
         }
     }
 
     /// Lets others have the memory. What was sent of the run is remembered, and not sent again.
     fn give_up_run(&mut self) {
-        self.skip = self.held.take().map_or(self.skip, |held| held.sent);
+        self.next.skip = self.held.take().map_or(self.next.skip, |held| held.sent);
         self.ahead = None;
         self.fetching = None;
     }
@@ -320,13 +347,13 @@ impl Sending {
         id: StreamId,
         shared: &mut Shared,
     ) -> Result<(), ErrorFrame> {
-        if self.skip > 0 || to <= self.next {
-            let text =
-                format!("what follows offset {} was lost while it was being sent; open again", self.next);
-            return Err(ErrorFrame { at: Some(self.next), ..ErrorFrame::new(ErrorCode::INTERNAL, text) });
+        let At { offset: from, skip } = self.next;
+        if skip > 0 || to <= from {
+            let text = format!("what follows offset {from} was lost while it was being sent; open again");
+            return Err(ErrorFrame { at: Some(from), ..ErrorFrame::new(ErrorCode::INTERNAL, text) });
         }
-        shared.tell_gap(id, &Gap { from: self.next, to, why, epoch: self.log.epoch_before(to) });
-        self.next = to;
+        shared.tell_gap(id, &Gap { from, to, why, epoch: self.log.epoch_before(to) });
+        self.next = At::start_of(to);
         self.place.move_to(to);
         Ok(())
     }
@@ -336,7 +363,8 @@ impl Sending {
             return;
         }
         self.progress_told = Some(shared.now);
-        let progress = Progress { scanned: self.next, next: self.log.visible(), clock: shared.node.clock() };
+        let progress =
+            Progress { scanned: self.next.offset, next: self.log.visible(), clock: shared.node.clock() };
         shared.connection.progress(id, &progress);
     }
 }
@@ -344,7 +372,7 @@ impl Sending {
 /// Who waits no more is forgotten: an idle log would keep the wakers of all who ever came.
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.log.forget(Mark::Visible, self.next.plus(1), &self.waker);
+        self.log.forget(Mark::Visible, self.next.offset.plus(1), &self.waker);
     }
 }
 
@@ -387,7 +415,7 @@ impl Held {
             count -= part;
             if self.left == 0 {
                 done.records += self.batch.records;
-                done.next = Some(self.batch.next);
+                done.next = self.batch.next.or(done.next);
             }
         }
         done
@@ -399,8 +427,10 @@ impl Held {
 struct Glance {
     /// Bytes of the batch: at least one, and no more than are there.
     len: usize,
+    /// Records that are gone when it is.
     records: u64,
-    next: Offset,
+    /// The offset after it; none for a part of a batch that does not end it.
+    next: Option<Offset>,
 }
 
 impl Glance {
@@ -414,7 +444,7 @@ impl Glance {
         Glance {
             len: (HEADER_LEN + (word(8) as usize).next_multiple_of(8)).min(bytes.len()),
             records: word(40).into(),
-            next: Offset(base).plus(word(36).into()),
+            next: Some(Offset(base).plus(word(36).into())),
         }
     }
 }

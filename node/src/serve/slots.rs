@@ -1,8 +1,8 @@
 //! The bound on log bytes that one connection holds in memory: what is being read from the disk, is read ahead, or
 //! is being sent, whoever reads it.
 //!
-//! The more streams there are, the smaller their reads. Who finds no room waits in line; who has some and cannot send
-//! gives it back when somebody waits.
+//! The more streams there are, the smaller their reads; and the less memory the node has free, the smaller those of all
+//! connections. Who finds no room waits in line; who has some and cannot send gives it back when somebody waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use bytes::Bytes;
 use netchan_proto::limits::BATCH_TARGET;
 use netchan_proto::wire::StreamId;
 
-/// Bytes of runs that one connection may have at a time. A run of a single batch larger than its slot counts whole once
-/// it is read, so only what is being read at the same time can exceed this.
+use crate::budget::{Budget, Held};
+
+/// Bytes of runs that one connection may have at a time: one that is sent, and one that is read ahead.
 const HELD_BYTES: usize = 2 * RUN_BYTES;
 /// The most bytes of log that one read asks for, and the least.
 const RUN_BYTES: usize = 1 << 20;
@@ -23,6 +24,7 @@ const MIN_RUN_BYTES: usize = BATCH_TARGET;
 #[derive(Debug)]
 pub(super) struct Slot {
     held: Arc<AtomicUsize>,
+    counted: Option<Held>,
     bytes: usize,
 }
 
@@ -32,29 +34,29 @@ impl Slot {
         self.bytes
     }
 
-    /// Whether runs that were larger than their slots have taken the room since this one was given.
-    pub(super) fn is_overrun(&self) -> bool {
-        self.held.load(Ordering::Acquire) > HELD_BYTES
-    }
-
-    /// The same run. What it has beyond the slot counts too, as long as there is a slice of it.
-    pub(super) fn count(&self, run: Bytes) -> Bytes {
-        let bytes = run.len().saturating_sub(self.bytes);
-        if bytes == 0 {
-            return run;
+    /// The same run. The node counts it until its last slice is gone. A short one is copied, to let go of what was read
+    /// with it.
+    pub(super) fn hold(&mut self, run: Bytes) -> Bytes {
+        let Some(mut counted) = self.counted.take().filter(|_| !run.is_empty()) else { return Bytes::new() };
+        if run.len() > self.bytes / 2 {
+            return Bytes::from_owner(Run { run, _counted: counted });
         }
-        self.held.fetch_add(bytes, Ordering::AcqRel);
-        Bytes::from_owner(Large { run, _beyond: Slot { held: Arc::clone(&self.held), bytes } })
+        let run = Bytes::copy_from_slice(&run);
+        let unused = self.bytes - run.len();
+        self.bytes -= unused;
+        self.held.fetch_sub(unused, Ordering::AcqRel);
+        counted.set(self.bytes);
+        Bytes::from_owner(Run { run, _counted: counted })
     }
 }
 
-/// A run that is larger than its slot.
-struct Large {
+/// A run, and what is counted for it.
+struct Run {
     run: Bytes,
-    _beyond: Slot,
+    _counted: Held,
 }
 
-impl AsRef<[u8]> for Large {
+impl AsRef<[u8]> for Run {
     fn as_ref(&self) -> &[u8] {
         &self.run
     }
@@ -67,29 +69,48 @@ impl Drop for Slot {
 }
 
 /// The slots of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
+    budget: Budget,
     held: Arc<AtomicUsize>,
     line: VecDeque<StreamId>,
+    /// The first in line waits for other connections' memory.
+    starves: bool,
 }
 
 impl Slots {
+    pub(super) fn new(budget: &Budget) -> Slots {
+        Slots { budget: budget.clone(), held: Arc::default(), line: VecDeque::new(), starves: false }
+    }
+
     /// A slot for `stream`, one of so many `readers`, or a place in line.
     pub(super) fn take(&mut self, stream: StreamId, readers: usize) -> Option<Slot> {
         let turn = self.line.front().is_none_or(|first| *first == stream);
         if turn && let Some(slot) = self.free(readers) {
             self.line.pop_front();
+            self.starves = false;
             return Some(slot);
         }
         if !self.line.contains(&stream) {
             self.line.push_back(stream);
         }
+        self.starves = self.share() < MIN_RUN_BYTES;
         None
+    }
+
+    /// Whether somebody in line waits for what other connections have.
+    pub(super) fn starves(&self) -> bool {
+        self.starves && self.is_wanted()
+    }
+
+    /// Bytes that are taken.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// A slot that nobody else waits for.
     pub(super) fn spare(&mut self, readers: usize) -> Option<Slot> {
-        if self.is_wanted() { None } else { self.free(readers) }
+        if self.is_wanted() || self.budget.are_bytes_wanted() { None } else { self.free(readers) }
     }
 
     /// Whether somebody waits in line.
@@ -107,24 +128,40 @@ impl Slots {
         self.line.retain(|waiting| *waiting != stream);
     }
 
+    /// What the node can spare for a run, in whole pages.
+    fn share(&self) -> usize {
+        self.budget.share() / 4096 * 4096
+    }
+
     fn free(&self, readers: usize) -> Option<Slot> {
-        let bytes = (RUN_BYTES / readers.max(1)).max(MIN_RUN_BYTES);
-        if self.held.load(Ordering::Acquire) + bytes > HELD_BYTES {
+        let held = self.held.load(Ordering::Acquire);
+        let own = (RUN_BYTES / readers.max(1)).max(MIN_RUN_BYTES);
+        let bytes = own.min(self.share());
+        if held + own > HELD_BYTES || bytes < MIN_RUN_BYTES {
             return None;
         }
-        // Only this connection's own turn takes slots; other threads give them back, or count what they have read.
+        // Only this connection's own turn takes slots; other threads give them back.
         self.held.fetch_add(bytes, Ordering::AcqRel);
-        Some(Slot { held: Arc::clone(&self.held), bytes })
+        Some(Slot { held: Arc::clone(&self.held), counted: Some(self.budget.count(bytes)), bytes })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Limits;
+
+    fn slots_of(memory: usize) -> Slots {
+        Slots::new(&Budget::new(Limits { memory, ..Limits::default() }))
+    }
+
+    fn slots() -> Slots {
+        slots_of(1 << 30)
+    }
 
     #[test]
     fn slots_go_in_line_and_come_back_when_dropped() {
-        let mut slots = Slots::default();
+        let mut slots = slots();
         let a = slots.take(StreamId(1), 1).unwrap();
         let b = slots.spare(1).unwrap();
         assert!(slots.take(StreamId(3), 1).is_none());
@@ -143,7 +180,7 @@ mod tests {
     #[test]
     fn all_runs_together_stay_within_the_bound_however_many_readers_there_are() {
         for readers in 0..300 {
-            let mut slots = Slots::default();
+            let mut slots = slots();
             let held: Vec<Slot> = (0..600).filter_map(|_| slots.spare(readers)).collect();
             let bytes: usize = held.iter().map(Slot::bytes).sum();
             assert!(bytes <= HELD_BYTES && bytes > HELD_BYTES / 2);
@@ -153,21 +190,33 @@ mod tests {
     }
 
     #[test]
-    fn a_run_larger_than_its_slot_counts_whole_until_its_last_slice_is_gone() {
-        let mut slots = Slots::default();
-        let slot = slots.take(StreamId(1), 30).unwrap();
-        let given_before = slots.take(StreamId(3), 30).unwrap();
-        assert!(!given_before.is_overrun());
-        let run = slot.count(Bytes::from(vec![7; 16 << 20]));
-        assert!(given_before.is_overrun());
-        drop(given_before);
-        assert_eq!(slots.held.load(Ordering::Acquire), 16 << 20);
-        assert!(slots.spare(30).is_none());
+    fn all_connections_together_stay_within_the_budget_and_wait_for_each_other() {
+        const MEMORY: usize = 8 << 20;
+        let first = slots_of(MEMORY);
+        let budget = first.budget.clone();
+        let mut all: Vec<Slots> = (0..500).map(|_| Slots::new(&budget)).collect();
+        let held: Vec<Slot> = all.iter_mut().filter_map(|slots| slots.take(StreamId(1), 1)).collect();
+        assert!(held.len() > 15 && budget.held() <= MEMORY);
+        assert!(all.last().unwrap().starves() && budget.is_tight());
+        drop(held);
+        assert_eq!(budget.held(), 0);
+        assert!(all.last_mut().unwrap().take(StreamId(1), 1).is_some());
+        assert!(!all.last().unwrap().starves());
+        assert!(first.free(1).is_some());
+    }
+
+    #[test]
+    fn a_run_counts_until_its_last_slice_is_gone_and_for_no_more_than_it_has() {
+        let mut slots = slots();
+        let mut slot = slots.take(StreamId(1), 1).unwrap();
+        assert_eq!(slots.budget.held(), RUN_BYTES);
+        let run = slot.hold(Bytes::from(vec![7; 5000]));
+        assert_eq!((slots.budget.held(), slots.held.load(Ordering::Acquire)), (5000, 5000));
         let slice = run.slice(100..101);
-        drop((slot, run));
-        assert!(slots.spare(30).is_none(), "a slice keeps the whole run in memory");
-        drop(slice);
-        assert!(slots.spare(30).is_some());
+        drop((run, slot));
         assert_eq!(slots.held.load(Ordering::Acquire), 0);
+        assert_eq!(slots.budget.held(), 5000, "a slice keeps the whole run in memory");
+        drop(slice);
+        assert_eq!(slots.budget.held(), 0);
     }
 }

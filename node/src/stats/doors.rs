@@ -51,6 +51,8 @@ impl Doors {
             // Who has no token says so itself.
             (Some(ErrorCode::AUTH_FAILED), ..) | (_, Some(ErrorCode::AUTH_REQUIRED), _) => &self.denied,
             (Some(ErrorCode::TIMEOUT), ..) => &self.late,
+            // Others needed its seat.
+            (Some(ErrorCode::CALM), ..) => &self.turned_away_unproven,
             (Some(_), ..) => &self.foreign,
             (None, ..) => &self.left,
         };

@@ -21,6 +21,8 @@ impl Node {
         if let Some(store) = self.store() {
             counters.extend(store.counters());
         }
+        counters.push((Counter::MEMORY_HELD, self.budget().held() as u64));
+        counters.push((Counter::MEMORY_HELD_LIMIT, self.budget().limits().memory as u64));
         NodeStatus {
             node: self.id(),
             version: VERSION.to_owned(),

@@ -53,6 +53,11 @@ impl Input {
         &self.bytes
     }
 
+    /// Whether a frame began that is longer than what may be held.
+    pub(super) fn is_starved(&self) -> bool {
+        !self.is_welcome() && self.bytes.len() < self.whole
+    }
+
     /// Takes `count` bytes off that are there.
     pub(super) fn take(&mut self, count: usize) -> BytesMut {
         self.whole = 0;

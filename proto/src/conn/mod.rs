@@ -97,6 +97,7 @@ pub struct Connection {
     phase: Phase,
     peer: Option<Peer>,
     input: Input,
+    paused: bool,
     ended: bool,
     out: Outbound,
     /// The most that may wait to be written before no more data is taken.
@@ -120,6 +121,7 @@ impl Connection {
             phase: Phase::Preface { hello: None },
             peer: None,
             input: Input::default(),
+            paused: false,
             ended: false,
             out: Outbound::default(),
             most_out: MAX_OUTBOUND_BYTES,
@@ -147,7 +149,7 @@ impl Connection {
     /// Whether bytes are welcome: not while a whole frame waits to be asked for, nor while the peer doesn't
     /// read what it made us say, nor beyond what [`limit`](Self::limit) allows.
     pub fn wants_read(&self) -> bool {
-        !self.ended && !self.is_over() && self.input.is_welcome() && !self.is_clogged()
+        !self.ended && !self.is_over() && !self.paused && self.input.is_welcome() && !self.is_clogged()
     }
 
     /// From now on holds at most about `input` bytes that were read and are not asked for, and takes no more data while
@@ -156,6 +158,16 @@ impl Connection {
     pub fn limit(&mut self, input: usize, output: usize) {
         self.input.limit(input);
         self.most_out = output.clamp(MIN_READ, MAX_OUTBOUND_BYTES);
+    }
+
+    /// Whether nothing is to be read for now: what came already waits for memory, or for the disk.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Whether it would read on if its owner could spare more.
+    pub fn wants_memory(&self) -> bool {
+        self.paused || self.input.is_starved()
     }
 
     /// Bytes that were read and are not asked for: a part of a frame, when no event is left.
@@ -721,8 +733,9 @@ impl Connection {
         error
     }
 
-    /// The peer makes us say things and doesn't read them.
-    fn is_clogged(&self) -> bool {
+    /// Whether the peer makes this side say things and doesn't read them: nothing is listened to meanwhile, and nothing
+    /// should be done to answer it.
+    pub fn is_clogged(&self) -> bool {
         self.out.remaining() > self.most_out + (self.most_out / 4).max(MIN_READ)
     }
 }

@@ -185,6 +185,8 @@ pub enum Part {
         at: usize,
         /// Bytes of the whole batch, as stored.
         len: usize,
+        /// Records in the batch.
+        records: u32,
         /// The offset to go on with after the batch.
         next: Offset,
     },

@@ -177,7 +177,8 @@ impl Inner {
         }
         let skip = skip.min(len);
         let bytes = read(at.pos + skip as u64, max.min(len - skip))?;
-        Ok(Part::OfBatch { bytes: bytes.into(), at: skip, len, next: header.next_offset() })
+        let (records, next) = (header.record_count, header.next_offset());
+        Ok(Part::OfBatch { bytes: bytes.into(), at: skip, len, records, next })
     }
 
     /// Remembers and tells that the body of the batch at `at` does not hold. What stands in it may look like batches:

@@ -134,7 +134,7 @@ pub(crate) fn read_in_parts(log: &Log, from: Offset, max: usize) -> Result<Run, 
                 assert!(whole.is_empty() && run.bytes.len() <= max.max(64));
                 return Ok(run);
             }
-            Part::OfBatch { bytes, at, len, next } => {
+            Part::OfBatch { bytes, at, len, next, .. } => {
                 assert!(at == whole.len() && bytes.len() <= max && len > max && !bytes.is_empty());
                 whole.extend_from_slice(&bytes);
                 if whole.len() == len {

@@ -1,0 +1,183 @@
+//! What one connection holds of what the node has for all of them, and when it is given up.
+//!
+//! Owns the connection's seat, its count of bytes, and the right to a large batch while it has that. Settled after each
+//! turn: what the peer made the node hold is counted, and how much more it may make it hold follows from what is free.
+//! A turn adds at most a read and an output to what is counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use netchan_proto::Instant;
+use netchan_proto::conn::Connection;
+use netchan_proto::limits::{CONNECTION_COST, HOLD_BYTES, HOLD_TIME, LARGE_TIME, MAX_READ, STREAM_COST};
+
+use crate::budget::{Budget, Held, LargePermit, Seat, Waiter};
+use crate::wake::Bell;
+
+/// How often it looks whether others need what does not move here.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The account of one connection.
+#[derive(Debug)]
+pub(super) struct Account {
+    budget: Budget,
+    waiter: Arc<Waiter>,
+    held: Held,
+    seat: Option<Seat>,
+    large: Option<(LargePermit, Instant)>,
+    /// Stands in line for the right to a large batch.
+    wants_large: bool,
+    /// Stands in line for memory.
+    wants_bytes: bool,
+    /// Something is held for the peer.
+    holds: bool,
+    /// When what was held last moved as much as it has to, and the connection's traffic by then.
+    moved: (Instant, u64),
+    settled: Instant,
+}
+
+/// What the streams of a connection hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    /// How many there are.
+    pub(super) streams: usize,
+    /// Bytes that came and are not in a log.
+    pub(super) intake: usize,
+    /// Bytes from the disk that are not sent; counted where they are held.
+    pub(super) runs: usize,
+    /// Somebody waits for memory to read from the disk.
+    pub(super) starves: bool,
+}
+
+impl Account {
+    pub(super) fn new(budget: &Budget, bell: &Arc<Bell>, now: Instant) -> Account {
+        Account {
+            waiter: Waiter::new(bell),
+            held: budget.count(CONNECTION_COST),
+            budget: budget.clone(),
+            seat: None,
+            large: None,
+            wants_large: false,
+            wants_bytes: false,
+            holds: false,
+            moved: (now, 0),
+            settled: now,
+        }
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    pub(super) fn waiter(&self) -> &Arc<Waiter> {
+        &self.waiter
+    }
+
+    /// The connection has this seat.
+    pub(super) fn take_seat(&mut self, seat: Seat, bell: &Arc<Bell>) {
+        seat.ring_when_withdrawn(bell);
+        self.seat = Some(seat);
+    }
+
+    /// The handshake is done.
+    pub(super) fn prove(&self) {
+        if let Some(seat) = &self.seat {
+            seat.prove();
+        }
+    }
+
+    /// Others need the seat, and the handshake is not done.
+    pub(super) fn is_unseated(&self) -> bool {
+        self.seat.as_ref().is_some_and(Seat::is_withdrawn)
+    }
+
+    /// Looks what waits for the peer, and whether it moves.
+    pub(super) fn observe(&mut self, connection: &mut Connection, intake: usize, now: Instant) -> usize {
+        let waiting = intake + connection.unparsed() + connection.outbound().remaining();
+        let traffic = connection.traffic();
+        let traffic = traffic.bytes_in + traffic.bytes_out;
+        if waiting == 0 || traffic - self.moved.1 >= HOLD_BYTES as u64 {
+            self.moved = (now, traffic);
+        }
+        waiting
+    }
+
+    /// Counts what is held now, and lets the connection take as much more as it may.
+    pub(super) fn settle(&mut self, connection: &mut Connection, load: Load, now: Instant) {
+        self.settled = now;
+        let waiting = self.observe(connection, load.intake, now);
+        let counted_apart = self.large.as_ref().map_or(0, |(permit, _)| permit.bytes());
+        let waiting_here = waiting.saturating_sub(counted_apart);
+        self.held.set(CONNECTION_COST + STREAM_COST * load.streams + waiting_here);
+        self.holds = waiting + load.runs > 0;
+        let share = self.budget.share();
+        // What comes of the large batch has its memory already.
+        let has_right = self.large.is_some();
+        connection.limit(if has_right { MAX_READ } else { share }, share);
+        connection.pause(load.intake > share && !has_right);
+        let wants = connection.wants_memory() || load.starves;
+        if wants {
+            self.budget.await_bytes(&self.waiter);
+        } else if self.wants_bytes {
+            self.budget.has_bytes(&self.waiter);
+        }
+        self.wants_bytes = wants;
+    }
+
+    /// Whether what it holds has to go: it does not move, and others need the memory.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.holds && self.settled.since(self.moved.0) >= HOLD_TIME && self.budget.is_overdrawn()
+    }
+
+    /// It is given up.
+    pub(super) fn close(&mut self) {
+        self.held.announce();
+        self.budget.leave(&self.waiter);
+    }
+
+    /// Whether a run that cannot go on is to be given up, to be read again later: at once for want of credit, after a
+    /// while for want of a peer that reads.
+    pub(super) fn must_give_way(&self, by_credit: bool, now: Instant) -> bool {
+        (by_credit || (self.holds && now.since(self.moved.0) >= LOOK)) && self.budget.is_tight()
+    }
+
+    /// The right to a batch of `bytes`, larger than any window, if it is to be had.
+    pub(super) fn take_large(&mut self, bytes: usize, now: Instant) -> bool {
+        if self.large.is_none() {
+            self.large = self.budget.take_large(bytes, &self.waiter).map(|permit| (permit, now));
+            self.wants_large = self.large.is_none();
+        }
+        self.large.is_some()
+    }
+
+    /// The large batch is whole, or given up.
+    pub(super) fn release_large(&mut self) {
+        self.large = None;
+        if std::mem::take(&mut self.wants_large) {
+            self.budget.leave_large(&self.waiter);
+        }
+    }
+
+    /// Whether it waits for the right to a large batch.
+    pub(super) fn wants_large(&self) -> bool {
+        self.wants_large
+    }
+
+    /// Whether its large batch takes too long, and others wait.
+    pub(super) fn is_large_overdue(&self, now: Instant) -> bool {
+        self.budget.is_large_wanted()
+            && self.large.as_ref().is_some_and(|(_, since)| now.since(*since) >= LARGE_TIME)
+    }
+
+    /// When to look again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (self.holds || self.wants_bytes || self.wants_large).then(|| self.settled.plus(LOOK))
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.budget.leave(&self.waiter);
+    }
+}
