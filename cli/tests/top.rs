@@ -303,10 +303,8 @@ fn the_terminal_is_given_back_however_it_ends() {
     let (_node, address) = serve(&place);
     let program = env!("CARGO_BIN_EXE_netchan");
     for (way, code) in [("key", 0), ("ctrl-c", 130), ("TERM", 143), ("HUP", 143)] {
-        let command = format!(
-            "echo as it was; {program} top {address} & echo $! > pid; fg >/dev/null; echo \"code $?\"; stty; echo asked; cat"
-        );
-        let command = format!("bash -c 'set -m; {}'", command.replace('\'', "'\\''"));
+        let inner = format!("echo $$ > pid; exec {program} top {address}");
+        let command = format!("echo as it was; sh -c '{inner}'; echo \"code $?\"; stty; echo asked; cat");
         let terminal = run(&place, SMALL, &command, &[]);
         terminal.shows(&["netchan top", "no channels yet"]);
         assert_eq!((terminal.fact("alternate_on"), terminal.fact("cursor_flag")), ("1".into(), "0".into()));

@@ -11,15 +11,18 @@ use super::{behind, bytes, detail, middle, rate};
 use crate::top::model::{Channel, ChannelColumn, Column, Model};
 use crate::top::text;
 
-/// As tall as the page must be to tell about the selected channel as well, and the share of it that this takes.
+/// As tall as the page must be to tell about the selected channel as well.
 const TALL: u16 = 28;
+
+/// As wide as the page must be for names of more than a few letters.
+const WIDE: u16 = 100;
 
 /// The column after those one can sort by.
 const TREND: usize = ChannelColumn::ALL.len();
 
-fn head(column: ChannelColumn, longest_name: usize) -> Head {
+fn head(column: ChannelColumn, name: (usize, usize)) -> Head {
     match column {
-        ChannelColumn::Name => Head::text("CHANNEL", 16, longest_name.clamp(16, 60), 0),
+        ChannelColumn::Name => Head::text("CHANNEL", name.0, name.1, 0),
         ChannelColumn::Records => Head::number("REC/S", 6, 1),
         ChannelColumn::Bytes => Head::number("BYTES/S", 8, 4),
         ChannelColumn::Next => Head { most: 14, ..Head::number("NEXT", 8, 3) },
@@ -77,8 +80,10 @@ pub(super) fn draw(model: &mut Model, buf: &mut Buffer, area: Rect, theme: Theme
     let page = usize::from(table_area.height.saturating_sub(1));
     let top = list.scroll(&rows, page);
 
-    let longest = rows.iter().map(|row| row.name.width()).max().unwrap_or(0);
-    let mut heads: Vec<Head> = ChannelColumn::ALL.iter().map(|&column| head(column, longest)).collect();
+    let longest = rows.iter().map(|row| row.name.width()).max().unwrap_or(0).clamp(16, 60);
+    // where it is narrow, the trend is worth more than the whole of long names
+    let name = (if area.width < WIDE { 16 } else { longest.min(28) }, longest);
+    let mut heads: Vec<Head> = ChannelColumn::ALL.iter().map(|&column| head(column, name)).collect();
     heads.push(Head { most: 60, ..Head::number("TREND", 8, 7) });
     let sorted = ChannelColumn::ALL.iter().position(|&column| column == list.sort);
     let table = Table {

@@ -17,6 +17,9 @@ const HEADS: [Head; 4] = [
     Head { most: 100, ..Head::text("MEANS", 30, 100, 3) },
 ];
 
+/// Lines of bars at most.
+const STEPS: usize = 7;
+
 /// Whether it is one of the steps that are drawn as bars.
 fn is_step(counter: Counter) -> bool {
     Counter::sync_steps().any(|(step, _)| step == counter)
@@ -69,7 +72,12 @@ pub(super) fn draw(model: &mut Model, buf: &mut Buffer, area: Rect, theme: Theme
 
 /// How many syncs took how long, as bars; gives the lines that it took.
 fn syncs(node: &NodeRow, buf: &mut Buffer, area: Rect, theme: Theme) -> u16 {
-    let steps = node.sync_steps();
+    let mut steps = node.sync_steps();
+    // the slow ones are those that matter: what is faster than the first line is in it
+    let faster: u64 = steps.drain(..steps.len().saturating_sub(STEPS)).map(|(_, count)| count).sum();
+    if let Some((_, count)) = steps.first_mut() {
+        *count += faster;
+    }
     let (syncs, is_recent) = node.syncs();
     let (total, most) = (syncs.get(Counter::SYNCS).unwrap_or(0), steps.iter().map(|&(_, count)| count).max());
     let Some(most) = most else { return 0 };
@@ -77,7 +85,7 @@ fn syncs(node: &NodeRow, buf: &mut Buffer, area: Rect, theme: Theme) -> u16 {
     let line = format!(" {total} syncs {when}, by how long they took");
     buf.set_stringn(area.x, area.y, line, area.width.into(), theme.dim());
     let mut y = area.y + 1;
-    for &(nanos, count) in steps.iter().take(6) {
+    for &(nanos, count) in &steps {
         let width = usize::from(area.width).saturating_sub(24).min(60);
         let bar = text::gauge(count as f64 / most.max(1) as f64, width).replace('░', " ");
         let line = format!(" {:>9} {count:>9}  ", format!("≤ {}", text::moment(nanos)));

@@ -17,9 +17,15 @@ fn head(column: PeerColumn, rows: &[&PeerRow]) -> Head {
         rows.iter().map(|row| text(row).width()).max().unwrap_or(0).clamp(least, most)
     };
     match column {
-        PeerColumn::Channel => Head::text("CHANNEL", 12, longest(|row| &row.channel, 12, 50), 0),
+        PeerColumn::Channel => {
+            let longest = longest(|row| &row.channel, 12, 50);
+            Head::text("CHANNEL", longest.min(20), longest, 0)
+        }
         PeerColumn::Does => Head::text("DOES", 9, 9, 6),
-        PeerColumn::Address => Head::text("FROM", 13, longest(|row| &row.address, 13, 47), 1),
+        PeerColumn::Address => {
+            let longest = longest(|row| &row.address, 13, 47);
+            Head::text("FROM", longest.min(21), longest, 1)
+        }
         PeerColumn::Node => Head::text("NODE", 8, 8, 9),
         PeerColumn::Position => Head { most: 14, ..Head::number("AT", 8, 4) },
         PeerColumn::Lag => Head::number("LAG", 6, 2),
