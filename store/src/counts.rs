@@ -90,7 +90,46 @@ fn get(count: &AtomicU64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use netchan_proto::{AsRecord, ChannelName, Timestamp};
+
     use super::*;
+    use crate::disk::SimDisk;
+    use crate::{Commit, LogOptions, Store, StoreOptions};
+
+    #[test]
+    fn what_channels_take_is_told_without_opening_their_logs() {
+        let disk = SimDisk::new(1);
+        let open = || {
+            let options = StoreOptions { commit: Commit::Manual, ..StoreOptions::default() };
+            Store::open(Arc::new(disk.clone()), options).unwrap()
+        };
+        let told = |store: &Store| {
+            let counters = store.counters();
+            [Counter::CHANNELS, Counter::LOGS_OPEN, Counter::BYTES_ON_DISK]
+                .map(|counter| counters.iter().find(|told| told.0 == counter).unwrap().1)
+        };
+        let store = open();
+        let kept = LogOptions { segment_bytes: 64 << 10, ..LogOptions::default() };
+        for name in ["a", "b"] {
+            let log = store.create_or_open(&ChannelName::new(name).unwrap(), &kept).unwrap();
+            for _ in 0..5 {
+                log.append(&vec![7; 30_000][..].as_record()).unwrap();
+                store.run_commits(Timestamp(0));
+            }
+        }
+        let bytes = store.list(None, "", 9).iter().map(|info| info.bytes).sum();
+        assert_eq!(told(&store), [2, 2, bytes]);
+        store.close();
+        drop(store);
+        let store = open();
+        assert_eq!(told(&store), [2, 0, bytes]);
+        store.open_existing(&ChannelName::new("a").unwrap()).unwrap();
+        assert_eq!(told(&store), [2, 1, bytes]);
+        store.delete(&ChannelName::new("b").unwrap()).unwrap();
+        assert_eq!(told(&store), [1, 1, bytes / 2]);
+    }
 
     #[test]
     fn each_time_is_in_the_first_step_that_includes_it() {

@@ -12,7 +12,7 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -54,6 +54,8 @@ struct Channels {
 struct Channel {
     exists: AtomicBool,
     slot: Mutex<Slot>,
+    /// What it took on the disk when that was looked at last; 0 before.
+    bytes: AtomicU64,
 }
 
 struct Slot {
@@ -66,6 +68,7 @@ impl Channel {
     fn new(meta: Meta, exists: bool) -> Arc<Channel> {
         Arc::new(Channel {
             exists: AtomicBool::new(exists),
+            bytes: AtomicU64::new(0),
             slot: Mutex::new(Slot { meta, log: None, is_deleted: false }),
         })
     }
@@ -74,9 +77,18 @@ impl Channel {
         self.exists.load(Ordering::Acquire)
     }
 
-    /// Whether its log is open; one that is being opened is not yet.
-    fn is_open(&self) -> bool {
-        self.slot.try_lock().is_ok_and(|slot| slot.log.is_some())
+    /// Whether its log is open, and the bytes it takes on the disk. Of one that is being opened or made just now what was
+    /// known before is told.
+    fn takes(&self, disk: &dyn Disk) -> (bool, u64) {
+        let Ok(slot) = self.slot.try_lock() else { return (false, self.bytes.load(Ordering::Relaxed)) };
+        let known = self.bytes.load(Ordering::Relaxed);
+        let bytes = match &slot.log {
+            Some(log) => log.0.bytes(),
+            None if known > 0 => known,
+            None => directory::bytes(disk, slot.meta.id),
+        };
+        self.bytes.store(bytes, Ordering::Relaxed);
+        (slot.log.is_some(), bytes)
     }
 }
 
@@ -286,19 +298,22 @@ impl Store {
         infos.take(limit).collect()
     }
 
-    /// What its logs have done since it was opened, and what they take. Blocks on the disk as [`list`](Self::list) does.
+    /// What its logs have done since it was opened, and what they take. Opens none of them; asks the disk for the lengths
+    /// of files, once for a log that is not open, and so may wait for it.
     pub fn counters(&self) -> Vec<(Counter, u64)> {
         let mut counters = Vec::new();
         self.0.env.counts.report(&mut counters);
-        let infos = self.list(None, "", usize::MAX);
-        let (channels, open) = {
-            let channels = locked(&self.0.channels);
-            let there: Vec<_> = channels.by_name.values().filter(|channel| channel.exists()).collect();
-            (there.len(), there.iter().filter(|channel| channel.is_open()).count())
-        };
-        counters.push((Counter::CHANNELS, channels as u64));
-        counters.push((Counter::LOGS_OPEN, open as u64));
-        counters.push((Counter::BYTES_ON_DISK, infos.iter().map(|info| info.bytes).sum()));
+        let channels: Vec<Arc<Channel>> = locked(&self.0.channels).by_name.values().cloned().collect();
+        let (mut there, mut open, mut bytes) = (0, 0, 0);
+        for channel in channels.iter().filter(|channel| channel.exists()) {
+            let (is_open, takes) = channel.takes(&*self.0.env.disk);
+            there += 1;
+            open += u64::from(is_open);
+            bytes += takes;
+        }
+        counters.push((Counter::CHANNELS, there));
+        counters.push((Counter::LOGS_OPEN, open));
+        counters.push((Counter::BYTES_ON_DISK, bytes));
         if let Ok(space) = self.0.env.disk.space() {
             counters.extend([(Counter::VOLUME_FREE, space.free), (Counter::VOLUME_TOTAL, space.total)]);
         }

@@ -15,6 +15,16 @@ pub struct Behind {
 }
 
 impl Inner {
+    /// Bytes of all segments, of the newest as far as it is visible. May read the lengths of closed ones.
+    pub(crate) fn bytes(&self) -> u64 {
+        let (segments, visible_pos) = {
+            let state = locked(&self.state);
+            (state.segments.clone(), state.visible_pos)
+        };
+        let closed = segments.split_last().map_or(&[][..], |(_, closed)| closed);
+        self.bytes_of(closed) + visible_pos
+    }
+
     pub(super) fn behind(&self, from: Offset) -> Behind {
         let (time, segments, visible_pos) = {
             let state = locked(&self.state);

@@ -102,6 +102,17 @@ fn has_segments(disk: &dyn Disk, dir: &str) -> Result<bool, StoreError> {
     Ok(disk.list(dir).map_err(failed("listing", dir))?.iter().any(|name| is_segment(name)))
 }
 
+/// The bytes of a channel's segments; of what cannot be read, none.
+pub(super) fn bytes(disk: &dyn Disk, id: LogId) -> u64 {
+    let dir = path(id);
+    let names = disk.list(&dir).unwrap_or_default();
+    let sizes = names.iter().filter(|name| is_segment(name)).map(|name| {
+        let file = disk.open(&join(&dir, name), Open::Read).and_then(|file| file.size());
+        file.unwrap_or(0)
+    });
+    sizes.sum()
+}
+
 /// Makes a channel's directory; the channel exists when this returns.
 pub(super) fn make(disk: &dyn Disk, meta: &Meta) -> Result<(), StoreError> {
     let dir = path(meta.id);
