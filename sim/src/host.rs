@@ -378,7 +378,7 @@ impl Host {
             return Ok(());
         }
         process.commits_at = Instant(u64::MAX);
-        process.watch.look(&process.node, process.log.as_ref(), process.served.len())?;
+        process.watch.look(&process.node, process.served.len())?;
         let did = self.run_commits(env);
         if let Some(end) = self.mortal.as_ref().and_then(MortalDisk::seen_early) {
             violated!("up to {end} could be seen before the sync that made it durable");
