@@ -21,14 +21,15 @@ not what it must be.
 
 Examples:
   netchan bench stream catch-up --size 64,1K --seconds 0.2 --runs 3   # two cases, two sizes
-  netchan bench publish --durability interval --keys 1000 --seconds 0.2 --runs 1 --json | jq .rows
+  netchan bench publish --durability interval --seconds 0.2 --runs 1 --json | jq .rows
+  netchan bench publish --keys 1000 --seconds 0.2 --runs 1            # records with keys
   netchan bench fan-out --receivers 3 --size 1K --seconds 0.1 --runs 1
   netchan bench latency --rate 2000 --seconds 0.5 --runs 1 --plots plots   # plots/latency.svg
-  netchan bench channels --channels 50 --rate 500 --seconds 0.5 --runs 1   # 10 records a second each
+  netchan bench channels --channels 50 --rate 500 --seconds 0.5 --runs 1
   netchan bench idle --channels 50 --connections 50 --runs 1 --check
   netchan bench stream --dir . --seconds 0.2 --runs 1   # on the disk of this directory
-  netchan bench stream --connect build7:4747 --token s3cret --seconds 0.2 --runs 1   # through a node that runs
-  netchan bench soak --minutes 0.05   # a node at half its top rate; netchan help bench soak";
+  netchan bench stream --connect build7:4747 --token s3cret --seconds 0.2 --runs 1
+  netchan bench soak --minutes 0.05   # a node at half its top rate, watched";
 
 /// Measure how fast channels are here, beside the limits of this machine
 #[derive(Clone, Debug, Args)]
@@ -120,7 +121,7 @@ memory, descriptors or threads grow, or a record is missing.
 
 Examples:
   netchan bench soak --minutes 0.05 --size 1K --keep-size 64M --json | jq .verdicts
-  netchan bench soak --minutes 0.05 --plots plots --dir .   # plots/soak.svg; on the disk of this directory";
+  netchan bench soak --minutes 0.05 --plots plots --dir .   # plots/soak.svg, this disk";
 
 /// Watch a node at half its top rate, with retention on: nothing may grow
 #[derive(Clone, Debug, Args)]
