@@ -162,6 +162,7 @@ impl Host {
             created: Self::log_options(env),
             clock: Arc::clone(&env.clock) as Arc<_>,
             seed: Some(env.dice.number()),
+            ..NodeConfig::default()
         };
         let node = match Node::new(config) {
             Ok(node) => node,
