@@ -136,9 +136,9 @@ fn what_moves_comes_first_with_its_rate_and_who_stands_still_falls_behind() {
     stopped.gives(1);
     stopped.signal("STOP");
     let other = place.go(&format!("recv {address}/log-001 --from earliest"));
-    // more than the sockets' buffers hold, so that the stopped one is seen to stand still
-    std::fs::write(place.path("lines"), format!("{}\n", "x".repeat(999)).repeat(1_000_000)).unwrap();
-    let _sender = place.go(&format!("send {address}/log-001 lines --rate 20000"));
+    // in seconds it is more than a reader's credit, so that the stopped one is seen to stand still; there is enough for a minute
+    std::fs::write(place.path("lines"), format!("{}\n", "x".repeat(999)).repeat(120_000)).unwrap();
+    let _sender = place.go(&format!("send {address}/log-001 lines --rate 2000"));
     other.gives(100_000);
     let terminal = top(&place, LARGE, &address);
     let rate = |row: &[&str]| row[1].trim_end_matches(['k', 'M']).parse::<f64>().unwrap();
