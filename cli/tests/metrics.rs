@@ -71,6 +71,10 @@ fn numbers_follow_what_happens() {
     let next = |metrics: &Metrics| metrics.of("netchan_channel_next_offset", ("channel", "orders"));
     let before = scrape(&address);
     assert_eq!(next(&before), Some(1.0));
+    let later = scrape_until(&address, "another page", |metrics| {
+        metrics.get("process_cpu_seconds_total") > before.get("process_cpu_seconds_total")
+    });
+    assert_eq!(later.get("netchan_connections_accepted_total"), Some(0.0), "who scrapes is not counted");
     place.feed("send orders", b"two\nthree\n").well();
     place.feed("send others", b"one\n").well();
     let after = scrape_until(&address, "three records and a second channel", |metrics| {
@@ -147,6 +151,13 @@ fn what_the_node_counts_has_the_names_of_the_registry() {
     let of = |name: &str| metrics.get(name).unwrap_or_else(|| panic!("no {name}"));
     assert!(of("netchan_bytes_in_total") > 100.0 && of("netchan_frames_out_total") > 4.0);
     assert_eq!(of("netchan_records_delivered_total"), 3.0);
+    assert_eq!(of("netchan_records_appended_total"), 3.0);
+    assert!(of("netchan_syncs_total") >= 1.0);
+    assert_eq!(metrics.families["netchan_sync_duration_seconds"].kind.as_deref(), Some("histogram"));
+    assert!(
+        of("netchan_sync_duration_seconds_count") >= 1.0 && of("netchan_sync_duration_seconds_sum") > 0.0
+    );
+    assert_eq!(of("netchan_channels"), 1.0);
     assert!(of("process_resident_memory_bytes") <= memory(&node) as f64 * 1.5);
     assert!(of("process_open_fds") > 3.0 && of("process_open_fds") < of("process_max_fds"));
     assert!(of("process_cpu_seconds_total") > 0.0 && of("process_threads") >= 2.0);

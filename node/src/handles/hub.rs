@@ -295,18 +295,21 @@ impl<A: Adapter> Hub<A> {
 
     /// What this node can say of itself, if it is the one that is asked: a connection to itself would be counted.
     async fn answer(self: &Arc<Self>, ask: &Ask) -> Result<Option<Answer>, Error> {
-        if !matches!(ask, Ask::Status | Ask::Readers { .. }) || !self.holds().await? {
+        if !matches!(ask, Ask::Status | Ask::Readers { .. } | Ask::List { .. }) || !self.holds().await? {
             return Ok(None);
         }
         let (node, ask) = (self.node(), ask.clone());
         A::blocking(move || match ask {
-            Ask::Status => Some(Answer::Status(Box::new(node.status()))),
+            Ask::Status => Ok(Some(Answer::Status(Box::new(node.status())))),
             Ask::Readers { channel, limit } => {
-                Some(Answer::Readers(node.all_readers(channel.as_ref(), limit)))
+                Ok(Some(Answer::Readers(node.all_readers(channel.as_ref(), limit))))
             }
-            _ => None,
+            Ask::List { after, prefix, limit } => {
+                node.list(after.as_ref(), &prefix, limit).map(|logs| Some(Answer::List(logs)))
+            }
+            _ => Ok(None),
         })
-        .await
+        .await?
     }
 
     /// Runs a publisher until it is over, to which it comes when the node is shut down.
