@@ -172,7 +172,7 @@ fn a_storm_of_gaps_is_ten_lines_and_a_count() {
     let mut damaged = 0;
     for path in segments(&place.path("data/channels")) {
         let mut bytes = std::fs::read(&path).unwrap();
-        for number in (1..50).step_by(2) {
+        for number in (1..47).step_by(2) {
             let text = format!("record number {number:03}");
             if let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) {
                 bytes[at] = b'R';
@@ -181,12 +181,12 @@ fn a_storm_of_gaps_is_ten_lines_and_a_count() {
         }
         std::fs::write(&path, &bytes).unwrap();
     }
-    assert_eq!(damaged, 25);
+    assert_eq!(damaged, 23, "the last ones are left: they prove that all before were durable");
     let done = place.run("recv orders --from earliest --no-follow").code(3);
     let gaps: Vec<_> = done.err.lines().filter(|line| line.contains("the records from offset")).collect();
     assert_eq!(gaps.len(), 11, "{}", done.err);
-    assert!(gaps[10].contains("and 15 more like this"), "{}", done.err);
-    assert_eq!(done.lines().len(), 25);
+    assert!(gaps[10].contains("and 13 more like this"), "{}", done.err);
+    assert_eq!(done.lines().len(), 27);
 }
 
 #[test]
