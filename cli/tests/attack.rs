@@ -154,7 +154,7 @@ fn idle_connections_and_slow_readers_leave_a_node_small_and_a_good_receiver_serv
     place.feed("send big", &line.repeat(30)).well();
     let (node, address) = node(&place, "");
     let idle: Vec<Caller> = (0..size(200, 2000)).map(|_| Caller::ready(&address)).collect();
-    let slow: Vec<Caller> = (0..size(8, 100))
+    let slow: Vec<Caller> = (0..size(4, 100))
         .map(|_| {
             let mut caller = Caller::ready(&address);
             for _ in 0..4 {
