@@ -212,7 +212,7 @@ impl From<AppendError> for Error {
             AppendError::Superseded => ErrorKind::Superseded,
             AppendError::Closed => ErrorKind::Closed,
             AppendError::Poisoned { .. } => ErrorKind::Poisoned,
-            AppendError::NoSpace { .. } => ErrorKind::DiskFull,
+            AppendError::NoSpace { .. } | AppendError::Stalled { .. } => ErrorKind::DiskFull,
             AppendError::RecordTooLarge(_) => ErrorKind::TooLarge,
             AppendError::NotPublishable { .. } => ErrorKind::Protocol,
             _ => ErrorKind::Io,
@@ -234,6 +234,7 @@ impl From<LogError> for Error {
             LogError::Deleted => ErrorKind::Deleted,
             LogError::Closed => ErrorKind::Closed,
             LogError::Poisoned { .. } => ErrorKind::Poisoned,
+            LogError::Stalled { .. } => ErrorKind::DiskFull,
             _ => ErrorKind::Io,
         };
         Error::new(kind, error.to_string())

@@ -135,6 +135,8 @@ impl Host {
             commit: Commit::Manual,
             max_queued: env.plan.max_queued,
             tail_cache: env.plan.tail_cache,
+            idle_after: env.plan.idle_after,
+            max_open_files: env.plan.max_open_files,
             clock: Arc::clone(&env.clock) as Arc<_>,
             seed: Some(env.plan.seed ^ (self.starts << 32)),
             ..StoreOptions::default()

@@ -49,10 +49,10 @@ impl Life {
         }
     }
 
-    /// A sync begins: what was written before it may not be seen yet.
+    /// A sync begins: what was written since the one before may not be seen yet.
     fn on_sync(&self) {
         if let Some(visible) = self.visible()
-            && visible > self.visible.load(Relaxed)
+            && visible > self.visible.swap(u64::MAX, Relaxed)
         {
             self.seen_early.fetch_max(visible, Relaxed);
         }
@@ -70,7 +70,11 @@ impl MortalDisk {
     pub fn new(disk: &SimDisk) -> MortalDisk {
         MortalDisk {
             disk: disk.clone(),
-            life: Arc::new(Life { left: AtomicU64::new(LONG), ..Life::default() }),
+            life: Arc::new(Life {
+                left: AtomicU64::new(LONG),
+                visible: AtomicU64::new(u64::MAX),
+                ..Life::default()
+            }),
         }
     }
 

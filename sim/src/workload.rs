@@ -156,6 +156,10 @@ pub struct Plan {
     pub sizes: (u64, u64),
     /// The longest that a commit or a job waits for its turn.
     pub disk_delay: Duration,
+    /// How long a log keeps files and memory that nobody uses.
+    pub idle_after: Duration,
+    /// Files that may be open at a time.
+    pub max_open_files: usize,
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -213,6 +217,8 @@ impl Plan {
             faults,
             sizes,
             disk_delay: dice.time(MS / 20, MS * 60),
+            idle_after: dice.time(MS, SECOND * 10),
+            max_open_files: usize::try_from(dice.among(1..=20)).unwrap_or(usize::MAX),
         }
     }
 

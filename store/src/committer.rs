@@ -12,14 +12,19 @@ use netchan_proto::Timestamp;
 
 use crate::clock::Clock;
 use crate::log::Inner;
+use crate::warm::Warm;
 
 /// A thread with nothing due looks at its timers again after this long, should the clock have jumped.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
+/// Logs are not looked over more often than that.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
 
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
     work: Condvar,
     clock: Arc<dyn Clock>,
+    warm: Arc<Warm>,
+    idle_after: Duration,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -28,6 +33,8 @@ struct Queue {
     dirty: VecDeque<Arc<Inner>>,
     timers: BTreeMap<Timer, Weak<Inner>>,
     timers_made: u64,
+    /// When the logs are looked over for those that may rest.
+    sweep: Option<Timestamp>,
     stopping: bool,
 }
 
@@ -41,6 +48,7 @@ pub(crate) struct Timer {
 enum Work {
     Commit(Arc<Inner>),
     Tick(Arc<Inner>, Timer),
+    Sweep,
 }
 
 impl Queue {
@@ -57,16 +65,24 @@ impl Queue {
                 return Some(Work::Tick(log, timer));
             }
         }
-        None
+        self.sweep.take_if(|due| *due <= now).map(|_| Work::Sweep)
+    }
+
+    /// When there is something to do next.
+    fn due(&self) -> Option<Timestamp> {
+        let timer = self.timers.first_key_value().map(|(timer, _)| timer.when);
+        [timer, self.sweep].into_iter().flatten().min()
     }
 }
 
 impl Committer {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Committer> {
+    pub(crate) fn new(clock: Arc<dyn Clock>, warm: Arc<Warm>, idle_after: Duration) -> Arc<Committer> {
         Arc::new(Committer {
             queue: Mutex::default(),
             work: Condvar::new(),
             clock,
+            warm,
+            idle_after: idle_after.max(SHORTEST_REST),
             threads: Mutex::default(),
         })
     }
@@ -93,6 +109,17 @@ impl Committer {
         let mut queue = self.queue();
         if !queue.stopping {
             queue.dirty.push_back(log);
+            drop(queue);
+            self.work.notify_one();
+        }
+    }
+
+    /// Sees to it that logs which nobody uses come to rest.
+    pub(crate) fn sweep_later(&self, now: Timestamp) {
+        let mut queue = self.queue();
+        if queue.sweep.is_none() {
+            let nanos = i64::try_from(self.idle_after.as_nanos()).unwrap_or(i64::MAX);
+            queue.sweep = Some(now.plus_nanos(nanos));
             drop(queue);
             self.work.notify_one();
         }
@@ -141,6 +168,12 @@ impl Committer {
                 }
             }
             Work::Tick(log, timer) => log.tick(timer, now),
+            Work::Sweep => {
+                self.warm.sweep();
+                if !self.warm.is_empty() {
+                    self.sweep_later(now);
+                }
+            }
         }
     }
 
@@ -157,10 +190,10 @@ impl Committer {
             if queue.stopping {
                 return;
             }
-            let due = queue.timers.first_key_value().map(|(timer, _)| timer.when.0.saturating_sub(now.0));
-            queue = match due {
+            queue = match queue.due() {
                 None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                Some(nanos) => {
+                Some(due) => {
+                    let nanos = due.0.saturating_sub(now.0);
                     let nap = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)).min(LONGEST_NAP);
                     self.work.wait_timeout(queue, nap).unwrap_or_else(PoisonError::into_inner).0
                 }

@@ -79,6 +79,15 @@ pub enum AppendError {
         /// The share that must stay free.
         min_free_percent: u8,
     },
+    /// The disk or the system has no more of what the log needs to go on: room, or open files. What was queued before
+    /// stays queued, and the log goes on by itself once it can. Try again later.
+    #[error(
+        "the channel cannot go on for now ({why}): nothing was queued; free what is short, and try again"
+    )]
+    Stalled {
+        /// What is short.
+        why: Arc<str>,
+    },
     /// The record is over a limit.
     #[error(transparent)]
     RecordTooLarge(#[from] RecordTooLarge),
@@ -151,6 +160,15 @@ pub enum LogError {
     #[error("the channel failed ({why}); what was not durable may be lost; open it again")]
     Poisoned {
         /// What failed.
+        why: Arc<str>,
+    },
+    /// The disk or the system has no more of what the log needs to go on: room, or open files. What is durable is so,
+    /// what is queued stays queued and goes on by itself once it can.
+    #[error(
+        "the channel cannot go on for now ({why}); what is queued waits; free what is short, and try again"
+    )]
+    Stalled {
+        /// What is short.
         why: Arc<str>,
     },
     /// Reading the disk failed. The log is as it was; trying again may help.

@@ -9,6 +9,7 @@
 //! | [`Store`] | a data directory: its lock, its logs, its committer |
 //! | [`Log`] | one channel: appends in memory, marks, the tail, reads |
 //! | [`StateLog`] | what is not records: keys and values, last one wins |
+//! | [`verify`] | reads it all, beside the node if need be, and says what does not hold |
 //! | [`disk`] | the file system, real or simulated |
 //!
 //! The format on disk stands in spec/08-disk.md.
@@ -42,6 +43,8 @@ mod meta;
 mod options;
 mod state_log;
 mod store;
+mod verify;
+mod warm;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, LogError, StoreError};
@@ -49,3 +52,4 @@ pub use log::{Appended, Behind, Claim, Log, Mark, Part, Resolved, Run, Seen, Tai
 pub use options::{Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions};
 pub use state_log::StateLog;
 pub use store::Store;
+pub use verify::{Problem, Verified, VerifyProgress, verify};

@@ -31,6 +31,12 @@ pub struct StoreOptions {
     pub max_queued: usize,
     /// Bytes of each log's newest batches that stay in memory for readers. Default 4 MiB.
     pub tail_cache: usize,
+    /// Bytes of newest batches that all logs together keep in memory. Default 64 MiB.
+    pub tail_budget: usize,
+    /// Files that are open at a time, beside those that are being written, read or made this very moment. Default 256.
+    pub max_open_files: usize,
+    /// How long a log keeps open files and memory that nobody uses; it may be up to twice as long. Default 10 s.
+    pub idle_after: Duration,
     /// The clock. Default: the machine's.
     pub clock: Arc<dyn Clock>,
     /// Where the identities of the node and of new logs come from; `None` (the default) takes the operating
@@ -45,6 +51,9 @@ impl Default for StoreOptions {
             min_free_percent: 5,
             max_queued: 8 << 20,
             tail_cache: 4 << 20,
+            tail_budget: 64 << 20,
+            max_open_files: 256,
+            idle_after: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
             seed: None,
         }
@@ -58,6 +67,9 @@ impl fmt::Debug for StoreOptions {
             .field("min_free_percent", &self.min_free_percent)
             .field("max_queued", &self.max_queued)
             .field("tail_cache", &self.tail_cache)
+            .field("tail_budget", &self.tail_budget)
+            .field("max_open_files", &self.max_open_files)
+            .field("idle_after", &self.idle_after)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }

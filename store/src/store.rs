@@ -24,6 +24,7 @@ use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock};
 use crate::log::{Env, Log};
 use crate::meta::{self, Meta, failed};
+use crate::warm::{FewFiles, Warm};
 use crate::{Commit, LogOptions, StateLog, StoreError, StoreOptions};
 
 mod directory;
@@ -138,11 +139,13 @@ impl Store {
             disk.create_dir(dir).map_err(failed("making", dir))?;
         }
         disk.sync_dir("").map_err(failed("syncing", "the data directory"))?;
+        let warm = Warm::new(options.max_open_files, options.tail_budget);
+        let disk: Arc<dyn Disk> = Arc::new(FewFiles::new(disk, Arc::clone(&warm)));
+        let committer = Committer::new(Arc::clone(&options.clock), Arc::clone(&warm), options.idle_after);
         let node = directory::node(&*disk, &mut random)?;
         let now = options.clock.now();
         let state_meta = directory::state_meta(&*disk, &mut random, now)?;
         let by_name = directory::channels(&*disk)?;
-        let committer = Committer::new(Arc::clone(&options.clock));
         if let Commit::Threads(threads) = options.commit {
             let started = committer.start(threads.get()).inspect_err(|_| committer.stop());
             started.map_err(failed("starting a thread for", "the data directory"))?;
@@ -152,6 +155,7 @@ impl Store {
             options,
             committer,
             counts: Tally::default(),
+            warm,
             lock: Mutex::new(Some(lock)),
         });
         let state = StateLog::open(&env, "state", &state_meta).inspect_err(|_| env.committer.stop())?;

@@ -182,20 +182,65 @@ fn a_nearly_full_volume_refuses_appends_and_takes_them_again() {
 }
 
 #[test]
-fn a_full_disk_poisons_and_after_space_was_freed_the_log_goes_on_without_a_gap() {
+fn on_a_full_disk_the_log_stalls_and_goes_on_by_itself_once_there_is_room() {
     let disk = SimDisk::new(3);
     let store = open(&disk);
     let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
     append(&log, "x");
     commit(&store);
     disk.set_capacity(0);
-    log.append(&"y".repeat(100_000).as_record()).unwrap();
+    let large = "y".repeat(100_000);
+    log.append(&large.as_record()).unwrap();
     commit(&store);
-    assert!(log.poisoned().is_some());
+    assert_eq!((log.poisoned(), log.durable(), texts(&log)), (None, Offset(1), vec!["x".to_owned()]));
+    assert!(matches!(log.append(&"z".as_record()), Err(AppendError::Stalled { .. })));
+    assert!(matches!(log.sync(), Err(LogError::Stalled { .. })));
+    assert!(matches!(log.seal(), Err(LogError::Stalled { .. })));
     disk.set_capacity(u64::MAX);
-    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
-    assert_eq!(texts(&log), ["x"]);
-    assert_eq!(append(&log, "z"), Offset(1));
+    commit(&store);
+    assert_eq!((log.durable(), log.epoch()), (Offset(2), netchan_proto::Epoch(1)));
+    assert_eq!(log.seal().unwrap(), Offset(2));
+    store.close();
+    let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!(texts(&log), ["x".to_owned(), large]);
+}
+
+// A segment is made in four operations; the room ends in each of them, and the power goes a while later.
+#[test]
+fn a_disk_that_gets_full_at_a_roll_loses_nothing_durable_whatever_happens_next() {
+    for room in 0..40 {
+        for cut in [None, Some(1), Some(2), Some(3), Some(5), Some(8)] {
+            let disk = SimDisk::new(room);
+            let store = open(&disk);
+            let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+            let mut sent = Vec::new();
+            let send = |log: &Log, sent: &mut Vec<String>| {
+                let text = format!("{} {}", sent.len(), "x".repeat(1500));
+                let taken = log.append(&text.as_record());
+                commit(&store);
+                if taken.is_ok() {
+                    sent.push(text);
+                }
+            };
+            (0..3).for_each(|_| send(&log, &mut sent));
+            disk.set_capacity(disk.used() + room * 250);
+            (0..10).for_each(|_| send(&log, &mut sent));
+            assert_eq!(log.poisoned(), None);
+            disk.set_capacity(u64::MAX);
+            if let Some(cut) = cut {
+                disk.cut_power_at(cut);
+            }
+            (0..4).for_each(|_| send(&log, &mut sent));
+            let durable = log.durable();
+            disk.crash();
+            drop((store, log));
+            let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+            let found = texts(&log);
+            assert!(found.len() as u64 >= durable.0, "room {room} cut {cut:?}");
+            assert_eq!(found, sent[..found.len()], "room {room} cut {cut:?}");
+            assert_eq!(cut.is_none(), found.len() == sent.len());
+        }
+    }
 }
 
 /// A log with several durable groups in its only segment.

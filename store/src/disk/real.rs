@@ -27,6 +27,14 @@ impl RealDisk {
         Ok(RealDisk { root: root.canonicalize()? })
     }
 
+    /// The data directory `root`, which must be there: for who only reads.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn existing(root: impl AsRef<Path>) -> io::Result<RealDisk> {
+        Ok(RealDisk { root: root.as_ref().canonicalize()? })
+    }
+
     /// The data directory.
     pub fn root(&self) -> &Path {
         &self.root

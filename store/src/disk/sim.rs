@@ -34,6 +34,8 @@ struct Sim {
     failing_sync: Option<u64>,
     failing_write: Option<u64>,
     capacity: u64,
+    open_files: usize,
+    max_open_files: usize,
     locked: bool,
 }
 
@@ -226,6 +228,7 @@ impl Sim {
         self.is_on = true;
         self.cut_at = None;
         self.locked = false;
+        self.open_files = 0;
     }
 }
 
@@ -244,6 +247,8 @@ impl SimDisk {
             failing_sync: None,
             failing_write: None,
             capacity: u64::MAX,
+            open_files: 0,
+            max_open_files: usize::MAX,
             locked: false,
         })))
     }
@@ -312,6 +317,21 @@ impl SimDisk {
         self.sim().capacity = bytes;
     }
 
+    /// How many bytes its files take.
+    pub fn used(&self) -> u64 {
+        self.sim().used()
+    }
+
+    /// Sets how many files may be open. Who wants one more gets "too many open files".
+    pub fn set_max_open_files(&self, files: usize) {
+        self.sim().max_open_files = files;
+    }
+
+    /// How many files are open.
+    pub fn open_files(&self) -> usize {
+        self.sim().open_files
+    }
+
     /// The contents of a file.
     pub fn contents(&self, path: &str) -> Option<Vec<u8>> {
         let mut sim = self.sim();
@@ -360,6 +380,9 @@ impl Disk for SimDisk {
         if !sim.is_on {
             return Err(off());
         }
+        if sim.open_files >= sim.max_open_files {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         let found = sim.lookup(path);
         let inode = match (how, found) {
             (Open::CreateNew, Ok(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -374,6 +397,7 @@ impl Disk for SimDisk {
             (_, found) => found?,
         };
         sim.file(inode)?;
+        sim.open_files += 1;
         let generation = sim.generation;
         Ok(Arc::new(SimFile { disk: self.clone(), inode, generation, writable: how != Open::Read }))
     }
@@ -476,6 +500,15 @@ struct SimFile {
     inode: u64,
     generation: u64,
     writable: bool,
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut sim = self.disk.sim();
+        if sim.generation == self.generation {
+            sim.open_files = sim.open_files.saturating_sub(1);
+        }
+    }
 }
 
 /// Counts down to a fault; says whether it is due.

@@ -16,9 +16,9 @@ const INTERVAL: u64 = 32 << 10;
 
 /// Where a batch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) offset: Offset,
-    pub(super) pos: u64,
+pub(crate) struct Place {
+    pub(crate) offset: Offset,
+    pub(crate) pos: u64,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Index {
 }
 
 /// A stretch of a file that is read once and looked at in pieces.
-pub(super) struct Window<'a> {
+pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,
     bytes: Vec<u8>,
     at: u64,
@@ -134,12 +134,12 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// Reads `chunk` bytes at a time.
-    pub(super) fn new(file: &'a dyn DiskFile, chunk: usize) -> Window<'a> {
+    pub(crate) fn new(file: &'a dyn DiskFile, chunk: usize) -> Window<'a> {
         Window { file, bytes: Vec::new(), at: 0, chunk }
     }
 
     /// `len` bytes at `pos`, fewer only where the file ends.
-    pub(super) fn get(&mut self, pos: u64, len: usize) -> io::Result<&[u8]> {
+    pub(crate) fn get(&mut self, pos: u64, len: usize) -> io::Result<&[u8]> {
         let inside = pos
             .checked_sub(self.at)
             .and_then(|start| usize::try_from(start).ok())

@@ -27,7 +27,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -40,14 +40,17 @@ use crate::committer::Committer;
 use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock};
 use crate::meta::{self, Meta};
+use crate::warm::{Cooling, Place, Warm};
 use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
 use segment::Segment;
 use state::{Refusal, State};
 use writer::{Writer, wake_all};
 
 pub use behind::Behind;
+pub(crate) use index::Window;
 pub(crate) use open::open;
-pub(crate) use segment::{identity_of_segment, is_segment};
+pub(crate) use read::search;
+pub(crate) use segment::{HEAD_LEN, SegmentHead, base_of, identity_of_segment, is_segment, read_exactly};
 
 /// What all logs of a store share.
 pub(crate) struct Env {
@@ -55,6 +58,8 @@ pub(crate) struct Env {
     pub(crate) options: StoreOptions,
     pub(crate) committer: Arc<Committer>,
     pub(crate) counts: Tally,
+    /// Which logs hold what they could do without.
+    pub(crate) warm: Arc<Warm>,
     /// Held while any log could write.
     pub(crate) lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
@@ -81,8 +86,9 @@ pub(crate) struct Inner {
     dir: String,
     state: Mutex<State>,
     writer: Mutex<Writer>,
-    /// Closed segments that were read lately and are therefore open.
+    /// Segments that were read lately and are therefore open.
     read_lately: Mutex<VecDeque<Arc<Segment>>>,
+    place: Place,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -478,7 +484,8 @@ impl Log {
     /// this returns. Sealing again is well. Blocks on the disk.
     ///
     /// # Errors
-    /// [`LogError`]; the log may then be sealed when it is opened again, or not.
+    /// [`LogError::Stalled`], where sealing again goes on; others, where the log may be sealed when it is opened
+    /// again, or not.
     pub fn seal(&self) -> Result<Offset, LogError> {
         self.0.seal()
     }
@@ -543,6 +550,40 @@ impl Inner {
         self.env.options.clock.now()
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Stands in the line of those that hold something.
+    fn warm_up(&self) {
+        if self.env.warm.enter(&self.this, &self.place) {
+            self.env.committer.sweep_later(self.now());
+        }
+    }
+
+    /// Gives up what the log can do without; false if it is at work, or holds something still.
+    pub(crate) fn cool(&self, how: Cooling) -> bool {
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(writer)) => writer.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if !writer.let_go(self, how, self.now()) {
+            return false;
+        }
+        let has_tail = {
+            let mut state = locked(&self.state);
+            if how != Cooling::Files {
+                state.drop_tail();
+            }
+            state.has_tail()
+        };
+        drop(writer);
+        let lately = std::mem::take(&mut *locked(&self.read_lately));
+        lately.iter().for_each(|segment| segment.keep(None));
+        !has_tail
+    }
+
     pub(crate) fn is_poisoned(&self) -> bool {
         matches!(locked(&self.state).refusal, Some(Refusal::Poisoned(_)))
     }
@@ -563,6 +604,9 @@ impl Inner {
                 }
             }
             writer.commit(self, self.now(), true);
+            if let Some(why) = writer.stalled.clone() {
+                return Err(LogError::Stalled { why });
+            }
         }
     }
 
@@ -586,9 +630,10 @@ impl Inner {
             writer.seal(self, self.now());
         }
         let state = locked(&self.state);
-        match (state.sealed_at, state.failure()) {
-            (Some(at), _) => Ok(at),
-            (None, failure) => Err(failure.unwrap_or(LogError::Closed)),
+        match (state.sealed_at, state.failure(), &writer.stalled) {
+            (Some(at), ..) => Ok(at),
+            (None, None, Some(why)) => Err(LogError::Stalled { why: Arc::clone(why) }),
+            (None, failure, _) => Err(failure.unwrap_or(LogError::Closed)),
         }
     }
 
@@ -601,6 +646,7 @@ impl Inner {
         // Who waited for a mark that has moved only now was woken by it; the others learn that it won't.
         locked(&self.state).waiters.take_all(&mut wake);
         wake_all(wake);
+        self.cool(Cooling::InNeed);
         locked(&self.writer).durable
     }
 

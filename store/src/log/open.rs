@@ -25,6 +25,7 @@ use super::{Env, Inner, locked};
 use crate::disk::{DiskFile, Open};
 use crate::meta::{Meta, failed};
 use crate::options::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
+use crate::warm::Place as PlaceInLine;
 use crate::{LogOptions, StoreError};
 
 /// Bytes read at a time while the newest segment is checked.
@@ -124,8 +125,8 @@ impl Opening<'_> {
             epochs: &epochs,
             producers: &producers,
         };
-        let (segment, file, pos) = segment::create(&*self.env.disk, self.dir, &head)
-            .map_err(failed("making a segment in", self.dir))?;
+        let (segment, file, pos) = segment::create(&*self.env.disk, self.dir, &head, false)
+            .map_err(|not_made| failed("making a segment in", self.dir)(not_made.source))?;
         self.segments.push(Arc::new(segment));
         let found = Found {
             end: Place { offset: base, pos },
@@ -364,10 +365,11 @@ impl Opening<'_> {
         let head = newest.head(&*self.env.disk).ok().flatten();
         let data_start = head.map_or(0, |head| head.data_start);
         let begun = head.map_or(self.meta.created, |head| head.created);
+        let size = file.size();
         let writer = Writer {
             options,
-            allocated: file.size().unwrap_or(found.end.pos).max(found.end.pos),
-            file,
+            allocated: size.unwrap_or(found.end.pos).max(found.end.pos),
+            file: Some(file),
             segment: newest,
             data_start,
             begun,
@@ -381,6 +383,9 @@ impl Opening<'_> {
             unsynced_since: None,
             timer: None,
             is_dead: false,
+            stalled: None,
+            retry_at: None,
+            must_roll: false,
             has_written: false,
         };
         let state = State::new(
@@ -395,6 +400,7 @@ impl Opening<'_> {
                 durability: options.durability,
             },
             &self.env.options,
+            self.env.warm.tail_share(),
         );
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
@@ -406,6 +412,7 @@ impl Opening<'_> {
             state: Mutex::new(state),
             writer: Mutex::new(writer),
             read_lately: Mutex::new(VecDeque::new()),
+            place: PlaceInLine::default(),
         });
         let now = inner.now();
         locked(&inner.writer).arm(&inner, now);
@@ -416,6 +423,7 @@ impl Opening<'_> {
             durability = %state.durability, "a log is open"
         );
         drop(state);
+        inner.warm_up();
         inner
     }
 }

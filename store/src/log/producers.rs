@@ -21,7 +21,7 @@ pub(super) struct Entry {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Producers(HashMap<ProducerId, Entry>);
+pub(crate) struct Producers(HashMap<ProducerId, Entry>);
 
 impl Producers {
     pub(super) fn get(&self, id: ProducerId) -> Option<Entry> {

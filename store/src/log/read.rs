@@ -65,10 +65,12 @@ impl Inner {
 
     /// Opens a segment for reading. One that was trimmed in the meantime is told as such.
     pub(super) fn open_segment(&self, segment: &Arc<Segment>) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.place.touch();
         match segment.open(&*self.env.disk) {
             Ok((file, opened)) => {
                 if opened {
                     self.note_read(segment);
+                    self.warm_up();
                 }
                 Ok(file)
             }
@@ -78,8 +80,13 @@ impl Inner {
 
     fn read_error(&self, segment: &Segment, error: io::Error) -> LogError {
         let state = locked(&self.state);
-        if let Some(deleted @ LogError::Deleted) = state.failure() {
-            return deleted;
+        match state.failure() {
+            Some(deleted @ LogError::Deleted) => return deleted,
+            // The log that was opened in its place has trimmed it.
+            Some(poisoned @ LogError::Poisoned { .. }) if error.kind() == io::ErrorKind::NotFound => {
+                return poisoned;
+            }
+            _ => {}
         }
         let first = state.first();
         drop(state);
@@ -90,10 +97,12 @@ impl Inner {
         LogError::Io { path: segment.path.clone(), source: Arc::new(error) }
     }
 
-    /// Remembers that a closed segment's file is open, and closes the one that was opened longest ago.
+    /// Remembers that a segment's file is open, and closes the one that was opened longest ago.
     pub(super) fn note_read(&self, segment: &Arc<Segment>) {
         let mut lately = locked(&self.read_lately);
-        lately.push_back(Arc::clone(segment));
+        if !lately.iter().any(|known| Arc::ptr_eq(known, segment)) {
+            lately.push_back(Arc::clone(segment));
+        }
         if lately.len() > OPEN_SEGMENTS
             && let Some(oldest) = lately.pop_front()
         {
@@ -406,7 +415,7 @@ fn after_damage(extent: &Extent, next: Option<(Place, BatchHeader)>) -> (Place, 
 }
 
 /// The first header that holds at `from` or after it, in steps of 8, and that `fits`.
-pub(super) fn search(
+pub(crate) fn search(
     file: &dyn DiskFile,
     seed: &[u8; 16],
     from: u64,

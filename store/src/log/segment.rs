@@ -10,6 +10,7 @@ use super::epochs::{Epochs, MAX_EPOCHS};
 use super::index::Index;
 use super::producers::{ENTRY_LEN, MAX_PRODUCERS, Producers};
 use crate::disk::{Disk, DiskFile, Open};
+use crate::warm::is_shortage;
 
 /// Bytes of the fixed part of a head. Batches begin at a multiple of it.
 pub(crate) const HEAD_LEN: usize = 4096;
@@ -22,19 +23,19 @@ const CRC_AT: usize = HEAD_LEN - 4;
 /// What stands at the start of a segment: whose it is, what came before it, and what is needed to go on with the
 /// log without reading older segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SegmentHead {
-    pub(super) log: LogId,
+pub(crate) struct SegmentHead {
+    pub(crate) log: LogId,
     pub(super) name: ChannelName,
     /// The offset of the first record.
-    pub(super) base: Offset,
+    pub(crate) base: Offset,
     /// The header CRC of the batch before the first; 0 if there is none.
-    pub(super) previous_crc: u32,
+    pub(crate) previous_crc: u32,
     /// The time of the record before the first; `Timestamp::MIN` if there is none.
     pub(super) previous_time: Timestamp,
     pub(super) created: Timestamp,
     pub(super) epochs: Epochs,
     /// Where the first batch begins.
-    pub(super) data_start: u64,
+    pub(crate) data_start: u64,
     producers_len: usize,
     producers_crc: u32,
 }
@@ -86,7 +87,7 @@ impl NewHead<'_> {
 
 impl SegmentHead {
     /// Reads and checks the fixed part.
-    pub(super) fn decode(bytes: &[u8]) -> Option<SegmentHead> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<SegmentHead> {
         let bytes: &[u8; HEAD_LEN] = bytes.first_chunk()?;
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
@@ -123,7 +124,7 @@ impl SegmentHead {
     }
 
     /// Reads the producers that stand after the fixed part; `None` if they are damaged.
-    pub(super) fn producers(&self, file: &dyn DiskFile) -> io::Result<Option<Producers>> {
+    pub(crate) fn producers(&self, file: &dyn DiskFile) -> io::Result<Option<Producers>> {
         let bytes = read_exactly(file, HEAD_LEN as u64, self.producers_len)?;
         Ok((bytes.len() == self.producers_len && crc32c(&bytes) == self.producers_crc)
             .then(|| Producers::decode(&bytes)))
@@ -131,7 +132,7 @@ impl SegmentHead {
 }
 
 /// Reads `len` bytes at `at`, fewer only where the file ends.
-pub(super) fn read_exactly(file: &dyn DiskFile, at: u64, len: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_exactly(file: &dyn DiskFile, at: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(len);
     while bytes.len() < len {
         let next = at + bytes.len() as u64;
@@ -149,7 +150,7 @@ pub(super) fn file_name(base: Offset) -> String {
 }
 
 /// The first offset that a segment's name tells.
-pub(super) fn base_of(file_name: &str) -> Option<Offset> {
+pub(crate) fn base_of(file_name: &str) -> Option<Offset> {
     let digits = file_name.strip_suffix(".log")?;
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| digits.parse().ok().map(Offset))?
@@ -198,19 +199,26 @@ impl Segment {
 
     /// The open file, and whether it had to be opened for this.
     pub(super) fn open(&self, disk: &dyn Disk) -> io::Result<(Arc<dyn DiskFile>, bool)> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &*file {
+        if let Some(file) = self.kept() {
+            return Ok((file, false));
+        }
+        // Not under the lock: opening may close other files, of this log too.
+        let opened = disk.open(&self.path, Open::Read)?;
+        let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*kept {
             return Ok((Arc::clone(file), false));
         }
-        let opened = disk.open(&self.path, Open::Read)?;
-        *file = Some(Arc::clone(&opened));
+        *kept = Some(Arc::clone(&opened));
         Ok((opened, true))
     }
 
     /// The open file, or one that is closed again after a glance: only who reads batches keeps files open.
     fn glance(&self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        file.map_or_else(|| disk.open(&self.path, Open::Read), Ok)
+        self.kept().map_or_else(|| disk.open(&self.path, Open::Read), Ok)
+    }
+
+    fn kept(&self) -> Option<Arc<dyn DiskFile>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps `file` for readers.
@@ -239,18 +247,47 @@ impl Segment {
     }
 }
 
-/// Makes the file of a new segment, head and directory entry durable.
+/// A segment that could not be made.
+#[derive(Debug)]
+pub(super) struct NotMade {
+    pub(super) source: io::Error,
+    /// Its file may be there, and be found again: no batch may follow in the segment before it.
+    pub(super) begun: bool,
+    /// It is a shortage, and all of it may be tried again with a new file.
+    pub(super) may_retry: bool,
+}
+
+/// Makes the file of a new segment, head and directory entry durable. One that was begun earlier and failed is
+/// replaced by a new file, if `begun_before` says that there may be one: what a failed sync has left is not believed.
 pub(super) fn create(
     disk: &dyn Disk,
     dir: &str,
     head: &NewHead<'_>,
-) -> io::Result<(Segment, Arc<dyn DiskFile>, u64)> {
+    begun_before: bool,
+) -> Result<(Segment, Arc<dyn DiskFile>, u64), NotMade> {
     let segment = Segment::new(dir, head.base);
     let bytes = head.encode();
-    let file = disk.open(&segment.path, Open::CreateNew)?;
-    file.write_all_at(&[IoSlice::new(&bytes)], 0)?;
-    file.sync()?;
-    disk.sync_dir(dir)?;
+    let not_made = |begun| {
+        move |source: io::Error| NotMade {
+            may_retry: is_shortage(&source),
+            begun: begun || begun_before,
+            source,
+        }
+    };
+    if begun_before {
+        match disk.remove_file(&segment.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(not_made(true)(error)),
+            _ => {}
+        }
+    }
+    let file = disk.open(&segment.path, Open::CreateNew).map_err(not_made(false))?;
+    let written = file.write_all_at(&[IoSlice::new(&bytes)], 0).and_then(|()| file.sync());
+    if let Err(error) = written {
+        let _ = disk.remove_file(&segment.path); // its room may be what others lack
+        return Err(not_made(true)(error));
+    }
+    // Who fails to sync a directory learns nothing by trying again.
+    disk.sync_dir(dir).map_err(|source| NotMade { source, begun: true, may_retry: false })?;
     let _ = segment.head.set(SegmentHead::decode(&bytes));
     let data_start = bytes.len() as u64;
     segment.index().start_at(data_start);

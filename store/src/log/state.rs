@@ -15,6 +15,7 @@ use super::segment::Segment;
 use super::waiters::{ByOffset, Waiters};
 use super::{Appended, Claim, Mark, Seen};
 use crate::clock::Clock;
+use crate::warm::Share;
 use crate::{AppendError, LogError, StoreOptions};
 
 /// Records that may pass before an open batch looks at the clock again.
@@ -30,6 +31,7 @@ pub(super) enum Refusal {
     Closed,
     Poisoned(Arc<str>),
     NoSpace,
+    Stalled(Arc<str>),
 }
 
 /// A stored batch in memory.
@@ -78,7 +80,7 @@ pub(super) struct State {
     /// The time of the newest record that was written.
     pub(super) written_time: Timestamp,
     tail: VecDeque<Stored>,
-    tail_bytes: usize,
+    tail_bytes: Share,
     tail_cache: usize,
     changes: u64,
     pub(super) waiters: Waiters,
@@ -97,7 +99,7 @@ pub(super) struct Opened {
 }
 
 impl State {
-    pub(super) fn new(opened: Opened, options: &StoreOptions) -> State {
+    pub(super) fn new(opened: Opened, options: &StoreOptions, tail: Share) -> State {
         let sealed_at = opened.sealed.then_some(opened.end);
         State {
             refusal: sealed_at.map(Refusal::Sealed),
@@ -126,7 +128,7 @@ impl State {
             sealed_at,
             written_time: opened.last_time,
             tail: VecDeque::new(),
-            tail_bytes: 0,
+            tail_bytes: tail,
             tail_cache: options.tail_cache,
             changes: 1,
             waiters: Waiters::default(),
@@ -254,6 +256,7 @@ impl State {
                 Refusal::Closed => AppendError::Closed,
                 Refusal::Poisoned(why) => AppendError::Poisoned { why: Arc::clone(why) },
                 Refusal::NoSpace => AppendError::NoSpace { min_free_percent: self.min_free_percent },
+                Refusal::Stalled(why) => AppendError::Stalled { why: Arc::clone(why) },
             });
         }
         self.take_epoch();
@@ -312,6 +315,25 @@ impl State {
             }
         }
         bytes
+    }
+
+    /// Puts back what was taken and could not be written for now.
+    pub(super) fn put_back(&mut self, group: impl DoubleEndedIterator<Item = BatchBuilder>) {
+        // A deletion has dropped the queue meanwhile.
+        if self.failure().is_none() || matches!(self.refusal, Some(Refusal::Closed)) {
+            for batch in group.rev() {
+                self.closed.push_front(batch);
+            }
+        }
+    }
+
+    /// Takes appends again, should a shortage have kept them out.
+    pub(super) fn go_on(&mut self, wake: &mut Vec<Waker>) {
+        if matches!(self.refusal, Some(Refusal::Stalled(_))) {
+            self.refusal = None;
+            self.change(wake);
+            self.waiters.capacity.take_all(wake);
+        }
     }
 
     pub(super) fn has_queue(&self) -> bool {
@@ -384,6 +406,7 @@ impl State {
             (Some(Refusal::Deleted), _)
                 | (Some(Refusal::Poisoned(_) | Refusal::Sealed(_)), Refusal::Closed)
                 | (Some(_), Refusal::NoSpace)
+                | (Some(Refusal::Poisoned(_) | Refusal::Sealed(_) | Refusal::Closed), Refusal::Stalled(_))
         );
         if !keep {
             self.refusal = Some(refusal);
@@ -398,24 +421,29 @@ impl State {
             Some(Refusal::Poisoned(why)) => Some(LogError::Poisoned { why: Arc::clone(why) }),
             Some(Refusal::Deleted) => Some(LogError::Deleted),
             Some(Refusal::Closed) => Some(LogError::Closed),
-            Some(Refusal::Sealed(_) | Refusal::NoSpace) | None => None,
+            Some(Refusal::Sealed(_) | Refusal::NoSpace | Refusal::Stalled(_)) | None => None,
         }
     }
 
-    pub(super) fn push_tail(&mut self, batches: &mut Vec<Stored>) {
+    /// Keeps batches for readers, as many as `limit` (and the log's own) lets it.
+    pub(super) fn push_tail(&mut self, batches: &mut Vec<Stored>, limit: usize) {
         for stored in batches.drain(..) {
-            self.tail_bytes += stored.bytes.len() + TAIL_OVERHEAD;
+            self.tail_bytes.take(stored.bytes.len() + TAIL_OVERHEAD);
             self.tail.push_back(stored);
         }
-        while self.tail_bytes > self.tail_cache {
+        while self.tail_bytes.bytes() > self.tail_cache.min(limit) {
             let Some(oldest) = self.tail.pop_front() else { break };
-            self.tail_bytes -= oldest.bytes.len() + TAIL_OVERHEAD;
+            self.tail_bytes.give_back(oldest.bytes.len() + TAIL_OVERHEAD);
         }
+    }
+
+    pub(super) fn has_tail(&self) -> bool {
+        !self.tail.is_empty()
     }
 
     pub(super) fn drop_tail(&mut self) {
-        self.tail.clear();
-        self.tail_bytes = 0;
+        self.tail = VecDeque::new();
+        self.tail_bytes.give_back(self.tail_bytes.bytes());
     }
 
     /// The batch in memory that holds `offset`, which is visible.

@@ -7,8 +7,9 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
-use netchan_proto::batch::{BatchBuilder, Stamp, header_crc, seal_batch};
+use netchan_proto::batch::{BatchBuilder, HEADER_LEN, Stamp, header_crc, seal_batch};
 use netchan_proto::{Durability, Epoch, Offset, Timestamp};
 
 use super::producers::Producers;
@@ -17,7 +18,8 @@ use super::state::{Refusal, State, Stored};
 use super::{Inner, locked};
 use crate::LogOptions;
 use crate::committer::Timer;
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, Open};
+use crate::warm::{Cooling, is_shortage};
 
 /// Bytes of batches that are written, and synced, at once.
 const GROUP_BYTES: usize = 4 << 20;
@@ -27,11 +29,14 @@ const FIRST_STEP: u64 = 64 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
 /// Preallocation ends at multiples of this.
 const PAGE: u64 = 4096;
+/// How long a log that is short of something waits before it tries again.
+const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) options: LogOptions,
-    pub(super) file: Arc<dyn DiskFile>,
+    /// The active segment's file, while it is open.
+    pub(super) file: Option<Arc<dyn DiskFile>>,
     pub(super) segment: Arc<Segment>,
     pub(super) data_start: u64,
     /// When the segment was made.
@@ -54,16 +59,29 @@ pub(super) struct Writer {
     pub(super) timer: Option<Timer>,
     pub(super) is_dead: bool,
     pub(super) has_written: bool,
+    /// What is short, while the log cannot go on for it.
+    pub(super) stalled: Option<Arc<str>>,
+    /// When it is tried again.
+    pub(super) retry_at: Option<Timestamp>,
+    /// A segment after the active one was begun: nothing may follow in the active one.
+    pub(super) must_roll: bool,
 }
 
-/// What failed, for the log that is poisoned by it.
+/// What failed.
 pub(super) struct Failed {
     action: &'static str,
     source: io::Error,
+    /// Nothing was written, and it may be tried again when there is more of what is short. Others poison the log.
+    may_retry: bool,
 }
 
 fn failing(action: &'static str) -> impl FnOnce(io::Error) -> Failed {
-    move |source| Failed { action, source }
+    move |source| Failed { action, source, may_retry: false }
+}
+
+/// For what is done before anything is written.
+fn short_of(action: &'static str) -> impl FnOnce(io::Error) -> Failed {
+    move |source| Failed { action, may_retry: is_shortage(&source), source }
 }
 
 impl Writer {
@@ -73,40 +91,128 @@ impl Writer {
         if self.is_dead {
             return;
         }
-        if let Err(failed) = self.try_commit(log, now, force) {
-            self.poison(log, &failed);
+        log.place.touch();
+        match self.try_commit(log, now, force) {
+            Ok(()) => self.go_on(log),
+            Err(failed) => self.fail(log, &failed, now),
         }
     }
 
     fn try_commit(&mut self, log: &Inner, now: Timestamp, force: bool) -> Result<(), Failed> {
         let mut group = Vec::new();
-        let (bytes, epoch, wanted) = {
+        let (epoch, wanted) = {
             let mut state = locked(&log.state);
-            let bytes = state.take_group(GROUP_BYTES, &mut group);
-            (bytes, state.epochs.last(), state.sync_wanted)
+            state.take_group(GROUP_BYTES, &mut group);
+            (state.epochs.last(), state.sync_wanted)
         };
-        let mut run = Vec::with_capacity(group.len());
-        let mut run_bytes = 0;
-        for batch in group {
-            let len = batch.byte_len().next_multiple_of(8) as u64;
-            let end = self.pos + run_bytes;
-            if end + len > self.options.segment_bytes && end > self.data_start {
-                self.write(log, &mut run, true, now)?;
-                self.roll(log, now)?;
-                run_bytes = 0;
-            }
-            run_bytes += len;
-            run.push(self.finish(log, batch, epoch));
-        }
         let sync = force
             || self.options.durability == Durability::Sync
             || epoch > self.synced_epoch
             || wanted > self.durable;
-        self.write(log, &mut run, sync, now)?;
-        let mut wake = Vec::new();
-        locked(&log.state).release(bytes, &mut wake);
-        wake_all(wake);
-        Ok(())
+        let mut group = group.into_iter();
+        let done = self.write_group(log, &mut group, epoch, sync, now);
+        if done.is_err() {
+            locked(&log.state).put_back(group);
+        }
+        done
+    }
+
+    /// Writes as much of `group` as there is room for; what is left of it after a failure was not touched.
+    fn write_group(
+        &mut self,
+        log: &Inner,
+        group: &mut std::vec::IntoIter<BatchBuilder>,
+        epoch: Epoch,
+        sync: bool,
+        now: Timestamp,
+    ) -> Result<(), Failed> {
+        loop {
+            if self.must_roll {
+                self.roll(log, now)?;
+            }
+            let (count, len) = self.fitting(group.as_slice());
+            if count > 0 {
+                self.make_room(log, self.pos + len)?;
+            }
+            let mut bytes = 0;
+            let mut run = Vec::with_capacity(count);
+            for batch in group.by_ref().take(count) {
+                bytes += batch.byte_len();
+                run.push(self.finish(log, batch, epoch));
+            }
+            let is_full = !group.as_slice().is_empty();
+            self.write(log, &mut run, sync || is_full, now)?;
+            let mut wake = Vec::new();
+            locked(&log.state).release(bytes, &mut wake);
+            wake_all(wake);
+            if !is_full {
+                return Ok(());
+            }
+            self.roll(log, now)?;
+        }
+    }
+
+    /// How many of `batches` go into the active segment, and how long they are together. A batch larger than a segment
+    /// has one of its own.
+    fn fitting(&self, batches: &[BatchBuilder]) -> (usize, u64) {
+        let (mut count, mut len) = (0, 0);
+        for batch in batches {
+            let stored = batch.byte_len().next_multiple_of(8) as u64;
+            let end = self.pos + len;
+            if end + stored > self.options.segment_bytes && end > self.data_start {
+                break;
+            }
+            len += stored;
+            count += 1;
+        }
+        (count, len)
+    }
+
+    /// The active segment's file, opened again if the log has rested.
+    fn file(&mut self, log: &Inner) -> Result<Arc<dyn DiskFile>, Failed> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = log.env.disk.open(&self.segment.path, Open::Write).map_err(short_of("opening"))?;
+        self.segment.keep(Some(Arc::clone(&file)));
+        self.file = Some(Arc::clone(&file));
+        log.warm_up();
+        Ok(file)
+    }
+
+    /// Closes the file, and makes durable what went through it before. False if there is work to do first.
+    pub(super) fn let_go(&mut self, log: &Inner, how: Cooling, now: Timestamp) -> bool {
+        if !self.is_dead {
+            if how == Cooling::Idle && self.stalled.is_none() && locked(&log.state).has_queue() {
+                return false;
+            }
+            if let Err(failed) = self.write(log, &mut Vec::new(), true, now) {
+                self.fail(log, &failed, now);
+            } else if how == Cooling::Idle {
+                self.cut_room(log);
+            }
+        }
+        self.file = None;
+        self.segment.keep(None);
+        true
+    }
+
+    /// Gives back the room that was reserved. What is written is durable before and stays so, and zeros after it harm
+    /// nobody: a failure is no reason to give up the log.
+    fn cut_room(&mut self, log: &Inner) {
+        if self.allocated == self.pos {
+            return;
+        }
+        let cut = self.file(log).and_then(|file| {
+            file.set_len(self.pos).map_err(failing("cutting"))?;
+            file.sync().map_err(failing("syncing"))
+        });
+        match cut {
+            Ok(()) => self.allocated = self.pos,
+            Err(failed) => {
+                tracing::warn!(channel = %log.name, error = %failed.source, "preallocation not cut");
+            }
+        }
     }
 
     fn finish(&mut self, log: &Inner, batch: BatchBuilder, epoch: Epoch) -> Stored {
@@ -132,8 +238,7 @@ impl Writer {
             let (end, epoch, time) = (last.header.next_offset(), last.header.epoch, last.header.last_time());
             let parts: Vec<IoSlice<'_>> = run.iter().map(|stored| IoSlice::new(&stored.bytes)).collect();
             let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
-            self.make_room(log, self.pos + len);
-            self.file.write_all_at(&parts, self.pos).map_err(failing("writing"))?;
+            self.file(log)?.write_all_at(&parts, self.pos).map_err(failing("writing"))?;
             log.env.counts.wrote(end.0 - self.written.0, len);
             tracing::trace!(
                 channel = %log.name, batches = run.len(), bytes = len, pos = self.pos, next = end.0, "written"
@@ -159,8 +264,10 @@ impl Writer {
             }
         }
         if sync && self.unsynced_since.is_some() {
-            let counts = &log.env.counts;
-            counts.time_sync(&*log.env.options.clock, || self.file.sync()).map_err(failing("syncing"))?;
+            // It is open: a log lets go of its file only when it is clean.
+            let file = self.file.as_ref().ok_or_else(|| io::Error::other("it was closed before"));
+            let (counts, clock) = (&log.env.counts, &*log.env.options.clock);
+            file.and_then(|file| counts.time_sync(clock, || file.sync())).map_err(failing("syncing"))?;
             self.unsynced_since = None;
             self.durable = self.written;
             tracing::trace!(channel = %log.name, durable = self.durable.0, "synced");
@@ -183,12 +290,13 @@ impl Writer {
 
     fn publish(&self, log: &Inner, run: &mut Vec<Stored>) {
         let mut wake = Vec::new();
+        let tail_limit = log.env.warm.tail_limit();
         let mut state = locked(&log.state);
         state.set_written(self.written, self.last_time, &mut wake);
         state.set_durable(self.durable, &mut wake);
         state.visible_pos = self.pos;
         if !run.is_empty() {
-            state.push_tail(run);
+            state.push_tail(run, tail_limit);
             state.change(&mut wake);
         }
         drop(state);
@@ -196,31 +304,48 @@ impl Writer {
     }
 
     /// Reserves room on disk in growing steps, and stops appends when the volume gets full. What is queued by then
-    /// is still written.
-    fn make_room(&mut self, log: &Inner, end: u64) {
+    /// is still written, as long as there is room for it.
+    fn make_room(&mut self, log: &Inner, end: u64) -> Result<(), Failed> {
         if end <= self.allocated {
-            return;
+            return Ok(());
         }
+        let file = self.file(log)?;
         let step = self.allocated.clamp(FIRST_STEP, LARGEST_STEP);
+        let least = end.next_multiple_of(PAGE);
         let mut target = (end + step).min(self.options.segment_bytes.max(end)).next_multiple_of(PAGE);
         if log.env.is_short_of_space(target - self.allocated) {
-            target = end.next_multiple_of(PAGE);
+            target = least;
             let mut wake = Vec::new();
             locked(&log.state).refuse(Refusal::NoSpace, &mut wake);
             wake_all(wake);
             tracing::warn!(channel = %log.name, "the volume is nearly full: appends are refused");
         }
-        // A file system that cannot reserve will tell at the write itself, where it counts.
-        if let Err(error) = self.file.allocate(target) {
-            tracing::debug!(channel = %log.name, %error, "no room reserved");
+        let mut reserved = file.allocate(target);
+        if target > least && reserved.as_ref().is_err_and(is_shortage) {
+            target = least;
+            reserved = file.allocate(least);
+        }
+        match reserved {
+            Ok(()) => {}
+            Err(error) if is_shortage(&error) => {
+                // What it has got is of use to others.
+                if file.set_len(self.pos).is_ok() {
+                    self.allocated = self.pos;
+                }
+                return Err(short_of("making room in")(error));
+            }
+            // A file system that cannot reserve will tell at the write itself, where it counts.
+            Err(error) => tracing::debug!(channel = %log.name, %error, "no room reserved"),
         }
         self.allocated = target;
+        Ok(())
     }
 
     /// Closes the segment, which is durable, and begins the next.
     fn roll(&mut self, log: &Inner, now: Timestamp) -> Result<(), Failed> {
-        if self.allocated > self.pos {
-            self.file.set_len(self.pos).map_err(failing("cutting the preallocated end of"))?;
+        if self.allocated > self.pos || self.file.is_some() {
+            self.file(log)?.set_len(self.pos).map_err(short_of("cutting the preallocated end of"))?;
+            self.allocated = self.pos;
         }
         let epochs = locked(&log.state).epochs.clone();
         let head = NewHead {
@@ -233,11 +358,16 @@ impl Writer {
             epochs: &epochs,
             producers: &self.producers,
         };
-        let (segment, file, data_start) =
-            segment::create(&*log.env.disk, &log.dir, &head).map_err(failing("creating the file after"))?;
+        let made = segment::create(&*log.env.disk, &log.dir, &head, self.must_roll);
+        let (segment, file, data_start) = made.map_err(|not_made| {
+            self.must_roll = not_made.begun;
+            let (source, may_retry) = (not_made.source, not_made.may_retry);
+            Failed { action: "creating the file after", source, may_retry }
+        })?;
+        self.must_roll = false;
         let segment = Arc::new(segment);
         let before = std::mem::replace(&mut self.segment, Arc::clone(&segment));
-        self.file = file;
+        self.file = Some(file);
         self.data_start = data_start;
         self.begun = now;
         self.pos = data_start;
@@ -251,6 +381,7 @@ impl Writer {
         tracing::info!(
             channel = %log.name, path = before.path, next = self.segment.path, "a segment is full: another begins"
         );
+        log.warm_up();
         log.note_read(&before);
         log.trim(&self.options.retention, now);
         Ok(())
@@ -262,20 +393,30 @@ impl Writer {
             writer.write(log, &mut Vec::new(), true, now)?;
             if writer.pos > writer.data_start { writer.roll(log, now) } else { Ok(()) }
         };
-        if !self.is_dead
-            && let Err(failed) = rolled(self)
-        {
-            self.poison(log, &failed);
+        if self.is_dead {
+            return;
+        }
+        match rolled(self) {
+            Err(failed) if failed.may_retry => {
+                tracing::debug!(channel = %log.name, error = %failed.source, "no new segment for now");
+            }
+            Err(failed) => self.poison(log, &failed),
+            Ok(()) => {}
         }
     }
 
     /// Writes the seal after everything that was queued.
     pub(super) fn seal(&mut self, log: &Inner, now: Timestamp) {
-        while !self.is_dead && locked(&log.state).has_queue() {
-            self.commit(log, now, true);
-        }
-        if self.is_dead {
+        self.commit_queue(log, now);
+        if self.is_dead || self.stalled.is_some() {
             return;
+        }
+        let ready = match self.must_roll {
+            true => self.roll(log, now),
+            false => Ok(()),
+        };
+        if let Err(failed) = ready.and_then(|()| self.make_room(log, self.pos + HEADER_LEN as u64)) {
+            return self.fail(log, &failed, now);
         }
         let (epoch, time) = {
             let mut state = locked(&log.state);
@@ -289,13 +430,12 @@ impl Writer {
         let (_, bytes) = seal_batch(self.written, time, stamp);
         self.previous_crc = header_crc(&bytes);
         self.unsynced_since = Some(now);
-        let done = self
-            .file
-            .write_all_at(&[IoSlice::new(&bytes)], self.pos)
-            .map_err(failing("writing"))
-            .and_then(|()| self.file.sync().map_err(failing("syncing")));
+        let done = self.file(log).and_then(|file| {
+            file.write_all_at(&[IoSlice::new(&bytes)], self.pos).map_err(failing("writing"))?;
+            file.sync().map_err(failing("syncing"))
+        });
         if let Err(failed) = done {
-            return self.poison(log, &failed);
+            return self.fail(log, &failed, now);
         }
         self.pos += bytes.len() as u64;
         self.unsynced_since = None;
@@ -313,20 +453,24 @@ impl Writer {
 
     /// Commits everything, cuts the preallocation, and takes nothing more.
     pub(super) fn close(&mut self, log: &Inner, now: Timestamp) {
-        while !self.is_dead && locked(&log.state).has_queue() {
-            self.commit(log, now, true);
-        }
+        self.commit_queue(log, now);
         self.commit(log, now, true);
         if self.is_dead {
             return;
         }
+        self.cut_room(log);
         self.is_dead = true;
         tracing::debug!(channel = %log.name, durable = self.durable.0, "the log is closed");
-        if self.allocated > self.pos
-            && let Err(error) = self.file.set_len(self.pos).and_then(|()| self.file.sync())
-        {
-            // The records are durable; zeros after them harm nobody.
-            tracing::warn!(channel = %log.name, %error, "preallocation not cut");
+        self.file = None;
+    }
+
+    /// Commits all that is queued, as long as it goes.
+    fn commit_queue(&mut self, log: &Inner, now: Timestamp) {
+        while !self.is_dead && locked(&log.state).has_queue() {
+            self.commit(log, now, true);
+            if self.stalled.is_some() {
+                return;
+            }
         }
     }
 
@@ -340,7 +484,11 @@ impl Writer {
         if self.sync_due().is_some_and(|due| due <= now)
             && let Err(failed) = self.write(log, &mut Vec::new(), true, now)
         {
-            return self.poison(log, &failed);
+            return self.fail(log, &failed, now);
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.commit(log, now, false);
         }
         // A log that fills its segments slowly begins new ones for its age, or nothing could ever go.
         let half_age = self.options.retention.max_age.map(|age| nanos(age / 2));
@@ -365,12 +513,46 @@ impl Writer {
                 nanos(age / 8).clamp(1_000_000_000, 60_000_000_000), // every 1 to 60 s
             )
         });
-        let due = [self.sync_due(), trim_due].into_iter().flatten().min();
+        let due = [self.sync_due(), trim_due, self.retry_at].into_iter().flatten().min();
         if let Some(due) = due
             && self.timer.is_none_or(|timer| timer.when > due)
             && let Some(log) = log.this.upgrade()
         {
             self.timer = Some(log.env.committer.tick_at(due, self.timer, &log));
+        }
+    }
+
+    /// What is short may come back; everything else poisons the log.
+    fn fail(&mut self, log: &Inner, failed: &Failed, now: Timestamp) {
+        if !failed.may_retry {
+            return self.poison(log, failed);
+        }
+        let why: Arc<str> = format!("{} {}: {}", failed.action, self.segment.path, failed.source).into();
+        if self.stalled.replace(Arc::clone(&why)).is_none() {
+            tracing::error!(channel = %log.name, why = &*why, "the log cannot go on for now");
+        }
+        let mut wake = Vec::new();
+        locked(&log.state).refuse(Refusal::Stalled(why), &mut wake);
+        wake_all(wake);
+        self.retry_at = Some(now.plus_nanos(nanos(RETRY)));
+        self.arm(log, now);
+    }
+
+    /// What was short is there again.
+    fn go_on(&mut self, log: &Inner) {
+        if self.stalled.take().is_none() {
+            return;
+        }
+        self.retry_at = None;
+        tracing::info!(channel = %log.name, "the log goes on");
+        let mut wake = Vec::new();
+        let mut state = locked(&log.state);
+        state.go_on(&mut wake);
+        let schedule = state.has_queue() && !std::mem::replace(&mut state.scheduled, true);
+        drop(state);
+        wake_all(wake);
+        if schedule {
+            log.schedule();
         }
     }
 
@@ -391,10 +573,16 @@ impl Writer {
 impl Inner {
     /// Commits a group; says whether more is queued. Called by who took the log from the committer's queue.
     pub(crate) fn commit(&self, now: Timestamp) -> bool {
-        locked(&self.writer).commit(self, now, false);
+        let stalled = {
+            let mut writer = locked(&self.writer);
+            writer.commit(self, now, false);
+            writer.stalled.is_some()
+        };
+        self.env.warm.relieve();
         let mut state: std::sync::MutexGuard<'_, State> = locked(&self.state);
-        state.scheduled =
-            state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none());
+        // A log that cannot go on is come back to when it is due.
+        state.scheduled = !stalled
+            && (state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none()));
         state.scheduled
     }
 
@@ -410,7 +598,7 @@ pub(super) fn wake_all(wakers: Vec<Waker>) {
     }
 }
 
-fn nanos(time: std::time::Duration) -> i64 {
+fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 

@@ -1,0 +1,452 @@
+//! Reads a data directory and says what of it holds.
+//!
+//! Takes no lock, opens everything read-only and changes nothing, so it may run beside the node that writes there.
+//! Every checksum and every order that spec/08-disk.md promises is held against the bytes: heads, batches (header
+//! and body), records, offsets, times, epochs, the chain of header CRCs, the small files. What stands after the
+//! last batch that holds in a newest segment, and was never told durable, is no damage: it is being written just
+//! now, or is a torn tail that the next opening cuts. Memory is bounded by the largest batch, whatever is read.
+//!
+//! Neighbours: [`crate::log`] has the formats; what it repairs or passes over when it opens a log is only told here.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use netchan_proto::batch::{Batch, BatchHeader, BatchKind, HEADER_LEN, header_crc};
+use netchan_proto::limits::MAX_BATCH;
+use netchan_proto::{ChannelName, Epoch, LogId, Offset, Timestamp};
+
+use crate::disk::{Disk, DiskFile, Open};
+use crate::log::{HEAD_LEN, SegmentHead, Window, base_of, read_exactly, search};
+use crate::meta::{self, Meta, join};
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 20;
+/// Problems of one log that are told one by one.
+const MAX_PROBLEMS: usize = 100;
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The file, within the data directory.
+    pub path: String,
+    /// Where in it.
+    pub byte: u64,
+    /// The offsets that are lost by it: the first, and the one after the last. `None` if no record is.
+    pub offsets: Option<(Offset, Offset)>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What was found in one log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The channel; `None` for the state log, and where nothing says it.
+    pub name: Option<ChannelName>,
+    /// Its directory, within the data directory.
+    pub dir: String,
+    /// Segments that were read.
+    pub segments: u64,
+    /// Batches that hold.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// The first offset, and the one after the last that holds.
+    pub offsets: Option<(Offset, Offset)>,
+    /// Whether it ends with a seal.
+    pub sealed: bool,
+    /// Bytes after the end that were never told durable: still being written, or a torn tail.
+    pub unfinished: u64,
+    /// What is wrong, at most a hundred of it.
+    pub problems: Vec<Problem>,
+    /// Problems that are not told one by one.
+    pub more_problems: u64,
+}
+
+impl Verified {
+    /// Whether all of it holds.
+    pub fn holds(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn wrong(&mut self, path: &str, byte: u64, offsets: Option<(Offset, Offset)>, what: impl Into<String>) {
+        if self.problems.len() == MAX_PROBLEMS {
+            self.more_problems += 1;
+            return;
+        }
+        self.problems.push(Problem { path: path.to_owned(), byte, offsets, what: what.into() });
+    }
+}
+
+/// How far it is. Told about every MiB.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct VerifyProgress<'a> {
+    /// What is read: a channel's name, or its directory.
+    pub log: &'a str,
+    /// Bytes read of all that is to be read.
+    pub read: u64,
+    /// Bytes that were there to be read when it began.
+    pub total: u64,
+}
+
+/// Reads the logs of a data directory and checks everything: all of them and the state log, or those named. `each` is
+/// given what was found in one log, `progress` hears how far it is.
+///
+/// ```
+/// use netchan_store::disk::SimDisk;
+/// use netchan_store::{Store, StoreOptions, verify};
+/// # use std::sync::Arc;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let disk = SimDisk::new(1);
+/// let store = Store::open(Arc::new(disk.clone()), StoreOptions::default())?;
+/// verify(&disk, &[], |log| assert!(log.holds()), |_| ())?;
+/// # store.close();
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// What the disk says where it cannot be read at all, and [`io::ErrorKind::NotFound`] for a name that no channel has.
+pub fn verify(
+    disk: &dyn Disk,
+    names: &[ChannelName],
+    mut each: impl FnMut(Verified),
+    mut progress: impl FnMut(VerifyProgress<'_>),
+) -> io::Result<()> {
+    let mut dirs = BTreeMap::new();
+    let mut broken = Vec::new();
+    for entry in disk.list("channels")? {
+        let Ok(id) = entry.parse::<LogId>() else { continue };
+        let dir = join("channels", &entry);
+        let meta = small(disk, &join(&dir, "meta"), Meta::decode)?.filter(|meta| meta.id == id);
+        match meta {
+            Some(meta) => {
+                dirs.insert(meta.name, dir);
+            }
+            None if is_there(disk, &dir) => broken.push((dir, id)),
+            None => {} // deleted meanwhile
+        }
+    }
+    let mut wanted: Vec<(Option<ChannelName>, String)> = Vec::new();
+    for name in names {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("there is no channel {name}"));
+        wanted.push((Some(name.clone()), dirs.get(name).cloned().ok_or_else(missing)?));
+    }
+    if names.is_empty() {
+        wanted.extend(dirs.into_iter().map(|(name, dir)| (Some(name), dir)));
+        wanted.extend(broken.into_iter().map(|(dir, _)| (None, dir)));
+        wanted.push((None, "state".to_owned()));
+    }
+    let mut total = 0;
+    for (_, dir) in &wanted {
+        total += segments(disk, dir)?.iter().map(|(path, _)| size(disk, path)).sum::<u64>();
+    }
+    let mut read = 0;
+    if names.is_empty() && small(disk, "node", meta::decode_node)?.is_none() && is_file(disk, "node") {
+        let mut node = Verified { dir: String::new(), ..Verified::default() };
+        node.wrong("node", 0, None, "its checksum does not hold: the store will not open");
+        each(node);
+    }
+    for (name, dir) in wanted {
+        let log = name.as_ref().map_or_else(|| dir.clone(), ToString::to_string);
+        let mut tell = |bytes| {
+            read += bytes;
+            progress(VerifyProgress { log: &log, read: read.min(total), total });
+        };
+        if let Some(verified) = verify_log(disk, &dir, name, &mut tell)? {
+            each(verified);
+        }
+    }
+    Ok(())
+}
+
+fn is_there(disk: &dyn Disk, dir: &str) -> bool {
+    disk.list(dir).is_ok_and(|names| !names.is_empty())
+}
+
+fn is_file(disk: &dyn Disk, path: &str) -> bool {
+    disk.open(path, Open::Read).is_ok()
+}
+
+fn size(disk: &dyn Disk, path: &str) -> u64 {
+    disk.open(path, Open::Read).and_then(|file| file.size()).unwrap_or(0)
+}
+
+fn small<T>(disk: &dyn Disk, path: &str, decode: impl Fn(&[u8]) -> Option<T>) -> io::Result<Option<T>> {
+    match meta::read_small(disk, path) {
+        Ok(bytes) => Ok(bytes.and_then(|bytes| decode(&bytes))),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+fn segments(disk: &dyn Disk, dir: &str) -> io::Result<Vec<(String, Offset)>> {
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names?,
+    };
+    let mut found: Vec<_> = names.iter().filter_map(|name| Some((join(dir, name), base_of(name)?))).collect();
+    found.sort_unstable_by_key(|(_, base)| *base);
+    Ok(found)
+}
+
+/// What must follow.
+#[derive(Default)]
+struct Chain {
+    id: Option<LogId>,
+    next: Option<Offset>,
+    /// `None` after damage: what is next need not follow it.
+    crc: Option<u32>,
+    time: Option<Timestamp>,
+    epoch: Epoch,
+    durable: Offset,
+}
+
+/// `None` if the log was deleted meanwhile.
+fn verify_log(
+    disk: &dyn Disk,
+    dir: &str,
+    name: Option<ChannelName>,
+    tell: &mut dyn FnMut(u64),
+) -> io::Result<Option<Verified>> {
+    let mut verified = Verified { name, dir: dir.to_owned(), ..Verified::default() };
+    let path = join(dir, "meta");
+    let meta = small(disk, &path, Meta::decode)?;
+    if meta.is_none() {
+        verified.wrong(&path, 0, None, "the meta file is missing or its checksum does not hold");
+    }
+    let mut chain = Chain { id: meta.map(|meta| meta.id), ..Chain::default() };
+    let all = segments(disk, dir)?;
+    for (index, (path, base)) in all.iter().enumerate() {
+        let file = match disk.open(path, Open::Read) {
+            // Trimmed, or deleted with its channel, since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                chain = Chain { id: chain.id, ..Chain::default() };
+                continue;
+            }
+            file => file?,
+        };
+        verified.segments += 1;
+        verify_segment(
+            &*file,
+            path,
+            *base,
+            all.get(index + 1).map(|(_, base)| *base),
+            &mut chain,
+            &mut verified,
+            tell,
+        )?;
+    }
+    Ok((is_there(disk, dir) || !all.is_empty()).then_some(verified))
+}
+
+fn verify_segment(
+    file: &dyn DiskFile,
+    path: &str,
+    base: Offset,
+    end: Option<Offset>,
+    chain: &mut Chain,
+    verified: &mut Verified,
+    tell: &mut dyn FnMut(u64),
+) -> io::Result<()> {
+    let head = SegmentHead::decode(&read_exactly(file, 0, HEAD_LEN)?);
+    let mut pos = HEAD_LEN as u64;
+    match &head {
+        None => {
+            verified.wrong(path, 0, None, "the segment's head does not hold");
+            if let Some((place, _)) = first_batch(file, chain, base)? {
+                pos = place;
+            }
+            chain.crc = None;
+        }
+        Some(head) => {
+            if head.base != base {
+                verified.wrong(path, 32, None, "the head is of another segment than the file's name says");
+            }
+            if chain.id.is_some_and(|id| id != head.log) {
+                verified.wrong(path, 16, None, "the segment belongs to another log");
+            }
+            if head.producers(file)?.is_none() {
+                verified.wrong(path, HEAD_LEN as u64, None, "the table of producers does not hold");
+            }
+            if chain.crc.is_some_and(|crc| crc != head.previous_crc) {
+                verified.wrong(path, 12, None, "the segment does not follow the one before it");
+            }
+            chain.id = chain.id.or(Some(head.log));
+            chain.crc = Some(head.previous_crc);
+            pos = head.data_start;
+        }
+    }
+    if chain.next.is_some_and(|next| next != base) {
+        let from = chain.next.unwrap_or(base);
+        verified.wrong(
+            path,
+            0,
+            (from < base).then_some((from, base)),
+            "offsets are missing before this segment",
+        );
+    }
+    let Some(id) = chain.id else { return Ok(()) };
+    let first = *verified.offsets.get_or_insert((base, base));
+    verified.offsets = Some((first.0, base));
+    let mut next = base;
+    let mut window = Window::new(file, CHUNK);
+    let mut told = 0;
+    loop {
+        if pos - told >= CHUNK as u64 {
+            tell(pos - told);
+            told = pos;
+        }
+        let mut found = batch_at(&mut window, &id, pos, next)?;
+        if !matches!(found, At::Batch(..)) {
+            // It may have been written since the window was read.
+            window = Window::new(file, CHUNK);
+            found = batch_at(&mut window, &id, pos, next)?;
+        }
+        match found {
+            At::Batch(header, crc, batch) => {
+                follow(&header, crc, &batch, path, pos, chain, verified);
+                verified.batches += 1;
+                verified.records += u64::from(header.record_count);
+                verified.bytes += header.stored_len() as u64;
+                verified.sealed |= header.kind == BatchKind::Seal;
+                pos += header.stored_len() as u64;
+                next = header.next_offset();
+                verified.offsets = Some((first.0, next));
+            }
+            At::End if end.map_or(chain.durable <= next, |end| end == next) => break,
+            found => {
+                // The next batch that holds, and what batches after it say was durable.
+                let (body, what) = match &found {
+                    At::Body(header) => {
+                        (header.stored_len() as u64, "a batch's body does not match its checksum")
+                    }
+                    At::End => (8, "the segment ends before the next one begins"),
+                    _ => (8, "there is no batch that holds where one should be"),
+                };
+                let fits = |header: &BatchHeader| header.base_offset > next;
+                let after = search(file, &id.0, pos + body, u64::MAX, fits)?;
+                let mut last = after;
+                while let Some((place, header)) = last {
+                    chain.durable = chain.durable.max(header.durable_offset);
+                    last = search(file, &id.0, place.pos + header.stored_len() as u64, u64::MAX, fits)?;
+                }
+                if end.is_none() && chain.durable <= next {
+                    // Nobody was told that it is there.
+                    verified.unfinished += not_zero(file, pos)?;
+                    break;
+                }
+                let to = after.map(|(place, _)| place.offset).or(end).unwrap_or(chain.durable).max(next);
+                verified.wrong(path, pos, (next < to).then_some((next, to)), what);
+                chain.crc = None;
+                next = to;
+                match after {
+                    Some((place, _)) => pos = place.pos,
+                    None => break,
+                }
+            }
+        }
+    }
+    chain.next = Some(next);
+    tell(file.size()?.saturating_sub(told));
+    Ok(())
+}
+
+/// Holds a batch to what came before it.
+fn follow(
+    header: &BatchHeader,
+    crc: u32,
+    batch: &Batch,
+    path: &str,
+    pos: u64,
+    chain: &mut Chain,
+    verified: &mut Verified,
+) {
+    if chain.crc.is_some_and(|before| before != header.previous_crc) {
+        verified.wrong(path, pos, None, "the batch does not follow the one before it");
+    }
+    if header.epoch < chain.epoch {
+        verified.wrong(path, pos, None, "the batch is of an older epoch than the one before it");
+    }
+    if header.kind == BatchKind::Data {
+        let mut time = chain.time;
+        for record in batch.records() {
+            let Ok(record) = record else {
+                let lost = Some((header.base_offset, header.next_offset()));
+                verified.wrong(path, pos, lost, "a record contradicts its batch's header");
+                break;
+            };
+            if time.is_some_and(|time| record.timestamp <= time) {
+                verified.wrong(
+                    path,
+                    pos,
+                    None,
+                    format!("the time of offset {} is not later than the one before", record.offset),
+                );
+                break;
+            }
+            time = Some(record.timestamp);
+        }
+    }
+    chain.time = chain.time.max(Some(header.last_time()));
+    chain.crc = Some(crc);
+    chain.epoch = chain.epoch.max(header.epoch);
+    chain.durable = chain.durable.max(header.durable_offset);
+}
+
+enum At {
+    Batch(BatchHeader, u32, Batch),
+    /// Its header alone holds.
+    Body(BatchHeader),
+    Nothing,
+    /// The end of the file.
+    End,
+}
+
+fn batch_at(window: &mut Window<'_>, id: &LogId, pos: u64, next: Offset) -> io::Result<At> {
+    let bytes = window.get(pos, HEADER_LEN)?;
+    if bytes.is_empty() {
+        return Ok(At::End);
+    }
+    let Some(chunk) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(At::Nothing) };
+    let crc = header_crc(chunk);
+    let header = match BatchHeader::decode(chunk, &id.0) {
+        Ok(header) if header.base_offset == next && !header.sparse && header.stored_len() <= MAX_BATCH => {
+            header
+        }
+        _ => return Ok(At::Nothing),
+    };
+    let stored = window.get(pos, header.stored_len())?;
+    if stored.len() < header.stored_len() {
+        return Ok(At::Body(header));
+    }
+    Ok(match Batch::verify_body(header, bytes::Bytes::copy_from_slice(stored)) {
+        Ok(batch) => At::Batch(header, crc, batch),
+        Err(_) => At::Body(header),
+    })
+}
+
+/// The place of the segment's first batch, where its head doesn't tell.
+fn first_batch(file: &dyn DiskFile, chain: &Chain, base: Offset) -> io::Result<Option<(u64, Offset)>> {
+    let Some(id) = chain.id else { return Ok(None) };
+    let found = search(file, &id.0, 0, u64::MAX, |header| header.base_offset >= base)?;
+    Ok(found.map(|(place, _)| (place.pos, place.offset)))
+}
+
+/// Bytes from `pos` to the last that is not zero.
+fn not_zero(file: &dyn DiskFile, pos: u64) -> io::Result<u64> {
+    let (mut at, mut end) = (pos, pos);
+    loop {
+        let bytes = read_exactly(file, at, CHUNK)?;
+        if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
+            end = at + last as u64 + 1;
+        }
+        if bytes.len() < CHUNK {
+            return Ok(end - pos);
+        }
+        at += CHUNK as u64;
+    }
+}

@@ -1,0 +1,230 @@
+//! Logs that nobody uses give up their files and memory, and stay what they are.
+
+#![allow(clippy::unwrap_used)] // a panic is a failed test
+
+mod rig;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use netchan_proto::{AsRecord, Durability, Epoch, Offset, ProducerId};
+use netchan_store::disk::{Disk, SimDisk};
+use netchan_store::{AppendError, Log, LogError, LogOptions, Mark, Store, StoreOptions, TailRead};
+use rig::{HandClock, append, commit, name, open, options, segment, small, texts};
+
+/// Long enough without use for everything to rest.
+fn rest(store: &Store) {
+    for _ in 0..3 {
+        commit(store);
+    }
+}
+
+fn with(disk: &SimDisk, change: impl FnOnce(&mut StoreOptions)) -> Store {
+    let mut options = options(&HandClock::default());
+    change(&mut options);
+    Store::open(Arc::new(disk.clone()) as Arc<dyn Disk>, options).unwrap()
+}
+
+fn logs(store: &Store, count: usize, kept: &LogOptions) -> Vec<Log> {
+    (0..count).map(|n| store.create_or_open(&name(&format!("log{n}")), kept).unwrap()).collect()
+}
+
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn an_idle_log_has_no_file_open_and_no_room_reserved() {
+    for durability in [Durability::Sync, Durability::Interval, Durability::Os] {
+        let disk = SimDisk::new(1);
+        let store = open(&disk);
+        let all = logs(&store, 20, &small(durability));
+        for log in &all {
+            append(log, "a record");
+            commit(&store);
+            assert!(matches!(log.read_tail(Offset(0)), TailRead::Batch(..)));
+        }
+        assert!(disk.open_files() > 0);
+        rest(&store);
+        assert_eq!(disk.open_files(), 0, "{durability}");
+        for log in &all {
+            let file = disk.contents(&segment(log, 0)).unwrap();
+            assert!(file.len() < 4400, "{} bytes: what was reserved is given back", file.len());
+            // In the other modes too: a file is not closed before it is synced.
+            assert_eq!(log.durable(), Offset(1));
+            assert_eq!(log.read_tail(Offset(0)), TailRead::Cold);
+            assert_eq!(texts(log), ["a record"]);
+        }
+    }
+}
+
+#[test]
+fn a_log_that_rested_goes_on_in_its_epoch_with_its_waiters_claims_and_producers() {
+    let disk = SimDisk::new(2);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "0");
+    commit(&store);
+    let claim = log.claim(ProducerId([7; 16]));
+    let woken = Arc::new(Woken(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    assert!(log.poll_reached(Mark::Visible, Offset(2), &mut cx).is_pending());
+    let seen = log.seen();
+    assert_eq!(log.poll_changed(seen, &mut cx), Poll::Pending);
+    rest(&store);
+    assert_eq!((disk.open_files(), woken.0.load(Ordering::Relaxed)), (0, 0));
+    assert!(log.holds(&claim));
+    assert_eq!(append(&log, "1"), Offset(1));
+    commit(&store);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2, "who waits live is woken");
+    assert!(matches!(log.poll_reached(Mark::Visible, Offset(2), &mut cx), Poll::Ready(Ok(()))));
+    assert_eq!((log.epoch(), texts(&log).len()), (Epoch(1), 2));
+    // And what it wrote after its rest is found after a power cut, in the same epoch.
+    disk.crash();
+    drop((store, log));
+    let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+    assert_eq!((log.epoch(), texts(&log)), (Epoch(1), vec!["0".to_owned(), "1".to_owned()]));
+}
+
+#[test]
+fn a_log_that_rests_is_sealed_deleted_closed_and_trimmed_as_any() {
+    let disk = SimDisk::new(3);
+    let store = open(&disk);
+    let all = logs(&store, 4, &small(Durability::Os));
+    for log in &all {
+        append(log, "x");
+    }
+    rest(&store);
+    assert_eq!(disk.open_files(), 0);
+    assert_eq!(all[0].seal().unwrap(), Offset(1));
+    store.delete(&name("log1")).unwrap();
+    assert!(matches!(all[1].append(&"y".as_record()), Err(AppendError::Deleted)));
+    all[2].set_retention(netchan_store::Retention { max_bytes: Some(1), max_age: None }).unwrap();
+    rest(&store);
+    assert_eq!(all[0].read_tail(Offset(1)), TailRead::Sealed(Offset(1)));
+    store.close();
+    assert!(matches!(all[3].sync(), Ok(Offset(1))));
+    assert_eq!(disk.open_files(), 0);
+    let store = open(&disk);
+    assert!(store.open_existing(&name("log0")).unwrap().unwrap().is_sealed());
+    assert_eq!(store.open_existing(&name("log3")).unwrap().unwrap().epoch(), Epoch(1));
+}
+
+#[test]
+fn a_sync_that_fails_before_the_file_is_closed_poisons() {
+    let disk = SimDisk::new(4);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    append(&log, "0"); // the epoch's first record is synced
+    commit(&store);
+    append(&log, "1");
+    commit(&store);
+    assert_eq!((log.written(), log.durable()), (Offset(2), Offset(1)));
+    disk.fail_sync(1);
+    rest(&store);
+    assert!(log.poisoned().is_some());
+    assert_eq!((log.durable(), disk.open_files()), (Offset(1), 0));
+}
+
+#[test]
+fn however_many_logs_are_used_few_files_are_open() {
+    let disk = SimDisk::new(5);
+    let store = with(&disk, |options| options.max_open_files = 10);
+    let all = logs(&store, 50, &small(Durability::Sync));
+    for round in 0..20 {
+        for log in &all {
+            append(log, &format!("{round} {}", "x".repeat(700)));
+        }
+        commit(&store);
+        assert!(disk.open_files() <= 11, "{} files", disk.open_files());
+    }
+    for log in &all {
+        assert_eq!((texts(log).len(), log.epoch()), (20, Epoch(1)));
+        assert!(log.info().segments > 1 && disk.open_files() <= 11);
+    }
+}
+
+#[test]
+fn where_the_system_has_no_more_files_logs_share_what_there_is() {
+    let disk = SimDisk::new(6);
+    let store = open(&disk);
+    disk.set_max_open_files(3);
+    let all = logs(&store, 20, &small(Durability::Sync));
+    for _ in 0..10 {
+        for log in &all {
+            append(log, &"x".repeat(1500));
+        }
+        commit(&store);
+    }
+    all.iter().for_each(|log| assert_eq!(texts(log).len(), 10));
+}
+
+#[test]
+fn without_any_file_a_log_stalls_keeps_what_is_durable_and_goes_on_later() {
+    let disk = SimDisk::new(7);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let mut sent = 0;
+    while log.info().segments < 2 {
+        append(&log, &"x".repeat(1500));
+        commit(&store);
+        sent += 1;
+    }
+    disk.set_max_open_files(0);
+    let mut taken = 0;
+    while log.append(&"y".repeat(1500).as_record()).is_ok() {
+        commit(&store);
+        taken += 1;
+    }
+    assert!(taken < 10 && log.poisoned().is_none());
+    assert!(matches!(log.append(&"z".as_record()), Err(AppendError::Stalled { .. })));
+    assert!(matches!(log.sync(), Err(LogError::Stalled { .. })));
+    disk.set_max_open_files(100);
+    commit(&store);
+    assert_eq!((log.durable(), log.epoch()), (Offset(sent + taken), Epoch(1)));
+    assert_eq!(texts(&log).len() as u64, sent + taken);
+}
+
+#[test]
+fn all_tails_together_stay_within_the_budget() {
+    let disk = SimDisk::new(8);
+    let budget = 100 << 10;
+    let store = with(&disk, |options| options.tail_budget = budget);
+    let all = logs(&store, 30, &LogOptions::default());
+    for _ in 0..10 {
+        for log in &all {
+            append(log, &"x".repeat(10_000));
+            commit(&store);
+            let in_memory: usize = all.iter().map(tail_bytes).sum();
+            assert!(in_memory <= budget, "{in_memory} bytes");
+        }
+        assert!(all.iter().any(|log| tail_bytes(log) > 0));
+    }
+}
+
+fn tail_bytes(log: &Log) -> usize {
+    let mut bytes = 0;
+    for offset in 0..log.visible().0 {
+        if let TailRead::Batch(batch, _) = log.read_tail(Offset(offset)) {
+            bytes += batch.len();
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_log_in_use_keeps_its_tail() {
+    let disk = SimDisk::new(9);
+    let store = with(&disk, |options| options.idle_after = Duration::from_secs(1000));
+    let log = store.create_or_open(&name("a"), &LogOptions::default()).unwrap();
+    append(&log, "x");
+    commit(&store);
+    assert!(matches!(log.read_tail(Offset(0)), TailRead::Batch(..)));
+}
