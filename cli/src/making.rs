@@ -76,6 +76,11 @@ impl Making {
         }
     }
 
+    /// Whether a record is its payload and nothing else, where it has its end.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.meaning == Meaning::Payload && self.key.is_none() && self.headers.is_empty()
+    }
+
     /// The record that `piece` is.
     ///
     /// # Errors

@@ -40,16 +40,16 @@ Examples:
   netchan recv app --from earliest --no-follow
   netchan recv build7:4747/app --since 1h30m --json | jq .payload
   netchan recv app --since 2026-11-21T08:00 --until 2026-11-21T09:00
-  netchan recv app --last 100 -t                                # with the time in front
+  netchan recv app --last 100 -t       # with the time in front
   netchan recv orders --from earliest --format '%o %t{%H:%M:%S} %k %s'
   netchan recv orders --from earliest --format '%k{json},%S,%s{base64}' --count 10
   netchan recv files --from earliest --null | xargs -0 echo
-  netchan recv files --from earliest --delimiter '' > all       # nothing between records
+  netchan recv files --from earliest --delimiter '' > all   # nothing between
   netchan recv orders --from earliest --position orders.at --output orders.out
-  netchan recv orders --from earliest --output records/         # a file a record, named by its offset
+  netchan recv orders --from earliest --output records/   # a file a record
   netchan recv jobs --from earliest --exec 'wc -c' --position jobs.at
   netchan recv jobs --from earliest --exec 'echo $NETCHAN_OFFSET; cat' --on-failure retry
-  netchan recv app --from earliest --raw                        # colours too, on a terminal
+  netchan recv app --from earliest --raw       # colours too, on a terminal
   netchan recv build7:4747/app --last 5 --no-follow --wait 10s
   netchan recv app --last 5 --via 'ssh build7 netchan serve --stdio'";
 

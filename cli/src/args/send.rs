@@ -26,17 +26,17 @@ is sent.
 
 Examples:
   tail -f app.log | netchan send app
-  netchan send orders orders.csv --resume --seal       # run it again after a crash: no line twice, none lost
-  find . -print0 | netchan send -0 files               # or --null: names may have newlines in them
+  netchan send orders orders.csv --resume --seal     # after a crash: run it again
+  find . -print0 | netchan send -0 files        # names may have newlines
   netchan send files --delimiter '\\r\\n' < orders.csv
-  netchan send files app.log --whole                   # one record
+  netchan send files app.log --whole            # one record
   netchan send orders orders.csv --key shop1 --header source=import --header line=csv
-  netchan send orders orders.csv --key-delimiter ,     # 17,paid: the record `paid` with the key `17`
+  netchan send orders orders.csv --key-delimiter ,
   echo '{\"user\":{\"id\":7}}' | netchan send orders --key-field user.id
   netchan recv orders --from earliest --no-follow --json | netchan send copy --json
   netchan send app app.log --rate 1000 --acks | tail -1   # how many are durable
   netchan send app app.log --durability os --keep-age 7d --keep-size 20G
-  netchan send build7:4747/app app.log --wait 30s      # into a channel of another node, which may be starting
+  netchan send build7:4747/app app.log --wait 30s   # to a node that may be starting
   netchan send build7:4747/app app.log --token-file token
   netchan send app app.log --via 'ssh build7 netchan serve --stdio'
   tail -f app.log | netchan send app --serve --listen 127.0.0.1:0   # others read from it";
