@@ -14,7 +14,7 @@ const HEAD: &str = "Examples:";
 
 pub(crate) fn examples(args: &args::Examples) -> Result<Exit> {
     let mut all = vec![command()];
-    all.extend(command().get_subcommands().cloned());
+    all.extend(command().get_subcommands().flat_map(with_those_under));
     if let Some(wanted) = &args.command {
         all.retain(|command| command.get_name() == wanted);
         if all.is_empty() {
@@ -30,6 +30,11 @@ pub(crate) fn examples(args: &args::Examples) -> Result<Exit> {
         lines.extend(of(command));
     }
     print(&lines)
+}
+
+fn with_those_under(command: &clap::Command) -> Vec<clap::Command> {
+    let under = command.get_subcommands().flat_map(with_those_under);
+    std::iter::once(command.clone()).chain(under).collect()
 }
 
 /// The examples in a command's help.

@@ -60,7 +60,7 @@ pub(crate) struct Seal {
 
 const RM_HELP: &str = "\
 Examples:
-  netchan rm app                               # asks first
+  netchan rm app --yes
   netchan rm build7:4747/app --yes";
 
 /// Delete a channel with all its records

@@ -35,7 +35,10 @@ Examples:
   tail -f app.log | netchan send app           # every line, durable before it is on the wire
   netchan recv app --from earliest             # on the same machine, whether or not the sender runs
   netchan recv build7:4747/app --since 10m     # on another one
-  netchan demo                                 # see it killed, and nothing lost
+  netchan demo --keep                          # see it killed, and nothing lost
+  netchan ls --color never --quiet             # these flags are for all commands, as those below
+  netchan send app app.log -vv --log netchan_store=debug,warn
+  netchan --version
 
 A channel is named NAME (on this machine), HOST:PORT/NAME, or @PLACE/NAME for a place of the configuration file \
 (netchan config --example). Examples of everything: netchan examples.

@@ -12,7 +12,7 @@ and that is stronger than the configuration file. What the file can say: netchan
 Examples:
   netchan config
   NETCHAN_DURABILITY=os netchan config --json
-  netchan config --example > config.toml && netchan recv app --config config.toml --data-dir data --from earliest";
+  netchan config --example > config.toml && netchan config --config config.toml";
 
 /// Show the settings that hold here, and where they come from
 #[derive(Clone, Debug, Args)]
