@@ -2,10 +2,11 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use netchan::{LogInfo, Target, Timestamp};
 use serde_json::{Value, json};
 
+use crate::advice::was_closed;
 use crate::args;
 use crate::exit::Exit;
 use crate::news::counted;
@@ -61,10 +62,13 @@ pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
 /// Lines to stdout; who stops reading has read enough.
 pub(crate) fn print(lines: &[String]) -> Result<Exit> {
     let mut out = io::stdout().lock();
+    if was_closed(&out) {
+        bail!("stdout is closed: nothing can be told");
+    }
     for line in lines {
         match writeln!(out, "{line}") {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
-            result => result?,
+            result => result.context("the output cannot be written")?,
         }
     }
     Ok(Exit::Done)

@@ -14,6 +14,7 @@
 //! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
 //! | `manual` | examples, completions and man pages, out of `args` |
 //! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
+//! | `advice` | what helps against what went wrong |
 //! | `exit`, `status`, `news`, `stop` | exit codes; what is said on stderr, and of connections; signals |
 //! | `log`, `metrics` | what the library logs, as lines; what a node counts, over HTTP |
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ use crate::status::Status;
 use anyhow::Result;
 
 mod admin;
+mod advice;
 mod args;
 mod bench;
 mod config;
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
     });
     status::settle();
     let exit = exit.unwrap_or_else(|error| {
-        status::fail(format_args!("{error:#}"));
+        status::fail(advice::told(&error, cli.command.clone().target().map(|target| &**target)));
         Exit::Error
     });
     exit.into()

@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::advice::was_closed;
 use crate::args::{self, From};
 use crate::exec::{self, Exec, OnFailure};
 use crate::exit::Exit;
@@ -48,6 +49,9 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     let file = args.position.as_deref().map(PositionFile::new);
     let kept = file.as_ref().map(|file| file.load(&name)).transpose()?.flatten();
     let stdout = stdout()?;
+    if args.output.is_none() && was_closed(&stdout) {
+        bail!("stdout is closed, so that records would be lost: give it a file, a pipe, or --output");
+    }
     let sink = Sink::open(&args, &target, kept.as_ref(), &stdout)?;
     let length = match &sink {
         Sink::Stream { length, .. } => *length,

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::advice::was_closed;
 use crate::args::{self, Durability, Keeping};
 use crate::exit::Exit;
 use crate::input::{Chunk, Splitter, on_a_thread};
@@ -174,6 +175,9 @@ impl Input {
 
 /// The input as a file: no lock and no buffer of the standard library is between.
 fn stdin() -> Result<File> {
+    if was_closed(io::stdin()) {
+        bail!("stdin is closed, so that there is nothing to send: name a FILE, or pipe something in");
+    }
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned().context("stdin cannot be read")?))
 }
 

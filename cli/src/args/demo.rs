@@ -4,7 +4,7 @@ use clap::Args;
 
 const DEMO_HELP: &str = "\
 Examples:
-  netchan demo --keep                          # see it killed, and nothing lost
+  netchan demo --keep                          # see it killed, and nothing lost";
 
 /// See a sender and a receiver killed midway, and nothing lost, doubled or out of order
 #[derive(Clone, Debug, Args)]

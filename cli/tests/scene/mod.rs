@@ -17,13 +17,16 @@ use super::shell::{Done, Place, Running, until};
 /// Examples that do not end by themselves: words in them, and what they say once they do what they are for.
 pub(crate) const ENDLESS: &[(&str, &str)] = &[
     ("tail -f", "sending to"),
+    ("netchan top", "Channels"),
     ("--serve", "others can read"),
     ("netchan serve --metrics", "metrics are at http://"),
     ("netchan serve", "serving"),
 ];
 
 fn endless(example: &str) -> Option<&'static (&'static str, &'static str)> {
-    ENDLESS.iter().find(|(words, _)| example.contains(words) && !example.contains("--stdio"))
+    ENDLESS.iter().find(|(words, _)| {
+        example.contains(words) && !["--stdio", "--once"].iter().any(|ends| example.contains(ends))
+    })
 }
 
 /// The token of the node elsewhere, if an example has it.
@@ -40,6 +43,8 @@ pub(crate) enum Channels {
 pub(crate) struct Scene {
     pub(crate) place: Place,
     node: Option<(Running, String)>,
+    /// This machine's node, where an example looks at it.
+    own: Option<Running>,
     ports: BTreeMap<u16, u16>,
 }
 
@@ -57,7 +62,7 @@ impl Scene {
         );
         fs::write(bin.join("ssh"), ssh).unwrap();
         fs::set_permissions(bin.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
-        Scene { place, node: None, ports: BTreeMap::new() }
+        Scene { place, node: None, own: None, ports: BTreeMap::new() }
     }
 
     /// The node that examples call `build7:4747`: with a token, if the example has one.
@@ -98,7 +103,19 @@ impl Scene {
 
     /// Starts a command line, as a shell would.
     pub(crate) fn start(&mut self, example: &str) -> Running {
-        let line = self.here(example);
+        let mut line = self.here(example);
+        if example.contains("netchan top") {
+            let mut own = self.place.go("serve --listen none");
+            own.says("serving");
+            self.own = Some(own);
+            if endless(example).is_some() {
+                // on a terminal
+                line = format!(
+                    "TERM=xterm exec script -qefc 'stty cols 100 rows 30; exec {}' /dev/null",
+                    line.split('#').next().unwrap_or(&line)
+                );
+            }
+        }
         let mut command = self.place.netchan("");
         let env: Vec<_> = command
             .get_envs()
