@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Once something was there, this much is waited for its return where waiting is limited.
 const RETURN: Duration = Duration::from_secs(30);
+/// Of two programs that begin at once in one directory, one is not quite the node yet when the other calls it.
+const COMING: Duration = Duration::from_secs(2);
 
 /// Waits for the other side, up to a limit.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Patience {
     first: Option<Duration>,
     later: Option<Duration>,
     has_been: bool,
+    /// Whether a node of this machine is meant, which others may just be starting.
+    here: bool,
     /// Since when nothing is there, and why.
     missing: Option<(Instant, Error)>,
     /// Who is waited for.
@@ -33,7 +37,13 @@ impl Patience {
             Some(_) => (said, said),
             None => (pressed.then_some(Duration::ZERO), (!follows).then_some(RETURN)),
         };
-        Patience { first, later, has_been: false, missing: None, target: target.clone() }
+        Patience { first, later, has_been: false, here: false, missing: None, target: target.clone() }
+    }
+
+    /// The same for this machine's node, if it is: who just becomes it may take a moment.
+    pub(crate) fn here(mut self, here: bool) -> Patience {
+        self.here = here;
+        self
     }
 
     /// Takes note of what happened at `now`.
@@ -52,7 +62,12 @@ impl Patience {
     }
 
     fn limit(&self) -> Option<Duration> {
-        if self.has_been { self.later } else { self.first }
+        let is_coming = |(_, why): &(Instant, Error)| self.here && why.kind() == ErrorKind::Unreachable;
+        match self.missing.as_ref().is_some_and(is_coming) {
+            _ if self.has_been => self.later,
+            true => self.first.map(|first| first.max(COMING)),
+            false => self.first,
+        }
     }
 
     /// When it is lost, as things are.
@@ -120,6 +135,8 @@ mod tests {
         assert_eq!(after(pressed(), &[resumed()]), None);
         assert_eq!(after(pressed(), &[resumed(), lost()]), Some(31), "what was there may come back");
         assert_eq!(after(new(None, true, true), &[resumed(), lost()]), None);
+        assert_eq!(after(pressed().here(true), &[lost()]), Some(2), "who just becomes the node");
+        assert_eq!(after(pressed().here(true), &[Event::Waiting]), Some(0));
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
         Some(_) => home::via().await?,
         None => args.home.reach(&target).await?,
     };
-    let patience = Patience::new(&target, args.wait, args.via.is_some() || args.no_follow, !args.no_follow);
+    let patience = Patience::new(&target, args.wait, args.via.is_some() || args.no_follow, !args.no_follow)
+        .here(target.remote.is_none() && args.via.is_none());
     let receiver = tokio::select! {
         receiver = open(&node, &args, &target, kept.as_ref()) => receiver?,
         error = no_answer(&args, &target) => return Err(error),

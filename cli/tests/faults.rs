@@ -157,6 +157,7 @@ fn a_volume_that_others_fill_to_the_last_byte_takes_nothing_away() {
         (10_000..200_000).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
     let done = place.feed("send x --acks --listen none", &more).code(1);
     one_message(&done, &["x: ", "Before that: "]);
+    drop(filler);
     fs::remove_file(volume.0.join("filler")).unwrap();
     holds(&place, 10_000 + acknowledged(&done));
     place.feed("send x --listen none", b"more\n").well();
