@@ -70,12 +70,15 @@ struct View {
     last_time: Timestamp,
     /// The log was rolled back to here, behind what this receiver was given, and it has not been told yet.
     void_from: Option<u64>,
+    /// It asked for records of this time and later: older ones pass it by.
+    since: Timestamp,
     over: bool,
 }
 
 impl Default for View {
     fn default() -> View {
-        View { next: None, last_time: Timestamp::MIN, void_from: None, over: false }
+        let never = Timestamp::MIN;
+        View { next: None, last_time: never, void_from: None, since: never, over: false }
     }
 }
 
@@ -459,6 +462,18 @@ impl Oracle {
         self.views[receiver] = self.kept[receiver].clone();
     }
 
+    /// A receiver that has just come, or sought, wants nothing from before `since`.
+    pub fn wants(&mut self, receiver: usize, since: Timestamp) {
+        self.views[receiver].since = since;
+    }
+
+    /// Whether a receiver, where it is, may meet what stands at `offset`: what is between is older than it asked for.
+    fn may_pass_to(&self, view: &View, offset: u64) -> bool {
+        let Some(next) = view.next else { return false };
+        let is_old = |passed| self.time_of(passed).is_none_or(|time| time < view.since);
+        offset == next || (offset > next && view.since > Timestamp::MIN && (next..offset).all(is_old))
+    }
+
     /// A receiver was given a record.
     pub fn given(&mut self, receiver: usize, given: Given) -> Checked {
         let Given { id, offset, time, generation } = given;
@@ -468,8 +483,11 @@ impl Oracle {
         if view.over {
             violated!("receiver {receiver} got {offset} after the end");
         }
-        if offset != next {
+        if !self.may_pass_to(view, offset) {
             violated!("receiver {receiver} got offset {offset} where {next} should come");
+        }
+        if time < view.since {
+            violated!("receiver {receiver} got offset {offset} of {time:?}, and asked for {:?}", view.since);
         }
         if time <= view.last_time {
             violated!("receiver {receiver}: time does not increase at offset {offset}");
@@ -498,11 +516,11 @@ impl Oracle {
 
     /// A receiver was told of a gap.
     pub fn gap(&mut self, receiver: usize, from: u64, to: u64, why: GapReason) -> Checked {
-        let view = &mut self.views[receiver];
+        let view = &self.views[receiver];
         if why != GapReason::Retention {
             violated!("receiver {receiver} was told of a gap because of {why:?}; nothing was damaged");
         }
-        if view.next != Some(from) || to <= from {
+        if !self.may_pass_to(view, from) || to <= from {
             violated!("receiver {receiver} was told of a gap {from}..{to} at {:?}", view.next);
         }
         if to > self.first {
@@ -511,14 +529,16 @@ impl Oracle {
         if let Some(void_from) = view.void_from {
             violated!("receiver {receiver} was told of a gap, but not of the roll-back to {void_from}");
         }
-        view.next = Some(to);
+        self.views[receiver].next = Some(to);
         Ok(())
     }
 
     /// A receiver was told that the log was rolled back.
     pub fn truncated(&mut self, receiver: usize, end: u64) -> Checked {
         let view = &mut self.views[receiver];
-        if view.void_from != Some(end) {
+        // It may have passed by what was lost.
+        let passed_by = view.void_from.is_none() && view.since > Timestamp::MIN;
+        if view.void_from != Some(end) && !passed_by {
             violated!(
                 "receiver {receiver}, at {:?}, was told of a roll-back to {end}; it is to {:?}",
                 view.next,
@@ -537,8 +557,8 @@ impl Oracle {
 
     /// A receiver was told that the channel is complete.
     pub fn sealed(&mut self, receiver: usize) -> Checked {
-        let view = &mut self.views[receiver];
-        if self.sealed.is_none() || view.next != self.sealed || view.void_from.is_some() {
+        let view = &self.views[receiver];
+        if !self.sealed.is_some_and(|end| self.may_pass_to(view, end)) || view.void_from.is_some() {
             violated!(
                 "receiver {receiver} was told of the end at {:?} (void from {:?}); the channel's end is {:?}",
                 view.next,
@@ -546,7 +566,7 @@ impl Oracle {
                 self.sealed
             );
         }
-        view.over = true;
+        self.views[receiver].over = true;
         Ok(())
     }
 }

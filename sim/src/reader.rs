@@ -107,11 +107,20 @@ impl Reader {
             window: self.plan.window,
             ..ReceiverOptions::new(env.name.clone())
         };
+        oracle.wants(self.number, self.since());
         let (number, start) = (self.number, self.start);
         env.trace.say(env.schedule.now(), || format!("receiver {number} comes, from {start:?}"));
         env.note("receiver {} is there", &[self.number as u64]);
         self.core = Some(ReceiverCore::new(&env.remote_node()?, options));
         self.run(env, oracle, host)
+    }
+
+    /// The time that it asked for.
+    fn since(&self) -> Timestamp {
+        match self.start {
+            Start::Time(time) => time,
+            _ => Timestamp::MIN,
+        }
     }
 
     fn first_start(&mut self, env: &mut Env, oracle: &Oracle) -> Start {
@@ -147,6 +156,7 @@ impl Reader {
         env.trace.say(env.schedule.now(), || format!("receiver {number} seeks {start:?}"));
         env.counters.seeks += 1;
         oracle.sought(number);
+        oracle.wants(number, self.since());
         core.seek(start);
     }
 
