@@ -77,7 +77,10 @@ fn latency_counts_from_when_a_record_was_due_and_is_drawn() {
 #[test]
 fn many_channels_are_all_durable_and_idle_ones_are_weighed() {
     let place = Place::new();
-    let all = bench(&place, "channels idle --channels 20 --connections 20 --rate 200 --seconds 0.4 --runs 1");
+    let all = bench(
+        &place,
+        "channels idle --settle 0.5 --channels 20 --connections 20 --rate 200 --seconds 0.4 --runs 1",
+    );
     let channels = row(&all, "channels");
     assert_eq!((&channels["count"], &channels["durability"]), (&20.into(), &"sync".into()));
     assert_eq!(channels["medians"]["records"], 80.0);

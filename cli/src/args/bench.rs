@@ -26,7 +26,7 @@ Examples:
   netchan bench fan-out --receivers 3 --size 1K --seconds 0.1 --runs 1
   netchan bench latency --rate 2000 --seconds 0.5 --runs 1 --plots plots   # plots/latency.svg
   netchan bench channels --channels 50 --rate 500 --seconds 0.5 --runs 1
-  netchan bench idle --channels 50 --connections 50 --runs 1 --check
+  netchan bench idle --channels 50 --connections 50 --settle 0.5 --runs 1 --check
   netchan bench stream --dir . --seconds 0.2 --runs 1   # on the disk of this directory
   netchan bench stream --connect build7:4747 --token s3cret --seconds 0.2 --runs 1
   netchan bench soak --minutes 0.05   # a node at half its top rate, watched";
@@ -64,6 +64,9 @@ pub(crate) struct Bench {
     /// How long each measurement sends
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub(crate) seconds: f64,
+    /// How long a node's memory must stand still before it is read, in idle: a log rests after 10 s without use
+    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = seconds)]
+    pub(crate) settle: f64,
     /// Runs that the medians are taken of
     #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) runs: NonZeroU32,

@@ -10,10 +10,8 @@ use super::figures::{Done, Figures, Subject};
 use super::roles::{Far, Load, Place, Role, Sending};
 use super::vitals::{self, Vitals};
 
-/// After what a process does, until its memory is read: so long as it shrinks or grows, and this long after.
-const SETTLED: Duration = Duration::from_secs(1);
-/// At the most.
-const SETTLING: Duration = Duration::from_secs(20);
+/// Its memory is waited for so many times as long as it has to stand still.
+const SETTLING: u32 = 5;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -178,7 +176,12 @@ impl Site {
     }
 
     /// A node that does nothing any more: alone with one channel; with connections; with channels.
-    pub(super) fn idle(&mut self, connections: u32, channels: u32) -> Result<Vec<(Subject, Done)>> {
+    pub(super) fn idle(
+        &mut self,
+        connections: u32,
+        channels: u32,
+        still: Duration,
+    ) -> Result<Vec<(Subject, Done)>> {
         let mut all = Vec::new();
         let one = |what, figure: &str, bytes: f64| {
             let figures = Figures::default().with(figure, bytes);
@@ -188,12 +191,12 @@ impl Site {
         let home = self.home();
         let server = Server::start(&home.dir)?;
         Actor::run(&Role::Fill { far: server.far(), channel: "idle".into(), channels: 1 })?;
-        let alone = settled(server.pid())?;
+        let alone = settled(server.pid(), still)?;
         all.push(one(Subject::of("idle node"), "memory_mib", alone.memory as f64 / f64::from(1 << 20)));
         let far = server.far();
         let mut waiting = Actor::start(&Role::Wait { far, channel: "idle/0".into(), connections })?;
         waiting.says()?;
-        let with = settled(server.pid())?;
+        let with = settled(server.pid(), still)?;
         let each = (with.memory as f64 - alone.memory as f64) / f64::from(connections) / 1024.0;
         all.push(one(Subject::of("idle connection").count(connections), "kib_each", each));
         drop(waiting);
@@ -203,9 +206,9 @@ impl Site {
         let home = self.home();
         let server = Server::start(&home.dir)?;
         Actor::run(&Role::Fill { far: server.far(), channel: "one".into(), channels: 1 })?;
-        let alone = settled(server.pid())?;
+        let alone = settled(server.pid(), still)?;
         Actor::run(&Role::Fill { far: server.far(), channel: "idle".into(), channels })?;
-        let with = settled(server.pid())?;
+        let with = settled(server.pid(), still)?;
         let each = (with.memory as f64 - alone.memory as f64) / f64::from(channels) / 1024.0;
         let descriptors = with.descriptors as f64 - alone.descriptors as f64;
         let (subject, mut done) = one(Subject::of("idle channel").count(channels), "kib_each", each);
@@ -271,8 +274,8 @@ fn per_million(figures: &mut Figures) {
     }
 }
 
-/// What a process takes once that does not change any more.
-fn settled(pid: u32) -> Result<Vitals> {
+/// What a process takes once that has stood still for so long.
+fn settled(pid: u32, still: Duration) -> Result<Vitals> {
     let began = Instant::now();
     let look = || Vitals::of(pid).context("this system does not tell what a process takes");
     let (mut last, mut since) = (look()?, Instant::now());
@@ -282,7 +285,7 @@ fn settled(pid: u32) -> Result<Vitals> {
         if now != last {
             (last, since) = (now, Instant::now());
         }
-        if since.elapsed() >= SETTLED || began.elapsed() >= SETTLING {
+        if since.elapsed() >= still || began.elapsed() >= still * SETTLING {
             return Ok(last);
         }
     }

@@ -189,7 +189,8 @@ fn one_run(
     }
     if wants(Case::Idle) && !site.is_elsewhere() {
         tell("what idle costs")?;
-        for (subject, done) in site.idle(args.connections.get(), args.channels.get())? {
+        let still = std::time::Duration::from_secs_f64(args.settle);
+        for (subject, done) in site.idle(args.connections.get(), args.channels.get(), still)? {
             table.add(subject, done);
         }
     }
