@@ -35,6 +35,7 @@ impl Home {
 
     /// A node for channels of this machine, alone in its directory or beside another.
     pub(crate) fn here(&self, shared: bool) -> Result<NodeBuilder> {
+        raise_descriptors();
         let builder = Node::builder().data_dir(self.data_dir()?).shared(shared);
         Ok(match self.token()? {
             Some(token) => builder.token(token),
@@ -55,6 +56,16 @@ impl Home {
         let builder = if target.remote.is_some() { self.away()? } else { self.here(true)? };
         Ok(builder.start().await?)
     }
+}
+
+/// Lets this process, and those that it starts, have as many descriptors as they may: each connection takes one, and each
+/// channel that is written or read.
+pub(crate) fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Refused, there are fewer; the store closes files of idle logs then.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// A node that speaks over a command's pipes only: no token, for who could start the command is trusted.

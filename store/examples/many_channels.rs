@@ -1,7 +1,7 @@
 //! What a thousand channels cost: memory of idle ones, and how soon records of busy ones are durable.
 //!
 //! ```text
-//! cargo run --release -p netchan-store --example many_channels [-- DIR [CHANNELS [THREADS]]]
+//! cargo run --release -p netchan-store --example many_channels [-- DIR [CHANNELS [THREADS,..]]]
 //! ```
 #![allow(clippy::print_stdout)]
 
@@ -142,15 +142,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let dir = PathBuf::from(args.next().unwrap_or_else(|| "many_channels.tmp".to_owned()));
     let channels = args.next().map_or(Ok(1000), |text| text.parse())?;
     let threads: Vec<usize> = match args.next() {
-        Some(text) => vec![text.parse()?],
-        None => vec![4, 8, 16],
+        Some(text) => text.split(',').map(str::parse).collect::<Result<_, _>>()?,
+        None => {
+            idle(&dir.join("idle"), channels, 16)?;
+            vec![4, 8, 16]
+        }
     };
     for (run, threads) in threads.into_iter().enumerate() {
-        let here = dir.join(run.to_string());
-        if run == 0 {
-            idle(&here.join("idle"), channels, threads)?;
-        }
-        busy(&here.join("busy"), channels, threads)?;
+        busy(&dir.join(run.to_string()), channels, threads)?;
     }
     std::fs::remove_dir_all(&dir)?;
     Ok(())

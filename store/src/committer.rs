@@ -2,6 +2,10 @@
 //!
 //! A log stands in the queue at most once and is worked on by one thread at a time; while it is, what is appended
 //! to it gathers, and that is all the group commit there is.
+//!
+//! The pool grows while logs stand in the queue and no thread has time: a store with one busy log has one thread or two,
+//! one with a thousand has so many syncs on the way at a time as the disk likes. It does not shrink; a thread that
+//! waits takes some pages of memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -30,6 +34,10 @@ pub(crate) struct Committer {
 
 #[derive(Default)]
 struct Queue {
+    /// Threads that may be started still.
+    spare: usize,
+    /// Threads that wait for work.
+    waiting: usize,
     dirty: VecDeque<Arc<Inner>>,
     timers: BTreeMap<Timer, Weak<Inner>>,
     timers_made: u64,
@@ -87,16 +95,30 @@ impl Committer {
         })
     }
 
-    /// Starts the threads.
+    /// Starts the first thread; up to `threads` follow as they are needed.
     pub(crate) fn start(self: &Arc<Committer>, threads: usize) -> std::io::Result<()> {
-        for index in 0..threads {
-            let committer = Arc::clone(self);
-            let thread = std::thread::Builder::new()
-                .name(format!("netchan-commit-{index}"))
-                .spawn(move || committer.run())?;
-            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
-        }
+        self.queue().spare = threads.saturating_sub(1);
+        self.start_one()
+    }
+
+    fn start_one(self: &Arc<Committer>) -> std::io::Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let committer = Arc::clone(self);
+        let name = format!("netchan-commit-{}", threads.len());
+        threads.push(std::thread::Builder::new().name(name).spawn(move || committer.run())?);
         Ok(())
+    }
+
+    /// Starts one more thread if there is work for it and none that waits.
+    fn grow(self: &Arc<Committer>, mut queue: MutexGuard<'_, Queue>) {
+        if queue.dirty.is_empty() || queue.waiting > 0 || queue.spare == 0 || queue.stopping {
+            return;
+        }
+        queue.spare -= 1;
+        drop(queue);
+        if let Err(error) = self.start_one() {
+            tracing::warn!(%error, "no further thread for commits: those there are go on");
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -177,12 +199,12 @@ impl Committer {
         }
     }
 
-    fn run(&self) {
+    fn run(self: &Arc<Committer>) {
         let mut queue = self.queue();
         loop {
             let now = self.clock.now();
             if let Some(work) = queue.take(now) {
-                drop(queue);
+                self.grow(queue);
                 self.work_on(work, now);
                 queue = self.queue();
                 continue;
@@ -190,6 +212,7 @@ impl Committer {
             if queue.stopping {
                 return;
             }
+            queue.waiting += 1;
             queue = match queue.due() {
                 None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(due) => {
@@ -198,6 +221,7 @@ impl Committer {
                     self.work.wait_timeout(queue, nap).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            queue.waiting -= 1;
         }
     }
 
@@ -209,10 +233,16 @@ impl Committer {
 
     /// Waits for the threads to end, and forgets what is queued where there are none.
     pub(crate) fn join(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            // A committer thread does not panic; if it did, its logs are as they are.
-            let _ = thread.join();
+        loop {
+            let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+            if threads.is_empty() {
+                break;
+            }
+            for thread in threads {
+                // A committer thread does not panic; if it did, its logs are as they are. The last thing it did may have
+                // been to start another.
+                let _ = thread.join();
+            }
         }
         self.queue().dirty.clear();
     }

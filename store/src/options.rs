@@ -13,17 +13,20 @@ use crate::clock::{Clock, SystemClock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Commit {
-    /// A pool of this many threads. One log is in at most one of them at a time; several overlap the syncs of
-    /// several logs.
+    /// A pool of up to this many threads, which grows while there are more logs to write than threads at work. One log
+    /// is in at most one of them at a time; several overlap the syncs of several logs.
     Threads(NonZeroUsize),
     /// Nobody: [`Store::run_commits`](crate::Store::run_commits) does, in its caller's thread. For simulation.
     Manual,
 }
 
+/// Files of logs that are open by default, however many the process may have: some 10 KiB of the kernel's memory each.
+const MOST_FILES: usize = 4096;
+
 /// What a store is told when it opens.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// Who commits. Default: 4 threads.
+    /// Who commits. Default: up to 16 threads: they wait for the disk, not for a processor.
     pub commit: Commit,
     /// Appends are refused while less than this share of the volume is free, in percent. Default 5; 0 turns it off.
     pub min_free_percent: u8,
@@ -33,7 +36,9 @@ pub struct StoreOptions {
     pub tail_cache: usize,
     /// Bytes of newest batches that all logs together keep in memory. Default 64 MiB.
     pub tail_budget: usize,
-    /// Files that are open at a time, beside those that are being written, read or made this very moment. Default 256.
+    /// Files that are open at a time, beside those that are being written, read or made this very moment. A log that is
+    /// written or read now and again and finds its file closed waits for the disk once more. Default: half of what the
+    /// process may open (`RLIMIT_NOFILE`), but at most 4096.
     pub max_open_files: usize,
     /// How long a log keeps open files and memory that nobody uses; it may be up to twice as long. Default 10 s.
     pub idle_after: Duration,
@@ -47,12 +52,12 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
         StoreOptions {
-            commit: Commit::Threads(NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN)),
+            commit: Commit::Threads(NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN)),
             min_free_percent: 5,
             max_queued: 8 << 20,
             tail_cache: 4 << 20,
             tail_budget: 64 << 20,
-            max_open_files: 256,
+            max_open_files: share_of_files(),
             idle_after: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
             seed: None,
@@ -73,6 +78,12 @@ impl fmt::Debug for StoreOptions {
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }
+}
+
+/// The logs' share of the files that this process may open. The rest is for connections and what else it has.
+fn share_of_files() -> usize {
+    let may = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    may.and_then(|may| usize::try_from(may / 2).ok()).map_or(MOST_FILES, |half| half.min(MOST_FILES))
 }
 
 /// What may be trimmed: whole closed segments, oldest first, never the active one. Off by default.

@@ -156,6 +156,7 @@ impl Store {
             committer,
             counts: Tally::default(),
             warm,
+            nearly_full: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         });
         let state = StateLog::open(&env, "state", &state_meta).inspect_err(|_| env.committer.stop())?;

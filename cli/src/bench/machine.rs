@@ -131,11 +131,3 @@ pub(super) fn sync_alone(dir: &Path) -> Result<Done> {
     let figures = Figures::default().with("per_s", rate).with("p50_us", at(50)).with("p99_us", at(99));
     Ok(Done { figures, ..Done::default() })
 }
-
-/// Lets this process, and those that it starts, have as many descriptors as they may: each connection takes one, and each channel.
-pub(super) fn raise_descriptors() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-}

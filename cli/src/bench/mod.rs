@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Bench, status: Status) -> Result<Exit> {
         return roles::run().await;
     }
     let mut stop = Stop::listen()?;
-    machine::raise_descriptors();
+    crate::home::raise_descriptors();
     let asked = stop.clone();
     let mut measured = tokio::task::spawn_blocking(move || match &args.mode {
         Some(Mode::Soak(soak)) => soak::run(soak, status, &asked),

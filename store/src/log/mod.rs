@@ -27,6 +27,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -44,7 +45,7 @@ use crate::warm::{Cooling, Place, Warm};
 use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
 use segment::Segment;
 use state::{Refusal, State};
-use writer::{Writer, wake_all};
+use writer::{FIRST_STEP, Writer, wake_all};
 
 pub use behind::Behind;
 pub(crate) use index::Window;
@@ -60,6 +61,8 @@ pub(crate) struct Env {
     pub(crate) counts: Tally,
     /// Which logs hold what they could do without.
     pub(crate) warm: Arc<Warm>,
+    /// Whether it was told that the volume is nearly full, and not yet that it has room again.
+    pub(crate) nearly_full: AtomicBool,
     /// Held while any log could write.
     pub(crate) lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
@@ -533,14 +536,17 @@ impl Inner {
     /// Looks whether there is room again, and takes appends again if so.
     #[cold]
     fn space_came_back(&self) -> bool {
-        if self.env.is_short_of_space(0) {
+        // More than nothing, or the next record would find it full again.
+        if self.env.is_short_of_space(FIRST_STEP) {
             return false;
         }
         let mut state = locked(&self.state);
         if matches!(state.refusal, Some(Refusal::NoSpace)) {
             state.refusal = None;
             drop(state);
-            tracing::info!(channel = %self.name, "the volume has room again: appends are taken");
+            if self.env.nearly_full.swap(false, Ordering::Relaxed) {
+                tracing::info!("the volume has room again: appends are taken");
+            }
             return true;
         }
         state.refusal.is_none()

@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::warm::{Cooling, is_shortage};
 /// Bytes of batches that are written, and synced, at once.
 const GROUP_BYTES: usize = 4 << 20;
 /// The first step of preallocation; the steps grow with the segment.
-const FIRST_STEP: u64 = 64 << 10;
+pub(super) const FIRST_STEP: u64 = 64 << 10;
 /// The largest step of preallocation: larger ones stall for long on fragmented volumes.
 const LARGEST_STEP: u64 = 8 << 20;
 /// Preallocation ends at multiples of this.
@@ -315,10 +316,14 @@ impl Writer {
         let mut target = (end + step).min(self.options.segment_bytes.max(end)).next_multiple_of(PAGE);
         if log.env.is_short_of_space(target - self.allocated) {
             target = least;
+        }
+        if target == least && log.env.is_short_of_space(least - self.allocated) {
             let mut wake = Vec::new();
             locked(&log.state).refuse(Refusal::NoSpace, &mut wake);
             wake_all(wake);
-            tracing::warn!(channel = %log.name, "the volume is nearly full: appends are refused");
+            if !log.env.nearly_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(channel = %log.name, "the volume is nearly full: appends are refused");
+            }
         }
         let mut reserved = file.allocate(target);
         if target > least && reserved.as_ref().is_err_and(is_shortage) {
