@@ -292,6 +292,62 @@ fn a_torn_tail_is_cut_and_kept_aside() {
     assert_eq!(texts(&open(&disk).open_existing(&name("a")).unwrap().unwrap()).len(), 31);
 }
 
+// NC-DSK-047
+#[test]
+fn on_a_full_disk_a_log_with_a_torn_tail_is_read_and_goes_on_once_there_is_room() {
+    for durability in [Durability::Sync, Durability::Os] {
+        let disk = SimDisk::new(14);
+        let (store, log, texts_sent) = some_groups(&disk);
+        let path = segment(&log, 0);
+        let dir = path.rsplit_once('/').unwrap().0;
+        drop((store, log));
+        disk.crash();
+        let mut bytes = disk.contents(&path).unwrap();
+        let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+        bytes.truncate(end - 200);
+        disk.overwrite(&path, bytes.clone());
+        let store = open(&disk); // the directory's own files have room
+        disk.set_capacity(disk.used());
+        let kept = small(durability);
+        let opened = match durability {
+            Durability::Sync => store.open_existing(&name("a")).map(Option::unwrap),
+            _ => {
+                disk.set_capacity(disk.used() + 200); // for the meta with the other mode, and not for the tail
+                store.create_or_open(&name("a"), &kept)
+            }
+        };
+        let log = opened.unwrap();
+        let is_there = |suffix: &str| disk.list(dir).unwrap().iter().any(|name| name.ends_with(suffix));
+        assert_eq!(texts(&log), texts_sent[..30], "what is durable is read");
+        assert_eq!((log.durable(), log.info().next), (Offset(30), Offset(30)));
+        assert_eq!(store.list(None, "", 10).len(), 1);
+        assert!(matches!(log.append(&"x".as_record()), Err(AppendError::Stalled { .. })));
+        assert!(matches!(log.seal(), Err(LogError::Stalled { .. })) && log.sealed_at().is_none());
+        // However often it is tried, rested and closed: not a byte of the tail is lost, and no half copy left.
+        for _ in 0..5 {
+            commit(&store);
+            assert!(disk.contents(&path).unwrap().starts_with(&bytes) && !is_there(".bad"));
+        }
+        store.close();
+        assert!(disk.contents(&path).unwrap().starts_with(&bytes) && !is_there(".bad"));
+        drop((store, log));
+
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        assert!(matches!(log.append(&"x".as_record()), Err(AppendError::Stalled { .. })));
+        disk.set_capacity(u64::MAX);
+        commit(&store);
+        assert!(is_there(".bad"), "set aside as soon as there is room");
+        assert_eq!(append(&log, "goes on"), Offset(30));
+        commit(&store);
+        assert_eq!(log.durable(), Offset(31));
+        disk.crash();
+        drop((store, log));
+        let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!((texts(&log).len(), log.visible()), (31, Offset(31)));
+    }
+}
+
 // NC-DSK-043, NC-DSK-044
 #[test]
 fn any_flipped_bit_below_the_durable_mark_is_told_and_cuts_nothing() {

@@ -3,10 +3,11 @@
 //! | room | holds |
 //! |---|---|
 //! | `state` | what appenders and readers share, under one short lock: queue, marks, tail, waiters |
-//! | `writer` | the side that writes, under a lock of its own: groups, syncs, segments, the seal |
+//! | `writer` | the side that writes, under a lock of its own: groups, syncs, the seal; `writer/room`: its file, and the next |
 //! | `read`, `index`, `seek` | batches from disk, and where they stand |
 //! | `open` | making a log, and finding it again after whatever happened |
 //! | `segment`, `producers`, `epochs` | what a segment's head keeps |
+//! | `torn` | what stands after the end, and where it goes |
 //! | `trim` | retention |
 //! | `behind` | how far from the end an offset is |
 //!
@@ -21,6 +22,7 @@ mod read;
 mod seek;
 mod segment;
 mod state;
+mod torn;
 mod trim;
 mod waiters;
 mod writer;

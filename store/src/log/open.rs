@@ -3,7 +3,7 @@
 //! Crash model: of what was written to a file since its last sync, any subset of sectors may be on disk; of what was
 //! done to a directory since its last sync, any subset of operations. So the newest segment is read from its start,
 //! and the first batch that doesn't hold is judged by what is known to have been durable: above it the log ends
-//! there (a torn tail: set aside, cut), below it records are damaged (told, never cut). Nothing that was found is
+//! there (a torn tail: set aside, cut, or left until there is room to set it aside), below it records are damaged (told, never cut). Nothing that was found is
 //! served before it is synced.
 
 use std::collections::VecDeque;
@@ -20,12 +20,13 @@ use super::producers::Producers;
 use super::read::search;
 use super::segment::{self, HEAD_LEN, NewHead, Segment, SegmentHead, read_exactly};
 use super::state::{Opened, State};
+use super::torn::{LeftOver, Torn};
 use super::writer::Writer;
 use super::{Env, Inner, locked};
 use crate::disk::{DiskFile, Open};
 use crate::meta::{Meta, failed};
 use crate::options::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
-use crate::warm::Place as PlaceInLine;
+use crate::warm::{Place as PlaceInLine, is_shortage};
 use crate::{LogOptions, StoreError};
 
 /// Bytes read at a time while the newest segment is checked.
@@ -44,6 +45,7 @@ struct Found {
     durable: Offset,
     /// Records up to here are known to have been, and are gone with the rest of the file.
     lost_to: Option<Offset>,
+    left_over: Option<LeftOver>,
 }
 
 /// Opens the log in `dir`, making it if it has no segment. `known_durable` is what the state log says was durable
@@ -137,6 +139,7 @@ impl Opening<'_> {
             sealed: false,
             durable: base,
             lost_to: None,
+            left_over: None,
         };
         Ok((file, found))
     }
@@ -167,7 +170,7 @@ impl Opening<'_> {
         let mut found = self.before(segment, head.as_ref(), &*file).map_err(io("reading"))?;
         self.walk(segment, &*file, &mut found).map_err(io("reading"))?;
         if found.lost_to.is_none() {
-            self.cut_tail(segment, &*file, found.end)?;
+            found.left_over = self.cut_tail(segment, &*file, found.end)?;
             self.write_again(segment, &*file, &found).map_err(io("writing again"))?;
         }
         // What was found may be in memory only: nobody may see it before it is on disk.
@@ -192,6 +195,7 @@ impl Opening<'_> {
             sealed: false,
             durable: self.known_durable,
             lost_to: None,
+            left_over: None,
         };
         if let Some(head) = head {
             segment.index().start_at(head.data_start);
@@ -295,46 +299,29 @@ impl Opening<'_> {
         );
     }
 
-    /// Sets aside and cuts what stands after the end, unless it is the zeros of preallocation.
-    fn cut_tail(&self, segment: &Segment, file: &dyn DiskFile, end: Place) -> Result<(), StoreError> {
+    /// Sets aside and cuts what stands after the end, unless it is the zeros of preallocation. On a full disk it stays for
+    /// the writer, with the reason.
+    fn cut_tail(
+        &self,
+        segment: &Segment,
+        file: &dyn DiskFile,
+        end: Place,
+    ) -> Result<Option<LeftOver>, StoreError> {
         let path = &segment.path;
-        let io = |action| failed(action, path);
-        let mut tail_end = None;
-        let mut pos = end.pos;
-        loop {
-            let bytes = read_exactly(file, pos, CHUNK).map_err(io("reading"))?;
-            if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
-                tail_end = Some(pos + last as u64 + 1);
-            }
-            if bytes.len() < CHUNK {
-                break;
-            }
-            pos += CHUNK as u64;
-        }
-        let Some(tail_end) = tail_end else { return Ok(()) };
-        let aside = format!("{}/{:020}-{}.bad", self.dir, segment.base.0, end.pos);
+        let Some(torn) =
+            Torn::find(file, self.dir, segment.base, end.pos).map_err(failed("reading", path))?
+        else {
+            return Ok(None);
+        };
         tracing::warn!(
-            channel = %self.meta.name, path, offset = end.offset.0, bytes = tail_end - end.pos, aside,
+            channel = %self.meta.name, path, offset = end.offset.0, bytes = torn.len(), aside = torn.aside(),
             "a torn tail is set aside and cut"
         );
-        let disk = &*self.env.disk;
-        match disk.remove_file(&aside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(failed("removing", &aside)(error));
-            }
-            _ => {}
+        match torn.set_aside(&*self.env.disk, self.dir, file) {
+            Ok(()) => Ok(None),
+            Err(why) if is_shortage(&why) => Ok(Some(LeftOver { torn, why })),
+            Err(error) => Err(failed("setting aside", torn.aside())(error)),
         }
-        let copy = disk.open(&aside, Open::CreateNew).map_err(failed("creating", &aside))?;
-        let mut pos = end.pos;
-        while pos < tail_end {
-            let len = usize::try_from(tail_end - pos).unwrap_or(CHUNK).min(CHUNK);
-            let bytes = read_exactly(file, pos, len).map_err(io("reading"))?;
-            copy.write_all_at(&[IoSlice::new(&bytes)], pos - end.pos).map_err(failed("writing", &aside))?;
-            pos += len as u64;
-        }
-        copy.sync().map_err(failed("syncing", &aside))?;
-        disk.sync_dir(self.dir).map_err(failed("syncing", self.dir))?;
-        file.set_len(end.pos).map_err(io("cutting"))
     }
 
     /// Writes the head, and what may not have been durable, once more. After a failed sync the system may hold pages that it
@@ -366,6 +353,7 @@ impl Opening<'_> {
         let data_start = head.map_or(0, |head| head.data_start);
         let begun = head.map_or(self.meta.created, |head| head.created);
         let size = file.size();
+        let (torn, short) = found.left_over.map(|left| (left.torn, left.why)).unzip();
         let writer = Writer {
             options,
             allocated: size.unwrap_or(found.end.pos).max(found.end.pos),
@@ -386,6 +374,7 @@ impl Opening<'_> {
             stalled: None,
             retry_at: None,
             must_roll: false,
+            torn,
             has_written: false,
         };
         let state = State::new(
@@ -416,6 +405,9 @@ impl Opening<'_> {
         });
         let now = inner.now();
         locked(&inner.writer).arm(&inner, now);
+        if let Some(why) = short {
+            locked(&inner.writer).wait_for_room(&inner, why, now);
+        }
         let state = locked(&inner.state);
         tracing::info!(
             channel = %inner.name, path = inner.dir, first = state.first().0, next = state.queued.0,

@@ -6,7 +6,6 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -14,22 +13,21 @@ use netchan_proto::batch::{BatchBuilder, HEADER_LEN, Stamp, header_crc, seal_bat
 use netchan_proto::{Durability, Epoch, Offset, Timestamp};
 
 use super::producers::Producers;
-use super::segment::{self, NewHead, Segment};
+use super::segment::Segment;
 use super::state::{Refusal, State, Stored};
+use super::torn::Torn;
 use super::{Inner, locked};
 use crate::LogOptions;
 use crate::committer::Timer;
-use crate::disk::{DiskFile, Open};
-use crate::warm::{Cooling, is_shortage};
+use crate::disk::DiskFile;
+use crate::warm::is_shortage;
+
+mod room;
+
+pub(super) use room::FIRST_STEP;
 
 /// Bytes of batches that are written, and synced, at once.
 const GROUP_BYTES: usize = 4 << 20;
-/// The first step of preallocation; the steps grow with the segment.
-pub(super) const FIRST_STEP: u64 = 64 << 10;
-/// The largest step of preallocation: larger ones stall for long on fragmented volumes.
-const LARGEST_STEP: u64 = 8 << 20;
-/// Preallocation ends at multiples of this.
-const PAGE: u64 = 4096;
 /// How long a log that is short of something waits before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -66,6 +64,8 @@ pub(super) struct Writer {
     pub(super) retry_at: Option<Timestamp>,
     /// A segment after the active one was begun: nothing may follow in the active one.
     pub(super) must_roll: bool,
+    /// What stands after the end: nothing is written before it is gone.
+    pub(super) torn: Option<Torn>,
 }
 
 /// What failed.
@@ -127,6 +127,7 @@ impl Writer {
         sync: bool,
         now: Timestamp,
     ) -> Result<(), Failed> {
+        self.clear_end(log)?;
         loop {
             if self.must_roll {
                 self.roll(log, now)?;
@@ -167,53 +168,6 @@ impl Writer {
             count += 1;
         }
         (count, len)
-    }
-
-    /// The active segment's file, opened again if the log has rested.
-    fn file(&mut self, log: &Inner) -> Result<Arc<dyn DiskFile>, Failed> {
-        if let Some(file) = &self.file {
-            return Ok(Arc::clone(file));
-        }
-        let file = log.env.disk.open(&self.segment.path, Open::Write).map_err(short_of("opening"))?;
-        self.segment.keep(Some(Arc::clone(&file)));
-        self.file = Some(Arc::clone(&file));
-        log.warm_up();
-        Ok(file)
-    }
-
-    /// Closes the file, and makes durable what went through it before. False if there is work to do first.
-    pub(super) fn let_go(&mut self, log: &Inner, how: Cooling, now: Timestamp) -> bool {
-        if !self.is_dead {
-            if how == Cooling::Idle && self.stalled.is_none() && locked(&log.state).has_queue() {
-                return false;
-            }
-            if let Err(failed) = self.write(log, &mut Vec::new(), true, now) {
-                self.fail(log, &failed, now);
-            } else if how == Cooling::Idle {
-                self.cut_room(log);
-            }
-        }
-        self.file = None;
-        self.segment.keep(None);
-        true
-    }
-
-    /// Gives back the room that was reserved. What is written is durable before and stays so, and zeros after it harm
-    /// nobody: a failure is no reason to give up the log.
-    fn cut_room(&mut self, log: &Inner) {
-        if self.allocated == self.pos {
-            return;
-        }
-        let cut = self.file(log).and_then(|file| {
-            file.set_len(self.pos).map_err(failing("cutting"))?;
-            file.sync().map_err(failing("syncing"))
-        });
-        match cut {
-            Ok(()) => self.allocated = self.pos,
-            Err(failed) => {
-                tracing::warn!(channel = %log.name, error = %failed.source, "preallocation not cut");
-            }
-        }
     }
 
     fn finish(&mut self, log: &Inner, batch: BatchBuilder, epoch: Epoch) -> Stored {
@@ -304,122 +258,16 @@ impl Writer {
         wake_all(wake);
     }
 
-    /// Reserves room on disk in growing steps, and stops appends when the volume gets full. What is queued by then
-    /// is still written, as long as there is room for it.
-    fn make_room(&mut self, log: &Inner, end: u64) -> Result<(), Failed> {
-        if end <= self.allocated {
-            return Ok(());
-        }
-        let file = self.file(log)?;
-        let step = self.allocated.clamp(FIRST_STEP, LARGEST_STEP);
-        let least = end.next_multiple_of(PAGE);
-        let mut target = (end + step).min(self.options.segment_bytes.max(end)).next_multiple_of(PAGE);
-        if log.env.is_short_of_space(target - self.allocated) {
-            target = least;
-        }
-        if target == least && log.env.is_short_of_space(least - self.allocated) {
-            let mut wake = Vec::new();
-            locked(&log.state).refuse(Refusal::NoSpace, &mut wake);
-            wake_all(wake);
-            if !log.env.nearly_full.swap(true, Ordering::Relaxed) {
-                tracing::warn!(channel = %log.name, "the volume is nearly full: appends are refused");
-            }
-        }
-        let mut reserved = file.allocate(target);
-        if target > least && reserved.as_ref().is_err_and(is_shortage) {
-            target = least;
-            reserved = file.allocate(least);
-        }
-        match reserved {
-            Ok(()) => {}
-            Err(error) if is_shortage(&error) => {
-                // What it has got is of use to others.
-                if file.set_len(self.pos).is_ok() {
-                    self.allocated = self.pos;
-                }
-                return Err(short_of("making room in")(error));
-            }
-            // A file system that cannot reserve will tell at the write itself, where it counts.
-            Err(error) => tracing::debug!(channel = %log.name, %error, "no room reserved"),
-        }
-        self.allocated = target;
-        Ok(())
-    }
-
-    /// Closes the segment, which is durable, and begins the next.
-    fn roll(&mut self, log: &Inner, now: Timestamp) -> Result<(), Failed> {
-        if self.allocated > self.pos || self.file.is_some() {
-            self.file(log)?.set_len(self.pos).map_err(short_of("cutting the preallocated end of"))?;
-            self.allocated = self.pos;
-        }
-        let epochs = locked(&log.state).epochs.clone();
-        let head = NewHead {
-            log: log.id,
-            name: &log.name,
-            base: self.written,
-            previous_crc: self.previous_crc,
-            previous_time: self.last_time,
-            created: now,
-            epochs: &epochs,
-            producers: &self.producers,
-        };
-        let made = segment::create(&*log.env.disk, &log.dir, &head, self.must_roll);
-        let (segment, file, data_start) = made.map_err(|not_made| {
-            self.must_roll = not_made.begun;
-            let (source, may_retry) = (not_made.source, not_made.may_retry);
-            Failed { action: "creating the file after", source, may_retry }
-        })?;
-        self.must_roll = false;
-        let segment = Arc::new(segment);
-        let before = std::mem::replace(&mut self.segment, Arc::clone(&segment));
-        self.file = Some(file);
-        self.data_start = data_start;
-        self.begun = now;
-        self.pos = data_start;
-        self.allocated = data_start;
-        self.synced_epoch = epochs.last();
-        {
-            let mut state = locked(&log.state);
-            state.segments.push(segment);
-            state.visible_pos = data_start;
-        }
-        tracing::info!(
-            channel = %log.name, path = before.path, next = self.segment.path, "a segment is full: another begins"
-        );
-        log.warm_up();
-        log.note_read(&before);
-        log.trim(&self.options.retention, now);
-        Ok(())
-    }
-
-    /// Begins a new segment, if the active one has anything in it.
-    pub(super) fn roll_now(&mut self, log: &Inner, now: Timestamp) {
-        let rolled = |writer: &mut Writer| {
-            writer.write(log, &mut Vec::new(), true, now)?;
-            if writer.pos > writer.data_start { writer.roll(log, now) } else { Ok(()) }
-        };
-        if self.is_dead {
-            return;
-        }
-        match rolled(self) {
-            Err(failed) if failed.may_retry => {
-                tracing::debug!(channel = %log.name, error = %failed.source, "no new segment for now");
-            }
-            Err(failed) => self.poison(log, &failed),
-            Ok(()) => {}
-        }
-    }
-
     /// Writes the seal after everything that was queued.
     pub(super) fn seal(&mut self, log: &Inner, now: Timestamp) {
         self.commit_queue(log, now);
         if self.is_dead || self.stalled.is_some() {
             return;
         }
-        let ready = match self.must_roll {
+        let ready = self.clear_end(log).and_then(|()| match self.must_roll {
             true => self.roll(log, now),
             false => Ok(()),
-        };
+        });
         if let Err(failed) = ready.and_then(|()| self.make_room(log, self.pos + HEADER_LEN as u64)) {
             return self.fail(log, &failed, now);
         }

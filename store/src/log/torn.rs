@@ -1,0 +1,84 @@
+//! What stands after the end of a log: the beginning of something that was being written when the power went. It may be of use to
+//! somebody, so it is copied to a file of its own before it is cut.
+//!
+//! That takes room. Where there is none, the log is opened all the same, read as ever, and takes nothing: nothing is
+//! written after the end before the torn tail is gone, by whoever frees room (see `writer/room.rs`).
+
+use std::io::{self, IoSlice};
+
+use netchan_proto::Offset;
+
+use super::segment::read_exactly;
+use crate::disk::{Disk, DiskFile, Open};
+
+/// Bytes copied at a time.
+const CHUNK: usize = 1 << 20;
+
+/// A torn tail.
+#[derive(Debug)]
+pub(super) struct Torn {
+    from: u64,
+    to: u64,
+    aside: String,
+}
+
+/// One that could not be set aside for now.
+pub(super) struct LeftOver {
+    pub(super) torn: Torn,
+    pub(super) why: io::Error,
+}
+
+impl Torn {
+    /// What is not zero at `from` or after it in the segment of `base`.
+    pub(super) fn find(file: &dyn DiskFile, dir: &str, base: Offset, from: u64) -> io::Result<Option<Torn>> {
+        let mut to = None;
+        let mut pos = from;
+        loop {
+            let bytes = read_exactly(file, pos, CHUNK)?;
+            if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
+                to = Some(pos + last as u64 + 1);
+            }
+            if bytes.len() < CHUNK {
+                break;
+            }
+            pos += CHUNK as u64;
+        }
+        let aside = format!("{dir}/{:020}-{from}.bad", base.0);
+        Ok(to.map(|to| Torn { from, to, aside }))
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.to - self.from
+    }
+
+    /// The file into which it goes.
+    pub(super) fn aside(&self) -> &str {
+        &self.aside
+    }
+
+    /// Copies it, durably, and cuts `file`, which is to be synced then. Nothing is left behind by a copy that fails.
+    pub(super) fn set_aside(&self, disk: &dyn Disk, dir: &str, file: &dyn DiskFile) -> io::Result<()> {
+        match disk.remove_file(&self.aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        if let Err(error) = self.copy(disk, dir, file) {
+            let _ = disk.remove_file(&self.aside); // its room may be what others lack
+            return Err(error);
+        }
+        file.set_len(self.from)
+    }
+
+    fn copy(&self, disk: &dyn Disk, dir: &str, file: &dyn DiskFile) -> io::Result<()> {
+        let copy = disk.open(&self.aside, Open::CreateNew)?;
+        let mut pos = self.from;
+        while pos < self.to {
+            let len = usize::try_from(self.to - pos).unwrap_or(CHUNK).min(CHUNK);
+            let bytes = read_exactly(file, pos, len)?;
+            copy.write_all_at(&[IoSlice::new(&bytes)], pos - self.from)?;
+            pos += len as u64;
+        }
+        copy.sync()?;
+        disk.sync_dir(dir)
+    }
+}
