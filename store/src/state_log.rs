@@ -81,14 +81,19 @@ impl StateLog {
                     continue;
                 };
                 for record in batch.records().map_while(Result::ok) {
-                    if let (Some(key), Some((&kind, value))) = (record.key(), record.payload.split_first()) {
-                        table.set(key, (kind == SET).then_some(value));
+                    if let (Some(key), false) = (record.key(), record.payload.is_empty()) {
+                        table.set(key, StateLog::value(&record.payload));
                     }
                 }
             }
             from = run.next;
         }
         Ok(StateLog { log, table: Arc::new(Mutex::new(table)) })
+    }
+
+    /// What a record's payload sets its key to; `None` removes it.
+    pub(crate) fn value(payload: &[u8]) -> Option<&[u8]> {
+        payload.split_first().filter(|(kind, _)| **kind == SET).map(|(_, value)| value)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -433,7 +433,9 @@ impl Drop for Inner {
     }
 }
 
-/// Under which the state log keeps what was durable when a log was closed.
+/// Under which, and the log's id, the state log keeps what was durable when a log was closed.
+pub(crate) const DURABLE_KEY: &str = "store/durable/";
+
 fn durable_key(id: LogId) -> Vec<u8> {
-    format!("store/durable/{id}").into_bytes()
+    format!("{DURABLE_KEY}{id}").into_bytes()
 }

@@ -15,9 +15,11 @@ use netchan_proto::batch::{Batch, BatchHeader, BatchKind, HEADER_LEN, header_crc
 use netchan_proto::limits::MAX_BATCH;
 use netchan_proto::{ChannelName, Epoch, LogId, Offset, Timestamp};
 
+use crate::StateLog;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::log::{HEAD_LEN, SegmentHead, Window, base_of, read_exactly, search};
+use crate::log::{HEAD_LEN, SegmentHead, Window, base_of, identity_of_segment, read_exactly, search};
 use crate::meta::{self, Meta, join};
+use crate::store::DURABLE_KEY;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -127,10 +129,17 @@ pub fn verify(
             Some(meta) => {
                 dirs.insert(meta.name, dir);
             }
-            None if is_there(disk, &dir) => broken.push((dir, id)),
+            None if is_there(disk, &dir) => match name_of(disk, &dir, id)? {
+                // Its segments know it too.
+                Some(name) if !dirs.contains_key(&name) => {
+                    dirs.insert(name, dir);
+                }
+                _ => broken.push(dir),
+            },
             None => {} // deleted meanwhile
         }
     }
+    let marks = durable_marks(disk)?;
     let mut wanted: Vec<(Option<ChannelName>, String)> = Vec::new();
     for name in names {
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("there is no channel {name}"));
@@ -138,7 +147,7 @@ pub fn verify(
     }
     if names.is_empty() {
         wanted.extend(dirs.into_iter().map(|(name, dir)| (Some(name), dir)));
-        wanted.extend(broken.into_iter().map(|(dir, _)| (None, dir)));
+        wanted.extend(broken.into_iter().map(|dir| (None, dir)));
         wanted.push((None, "state".to_owned()));
     }
     let mut total = 0;
@@ -148,7 +157,7 @@ pub fn verify(
     let mut read = 0;
     if names.is_empty() && small(disk, "node", meta::decode_node)?.is_none() && is_file(disk, "node") {
         let mut node = Verified { dir: String::new(), ..Verified::default() };
-        node.wrong("node", 0, None, "its checksum does not hold: the store will not open");
+        node.wrong("node", 0, None, "its checksum does not hold, and no node opens the directory; removing it gives the node a new identity");
         each(node);
     }
     for (name, dir) in wanted {
@@ -157,11 +166,52 @@ pub fn verify(
             read += bytes;
             progress(VerifyProgress { log: &log, read: read.min(total), total });
         };
-        if let Some(verified) = verify_log(disk, &dir, name, &mut tell)? {
+        let known = marks.get(&dir).copied().unwrap_or_default();
+        if let Some(verified) = verify_log(disk, &dir, name, known, &mut tell)? {
             each(verified);
         }
     }
     Ok(())
+}
+
+/// The name of a channel whose meta does not tell it.
+fn name_of(disk: &dyn Disk, dir: &str, id: LogId) -> io::Result<Option<ChannelName>> {
+    for (path, _) in segments(disk, dir)? {
+        let Ok(file) = disk.open(&path, Open::Read) else { continue };
+        if let Some((log, name, _)) = identity_of_segment(&*file)?
+            && log == id
+        {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// What the state log says was durable of the logs when they were closed, by their directories: what is missing below
+/// that is no torn tail. Where the state log is damaged it says less, and that is told of the state log itself.
+fn durable_marks(disk: &dyn Disk) -> io::Result<BTreeMap<String, Offset>> {
+    let mut marks = BTreeMap::new();
+    let Some(meta) = small(disk, "state/meta", Meta::decode)? else { return Ok(marks) };
+    for (path, mut next) in segments(disk, "state")? {
+        let Ok(file) = disk.open(&path, Open::Read) else { continue };
+        let Some(head) = SegmentHead::decode(&read_exactly(&*file, 0, HEAD_LEN)?) else { continue };
+        let mut window = Window::new(&*file, CHUNK);
+        let mut pos = head.data_start;
+        while let At::Batch(header, _, batch) = batch_at(&mut window, &meta.id, pos, next)? {
+            for record in batch.records().map_while(Result::ok) {
+                let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
+                let Some(log) = key.and_then(|key| key.strip_prefix(DURABLE_KEY)) else { continue };
+                let dir = join("channels", log);
+                match StateLog::value(&record.payload).and_then(|value| value.try_into().ok()) {
+                    Some(mark) => marks.insert(dir, Offset(u64::from_le_bytes(mark))),
+                    None => marks.remove(&dir),
+                };
+            }
+            pos += header.stored_len() as u64;
+            next = header.next_offset();
+        }
+    }
+    Ok(marks)
 }
 
 fn is_there(disk: &dyn Disk, dir: &str) -> bool {
@@ -210,21 +260,27 @@ fn verify_log(
     disk: &dyn Disk,
     dir: &str,
     name: Option<ChannelName>,
+    known_durable: Offset,
     tell: &mut dyn FnMut(u64),
 ) -> io::Result<Option<Verified>> {
     let mut verified = Verified { name, dir: dir.to_owned(), ..Verified::default() };
     let path = join(dir, "meta");
     let meta = small(disk, &path, Meta::decode)?;
     if meta.is_none() {
-        verified.wrong(&path, 0, None, "the meta file is missing or its checksum does not hold");
+        let what = "it is missing or its checksum does not hold; a node makes it again, with durability sync and no \
+                    retention";
+        verified.wrong(&path, 0, None, what);
     }
-    let mut chain = Chain { id: meta.map(|meta| meta.id), ..Chain::default() };
+    let mut chain = Chain { id: meta.map(|meta| meta.id), durable: known_durable, ..Chain::default() };
     let all = segments(disk, dir)?;
+    if all.is_empty() && known_durable > Offset::ZERO && is_there(disk, dir) {
+        verified.wrong(dir, 0, Some((Offset::ZERO, known_durable)), "there is no segment");
+    }
     for (index, (path, base)) in all.iter().enumerate() {
         let file = match disk.open(path, Open::Read) {
             // Trimmed, or deleted with its channel, since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                chain = Chain { id: chain.id, ..Chain::default() };
+                chain = Chain { id: chain.id, durable: chain.durable, ..Chain::default() };
                 continue;
             }
             file => file?,
@@ -324,13 +380,19 @@ fn verify_segment(
                     At::Body(header) => {
                         (header.stored_len() as u64, "a batch's body does not match its checksum")
                     }
+                    At::End if end.is_none() => (8, "the file ends before what was told durable does"),
                     At::End => (8, "the segment ends before the next one begins"),
                     _ => (8, "there is no batch that holds where one should be"),
                 };
                 let fits = |header: &BatchHeader| header.base_offset > next;
                 let after = search(file, &id.0, pos + body, u64::MAX, fits)?;
+                // It may have been written while that was searched, and what is durable with it.
+                window = Window::new(file, CHUNK);
+                if after.is_some() && matches!(batch_at(&mut window, &id, pos, next)?, At::Batch(..)) {
+                    continue;
+                }
                 let mut last = after;
-                while let Some((place, header)) = last {
+                while let Some((place, header)) = last.filter(|_| end.is_none() && chain.durable <= next) {
                     chain.durable = chain.durable.max(header.durable_offset);
                     last = search(file, &id.0, place.pos + header.stored_len() as u64, u64::MAX, fits)?;
                 }
@@ -367,6 +429,9 @@ fn follow(
 ) {
     if chain.crc.is_some_and(|before| before != header.previous_crc) {
         verified.wrong(path, pos, None, "the batch does not follow the one before it");
+    }
+    if verified.sealed {
+        verified.wrong(path, pos, None, "the batch stands after the seal");
     }
     if header.epoch < chain.epoch {
         verified.wrong(path, pos, None, "the batch is of an older epoch than the one before it");

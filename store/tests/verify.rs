@@ -140,6 +140,44 @@ fn what_is_missing_is_told_and_a_torn_tail_is_none_of_it() {
     assert!(!found.holds() && found.records + (lost.1.0 - lost.0.0) == 30, "{found:?}");
 }
 
+/// NC-DSK-071: what closing noted is missed where it is gone, although nothing that is left speaks of it.
+#[test]
+fn what_is_cut_off_a_log_that_was_closed_is_missed() {
+    let disk = SimDisk::new(6);
+    let (store, log) = some(&disk);
+    store.close();
+    let base = (0..30).rev().find(|base| disk.contents(&segment(&log, *base)).is_some()).unwrap();
+    let newest = segment(&log, base);
+    let good = disk.contents(&newest).unwrap();
+    for len in (0..good.len()).rev().step_by(97) {
+        disk.overwrite(&newest, good[..len].to_vec());
+        let found = of(&disk, "a");
+        let lost: u64 =
+            found.problems.iter().filter_map(|it| it.offsets).map(|(from, to)| to.0 - from.0).sum();
+        assert!(!found.holds() && found.records + lost == 30 && lost > 0, "cut to {len}: {found:?}");
+        assert!(found.problems.iter().all(|problem| problem.path == newest), "cut to {len}: {found:?}");
+    }
+    let dir = format!("channels/{}", log.id());
+    for file in disk.list(&dir).unwrap() {
+        if file.ends_with(".log") {
+            disk.remove_file(&format!("{dir}/{file}")).unwrap();
+        }
+    }
+    let lost = of(&disk, "a").problems;
+    assert!(lost.len() == 1 && lost[0].offsets == Some((Offset(0), Offset(30))), "{lost:?}");
+}
+
+/// A channel whose meta is gone still has its name in its segments.
+#[test]
+fn a_channel_whose_meta_is_damaged_is_found_by_its_name() {
+    let disk = SimDisk::new(7);
+    let (store, log) = some(&disk);
+    store.close();
+    disk.overwrite(&format!("channels/{}/meta", log.id()), b"NCMETA01 and then nothing".to_vec());
+    let found = of(&disk, "a");
+    assert!(found.problems.len() == 1 && found.records == 30, "{found:?}");
+}
+
 #[test]
 fn small_files_that_are_damaged_are_told() {
     let disk = SimDisk::new(5);
