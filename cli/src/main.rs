@@ -58,6 +58,7 @@ mod shown;
 mod status;
 mod stop;
 mod top;
+mod verify;
 mod via;
 mod when;
 
@@ -99,6 +100,7 @@ fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
             Command::Info(args) => admin::info(args).await,
             Command::Seal(args) => admin::seal(args, status).await,
             Command::Rm(args) => admin::rm(args, status).await,
+            Command::Verify(args) => verify::run(args, status).await,
             Command::Top(args) => top::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(args) => bench::run(args, status).await,

@@ -12,6 +12,7 @@ mod send;
 mod serve;
 mod top;
 mod units;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub(crate) use self::recv::{From, Recv, Start};
 pub(crate) use self::send::Send;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::top::Top;
+pub(crate) use self::verify::Verify;
 
 /// Where a node listens if nothing is said: on this machine alone.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:4747";
@@ -96,6 +98,7 @@ pub(crate) enum Command {
     Info(Info),
     Seal(Seal),
     Rm(Rm),
+    Verify(Verify),
     Top(Top),
     Demo(Demo),
     Bench(Bench),
@@ -121,6 +124,7 @@ impl Command {
             Command::Seal(args) => &mut args.target,
             Command::Rm(args) => &mut args.target,
             Command::Top(args) => &mut args.place,
+            Command::Verify(args) => return args.targets.first_mut(),
             Command::Bench(args) => return args.connect.as_mut(),
             _ => return None,
         })
