@@ -228,3 +228,45 @@ fn a_log_in_use_keeps_its_tail() {
     commit(&store);
     assert!(matches!(log.read_tail(Offset(0)), TailRead::Batch(..)));
 }
+
+/// As [`without_any_file_a_log_stalls_keeps_what_is_durable_and_goes_on_later`], for logs whose files were closed for
+/// others while room was reserved in them: nothing of what is queued may be taken before the file is open again.
+#[test]
+fn a_log_that_finds_no_file_for_its_next_write_keeps_what_is_queued_and_its_chain() {
+    for durability in [Durability::Sync, Durability::Interval, Durability::Os] {
+        let disk = SimDisk::new(10);
+        // None rests for want of use: that would give its room back.
+        let store = with(&disk, |options| {
+            options.idle_after = Duration::from_secs(1 << 32);
+            options.max_open_files = 1;
+        });
+        let all = logs(&store, 2, &small(durability));
+        for log in &all {
+            append(log, "0");
+            commit(&store);
+        }
+        // The other one has the file now.
+        disk.set_max_open_files(0);
+        append(&all[0], "1");
+        commit(&store);
+        assert_eq!((all[0].written(), all[0].poisoned()), (Offset(1), None));
+        assert!(matches!(all[0].append(&"z".as_record()), Err(AppendError::Stalled { .. })));
+        disk.set_max_open_files(100);
+        commit(&store);
+        append(&all[0], "2");
+        commit(&store);
+        assert_eq!(texts(&all[0]), ["0", "1", "2"]);
+        // A seal is no different.
+        append(&all[1], "1");
+        commit(&store);
+        disk.set_max_open_files(0);
+        assert!(matches!(all[0].seal(), Err(LogError::Stalled { .. })));
+        commit(&store);
+        disk.set_max_open_files(100);
+        assert_eq!(all[0].seal().unwrap(), Offset(3));
+        disk.crash();
+        drop((store, all));
+        let log = open(&disk).open_existing(&name("log0")).unwrap().unwrap();
+        assert_eq!((texts(&log).len(), log.sealed_at()), (3, Some(Offset(3))), "{durability}");
+    }
+}

@@ -426,17 +426,17 @@ impl Writer {
 impl Inner {
     /// Commits a group; says whether more is queued. Called by who took the log from the committer's queue.
     pub(crate) fn commit(&self, now: Timestamp) -> bool {
-        let stalled = {
+        let again = {
             let mut writer = locked(&self.writer);
             writer.commit(self, now, false);
-            writer.stalled.is_some()
+            // Before anybody else has the writer, and finds that it goes on. Who cannot is come back to when it is due.
+            let mut state: std::sync::MutexGuard<'_, State> = locked(&self.state);
+            state.scheduled = writer.stalled.is_none()
+                && (state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none()));
+            state.scheduled
         };
         self.env.warm.relieve();
-        let mut state: std::sync::MutexGuard<'_, State> = locked(&self.state);
-        // A log that cannot go on is come back to when it is due.
-        state.scheduled = !stalled
-            && (state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none()));
-        state.scheduled
+        again
     }
 
     /// Does what is due.

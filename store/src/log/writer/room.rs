@@ -90,13 +90,14 @@ impl Writer {
         self.fail(log, &short, now);
     }
 
-    /// Reserves room on disk in growing steps, and stops appends when the volume gets full. What is queued by then
-    /// is still written, as long as there is room for it.
+    /// Opens the file and reserves room on disk, in growing steps; stops appends when the volume gets full. What is
+    /// queued by then is still written, as long as there is room for it. After this a write is short of nothing, so
+    /// what it takes from the queue is taken for good.
     pub(super) fn make_room(&mut self, log: &Inner, end: u64) -> Result<(), Failed> {
+        let file = self.file(log)?;
         if end <= self.allocated {
             return Ok(());
         }
-        let file = self.file(log)?;
         let step = self.allocated.clamp(FIRST_STEP, LARGEST_STEP);
         let least = end.next_multiple_of(PAGE);
         let mut target = (end + step).min(self.options.segment_bytes.max(end)).next_multiple_of(PAGE);
