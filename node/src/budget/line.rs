@@ -51,7 +51,8 @@ impl Line {
     /// Stands in line, if not already.
     pub(super) fn join(&self, waiter: &Arc<Waiter>) {
         if !waiter.stands_in(self.what).swap(true, Ordering::AcqRel) {
-            lock(&self.waiting).push_back(Arc::downgrade(waiter));
+            let mut waiting = lock(&self.waiting);
+            waiting.push_back(Arc::downgrade(waiter));
             self.some.store(true, Ordering::Release);
         }
     }

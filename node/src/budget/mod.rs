@@ -159,10 +159,11 @@ impl Budget {
 
     /// The right to run a job; `None`: `waiter` is rung when there is one.
     pub(crate) fn take_job(&self, waiter: &Arc<Waiter>) -> Option<JobPermit> {
+        // Who finds none must not take one for a moment: giving it back would ring who waits, itself among them.
+        let one_more = |taken| (taken < self.0.limits.jobs).then_some(taken + 1);
         let take = || {
-            let taken = self.0.jobs.fetch_add(1, Ordering::AcqRel);
-            let permit = JobPermit(self.clone());
-            (taken < self.0.limits.jobs).then_some(permit)
+            let taken = self.0.jobs.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+            taken.is_ok().then(|| JobPermit(self.clone()))
         };
         // It may have come back between the look and the wait.
         take().or_else(|| {
@@ -316,6 +317,31 @@ mod tests {
         assert!(!budget.is_large_wanted(), "it was rung");
         assert!(budget.take_large(1, &b).is_some());
         assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn who_waits_for_a_job_is_left_alone_until_one_comes_back() {
+        let budget = budget(1 << 20);
+        let rung = Arc::new(Rung::default());
+        let bell = Arc::new(Bell::default());
+        bell.hang(&std::task::Waker::from(Arc::clone(&rung)));
+        let (a, b) = (waiter(), Waiter::new(&bell));
+        let jobs = [budget.take_job(&a).unwrap(), budget.take_job(&a).unwrap()];
+        for _ in 0..10 {
+            assert!(budget.take_job(&b).is_none() && budget.take_job(&a).is_none());
+        }
+        assert_eq!(rung.0.load(Ordering::Relaxed), 0);
+        drop(jobs);
+        assert_eq!(rung.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[derive(Default)]
+    struct Rung(AtomicUsize);
+
+    impl std::task::Wake for Rung {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[test]
