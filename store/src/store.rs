@@ -237,7 +237,8 @@ impl Store {
         let is_new = !channel.exists();
         if is_new {
             if let Err(error) = directory::make(disk, &slot.meta) {
-                // Nothing of it is durable; what there is goes at the next open.
+                // Whoever tries again makes another one.
+                directory::unmake(disk, slot.meta.id);
                 slot.is_deleted = true;
                 locked(&self.0.channels).by_name.remove(&slot.meta.name);
                 return Err(error);

@@ -199,7 +199,8 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
         || matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn is_short_of_files(error: &io::Error) -> bool {
+/// Whether there are no more open files to have: what was to be opened was not touched.
+pub(crate) fn is_short_of_files(error: &io::Error) -> bool {
     let ours = rustix::io::Errno::MFILE.raw_os_error();
     let everybodys = rustix::io::Errno::NFILE.raw_os_error();
     error.raw_os_error().is_some_and(|code| code == ours || code == everybodys)

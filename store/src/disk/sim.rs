@@ -442,6 +442,9 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut sim = self.sim();
+        if sim.is_on && sim.open_files >= sim.max_open_files {
+            return Err(rustix::io::Errno::MFILE.into()); // it is opened for this
+        }
         if sim.count()? {
             return Err(off());
         }

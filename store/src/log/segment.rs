@@ -10,7 +10,7 @@ use super::epochs::{Epochs, MAX_EPOCHS};
 use super::index::Index;
 use super::producers::{ENTRY_LEN, MAX_PRODUCERS, Producers};
 use crate::disk::{Disk, DiskFile, Open};
-use crate::warm::is_shortage;
+use crate::warm::{is_short_of_files, is_shortage};
 
 /// Bytes of the fixed part of a head. Batches begin at a multiple of it.
 pub(crate) const HEAD_LEN: usize = 4096;
@@ -286,8 +286,12 @@ pub(super) fn create(
         let _ = disk.remove_file(&segment.path); // its room may be what others lack
         return Err(not_made(true)(error));
     }
-    // Who fails to sync a directory learns nothing by trying again.
-    disk.sync_dir(dir).map_err(|source| NotMade { source, begun: true, may_retry: false })?;
+    // Who fails to sync a directory learns nothing by trying again; who could not open it has not tried.
+    disk.sync_dir(dir).map_err(|source| NotMade {
+        may_retry: is_short_of_files(&source),
+        begun: true,
+        source,
+    })?;
     let _ = segment.head.set(SegmentHead::decode(&bytes));
     let data_start = bytes.len() as u64;
     segment.index().start_at(data_start);

@@ -64,16 +64,35 @@ pub(super) fn channels(disk: &dyn Disk) -> Result<Vec<Meta>, StoreError> {
             None => empty_out(disk, &dir)?,
         }
     }
-    // Two of one name cannot be made; should they be there all the same, the older one has it.
     metas.sort_by(|a, b| (&a.name, a.created, a.id).cmp(&(&b.name, b.created, b.id)));
-    metas.dedup_by(|later, earlier| {
-        let same = later.name == earlier.name;
-        if same {
-            tracing::error!(channel = %later.name, id = %later.id, "a second channel of this name; left out");
+    let mut channels: Vec<Meta> = Vec::with_capacity(metas.len());
+    for meta in metas {
+        match channels.last_mut() {
+            Some(older) if older.name == meta.name => {
+                if let Some(other) = one_of_two(disk, older, meta)? {
+                    let id = other.id;
+                    tracing::error!(channel = %other.name, %id, "a second channel of this name; left out");
+                }
+            }
+            _ => channels.push(meta),
         }
-        same
-    });
-    Ok(metas)
+    }
+    Ok(channels)
+}
+
+/// Of two of one name, one was never finished, and nobody was told of it: it has no segment, and goes. Two that both
+/// have one cannot be made; should they be there all the same, the older has the name, and the other is given back.
+fn one_of_two(disk: &dyn Disk, older: &mut Meta, newer: Meta) -> Result<Option<Meta>, StoreError> {
+    let other = match has_segments(disk, &path(older.id))? {
+        true => newer,
+        false => std::mem::replace(older, newer),
+    };
+    let dir = path(other.id);
+    if has_segments(disk, &dir)? {
+        return Ok(Some(other));
+    }
+    tracing::warn!(channel = %other.name, dir, "removed what was left of a channel that could not be made");
+    empty_out(disk, &dir).map(|()| None)
 }
 
 /// A directory's meta. One that is damaged is made again from the head of a segment, with default options.
@@ -119,6 +138,16 @@ pub(super) fn make(disk: &dyn Disk, meta: &Meta) -> Result<(), StoreError> {
     disk.create_dir(&dir).map_err(failed("making", &dir))?;
     meta::replace(disk, &dir, "meta", &meta.encode())?;
     disk.sync_dir("channels").map_err(failed("syncing", "channels"))
+}
+
+/// Removes what [`make`] has left where it failed, as far as that goes: it has no segment, by which the next open knows
+/// it. It opens no file, for there may be none to have.
+pub(super) fn unmake(disk: &dyn Disk, id: LogId) {
+    let dir = path(id);
+    for name in ["meta", "meta.tmp"] {
+        let _ = disk.remove_file(&join(&dir, name));
+    }
+    let _ = disk.remove_dir(&dir);
 }
 
 /// Takes a channel's directory out of sight, durably, and removes it.
