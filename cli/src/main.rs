@@ -10,6 +10,7 @@
 //! | `serve`, `admin` | being the node; looking at channels and ending them |
 //! | `top` | a node, live, on a terminal |
 //! | `bench` | how fast all of it is, beside the limits of the machine |
+//! | `doctor` | whether all is well around the program |
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
 //! | `manual` | examples, completions and man pages, out of `args` |
@@ -34,6 +35,7 @@ mod args;
 mod bench;
 mod config;
 mod demo;
+mod doctor;
 mod exec;
 mod exit;
 mod files;
@@ -104,6 +106,7 @@ fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
             Command::Top(args) => top::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(args) => bench::run(args, status).await,
+            Command::Doctor(args) => doctor::run(args, settled).await,
             Command::Config(args) => settings::show(&args, settled),
             Command::Examples(args) => manual::examples(&args),
             Command::Completions(args) => manual::completions(&args),

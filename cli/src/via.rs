@@ -7,7 +7,10 @@ use std::process::{ExitStatus, Stdio};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use anyhow::Context as _;
+use netchan::Node;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::net::UnixListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -43,6 +46,44 @@ pub(crate) async fn run(command: String) -> io::Result<Pipes> {
     match (child.stdin.take(), child.stdout.take()) {
         (Some(input), Some(output)) => Ok(Pipes { input, output, command: Running::Yes(child) }),
         _ => Err(io::Error::other("the command has no stdin and stdout")),
+    }
+}
+
+/// A door of this program alone, behind which each caller finds the command: what asks a node can ask through it.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// Nobody else may enter; gone with the door.
+    dir: tempfile::TempDir,
+    opens: tokio::task::JoinHandle<()>,
+}
+
+impl Door {
+    pub(crate) fn open(command: String) -> anyhow::Result<Door> {
+        let what = "no door can be made for the command";
+        let dir = tempfile::tempdir().context(what)?;
+        let door = UnixListener::bind(dir.path().join("socket")).context(what)?;
+        let opens = tokio::spawn(async move {
+            while let Ok((mut caller, _)) = door.accept().await {
+                let command = command.clone();
+                tokio::spawn(async move {
+                    if let Ok(mut pipes) = run(command).await {
+                        let _ = copy_bidirectional(&mut caller, &mut pipes).await;
+                    }
+                });
+            }
+        });
+        Ok(Door { dir, opens })
+    }
+
+    /// A node that finds the command's channels as if they were this machine's. The door must stay.
+    pub(crate) async fn node(&self) -> anyhow::Result<Node> {
+        Ok(Node::builder().data_dir(self.dir.path()).guest(true).start().await?)
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.opens.abort();
     }
 }
 

@@ -6,6 +6,7 @@ mod admin;
 mod bench;
 mod channel;
 mod demo;
+mod doctor;
 mod program;
 mod recv;
 mod send;
@@ -22,6 +23,7 @@ pub(crate) use self::admin::{Info, Ls, Rm, Seal};
 pub(crate) use self::bench::{Bench, Case, Mode, Soak};
 pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
 pub(crate) use self::demo::Demo;
+pub(crate) use self::doctor::Doctor;
 pub(crate) use self::program::{Completions, Config, Examples, Man};
 pub(crate) use self::recv::{From, Recv, Start};
 pub(crate) use self::send::Send;
@@ -102,6 +104,7 @@ pub(crate) enum Command {
     Top(Top),
     Demo(Demo),
     Bench(Bench),
+    Doctor(Doctor),
     Config(Config),
     Examples(Examples),
     Completions(Completions),
@@ -111,7 +114,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it is of use where a variable or the configuration file is wrong.
     pub(crate) fn is_about_the_program(&self) -> bool {
-        matches!(self, Command::Examples(_) | Command::Completions(_) | Command::Man(_))
+        matches!(self, Command::Doctor(_) | Command::Examples(_) | Command::Completions(_) | Command::Man(_))
     }
 
     /// The channel or the node that the command is about: `@prod/my_log` until it is replaced by what it stands for.
