@@ -4,15 +4,20 @@
 //! itself the library waits for ever, for either side may come first; who asks for what is there now, or goes through
 //! a command, wants to be told at once that nothing is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use netchan::{Error, ErrorKind, Event, Target};
 use tokio::time::{Instant, sleep_until};
 
+use crate::status::Status;
+
 /// Once something was there, this much is waited for its return where waiting is limited.
 const RETURN: Duration = Duration::from_secs(30);
 /// Of two programs that begin at once in one directory, one is not quite the node yet when the other calls it.
 const COMING: Duration = Duration::from_secs(2);
+/// A node of this machine that answers does so within much less.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Waits for the other side, up to a limit.
 #[derive(Clone, Debug)]
@@ -91,6 +96,46 @@ impl Patience {
             }
             _ => std::future::pending().await,
         }
+    }
+}
+
+/// Tells who waits that this machine's node says nothing: a program that holds the directory and hangs, or is none of ours.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    dir: PathBuf,
+    /// When it has lasted long enough to be told; `None` once somebody answered, or it was told.
+    ends: Option<Instant>,
+}
+
+impl Silence {
+    /// Begins now, where another program has `dir`, and never where that is `None`.
+    pub(crate) fn new(dir: Option<PathBuf>) -> Silence {
+        let ends = dir.is_some().then(|| Instant::now() + SILENT);
+        Silence { dir: dir.unwrap_or_default(), ends }
+    }
+
+    /// Takes note of what happened.
+    pub(crate) fn see(&mut self, event: &Event) {
+        if matches!(event, Event::Opened { .. } | Event::Resumed { .. } | Event::Waiting) {
+            self.ends = None;
+        }
+    }
+
+    /// Ready when it is to be told. Cancel safe.
+    pub(crate) async fn lasts(&self) {
+        match self.ends {
+            Some(ends) => sleep_until(ends).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells it, once.
+    pub(crate) fn tell(&mut self, status: Status) {
+        self.ends = None;
+        status.warn(format_args!(
+            "another program holds {} and does not answer: waiting for it (netchan doctor tells who it is)",
+            self.dir.display()
+        ));
     }
 }
 

@@ -24,7 +24,7 @@ use crate::exit::Exit;
 use crate::files::{self, Files};
 use crate::news::{self, counted};
 use crate::output::{Form, Output};
-use crate::patience::Patience;
+use crate::patience::{Patience, Silence};
 use crate::position::{Kept, PositionFile, open_output};
 use crate::progress::{Progress, Unit};
 use crate::shown::Shown;
@@ -66,11 +66,22 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     };
     let patience = Patience::new(&target, args.wait, args.via.is_some() || args.no_follow, !args.no_follow)
         .here(target.remote.is_none() && args.via.is_none());
-    let receiver = tokio::select! {
-        receiver = open(&node, &args, &target, kept.as_ref()) => receiver?,
-        error = no_answer(&args, &target) => return Err(error),
-        exit = stop.wait() => return Ok(exit),
-        () = &mut closed => return Ok(Exit::Done),
+    let is_guest = target.remote.is_none() && args.via.is_none() && !node.is_holder();
+    // who is pressed is told by the error, soon enough
+    let waits = args.wait.is_some() || !args.no_follow;
+    let mut silence = Silence::new((is_guest && waits).then(|| args.home.data_dir()).transpose()?);
+    let receiver = {
+        let mut opening = pin!(open(&node, &args, &target, kept.as_ref()));
+        let mut no_answer = pin!(no_answer(&args, &target));
+        loop {
+            tokio::select! {
+                receiver = &mut opening => break receiver?,
+                error = &mut no_answer => return Err(error),
+                exit = stop.wait() => return Ok(exit),
+                () = &mut closed => return Ok(Exit::Done),
+                () = silence.lasts() => silence.tell(status),
+            }
+        }
     };
     let progress = progress(&node, &args, &receiver, &stdout, status).await;
     let keeper = file.map(|file| Keeper { file, name, length, position: None, last: kept });
@@ -85,6 +96,7 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
         on_failure: args.on_failure.unwrap_or_default(),
         stop,
         patience,
+        silence,
         progress,
         status,
         target,
@@ -286,6 +298,7 @@ struct Receiving {
     on_failure: OnFailure,
     stop: Stop,
     patience: Patience,
+    silence: Silence,
     progress: Progress,
     status: Status,
     target: Target,
@@ -305,6 +318,7 @@ impl Receiving {
                 Next::Record(Err(error)) => self.trouble(error)?,
                 Next::Event(event) => {
                     self.patience.see(&event, Instant::now());
+                    self.silence.see(&event);
                     news::tell(&event, &self.target, self.status);
                 }
             }
@@ -331,12 +345,16 @@ impl Receiving {
             }
             receiver.poll_recv(cx).map(Next::Record)
         });
-        tokio::select! {
-            biased;
-            exit = self.stop.wait() => Ok(self.stopped(exit)),
-            next = next => Ok(Some(next)),
-            () = closed => Err(OutputClosed.into()),
-            error = self.patience.lost() => Err(error),
+        let mut next = pin!(next);
+        loop {
+            tokio::select! {
+                biased;
+                exit = self.stop.wait() => return Ok(self.stopped(exit)),
+                next = &mut next => return Ok(Some(next)),
+                () = &mut *closed => return Err(OutputClosed.into()),
+                error = self.patience.lost() => return Err(error),
+                () = self.silence.lasts() => self.silence.tell(self.status),
+            }
         }
     }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use netchan::{ErrorKind, Node, Retention, Sender, Sent, Target};
+use anyhow::{Context, Result, anyhow, bail};
+use netchan::{ErrorKind, Event, Node, Retention, Sender, Sent, Target};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::input::{Chunk, Splitter, on_a_thread};
 use crate::making::Making;
 use crate::news::{self, counted};
-use crate::patience::Patience;
+use crate::patience::{Patience, Silence};
 use crate::progress::{Progress, Unit};
 use crate::resume::{self, Blocks, Note, Step};
 use crate::status::Status;
@@ -38,6 +38,9 @@ const STRIDE: u64 = 256;
 const SHORT: Duration = Duration::from_millis(1);
 /// So late that the pace begins anew.
 const LATE: Duration = Duration::from_millis(50);
+/// How often in a row the disk must be found full, and how far apart.
+const LOOKS: u32 = 5;
+const LOOK: Duration = Duration::from_millis(100);
 /// How long peers may take to let go when the node ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -62,7 +65,10 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
     let progress = input.progress(status);
     let sender = open(&node, &args, &target, &input).await?;
     let patience = Patience::new(&target, args.wait, args.via.is_some(), true);
-    let mut lost = pin!(watch(&node, &sender, &target, patience, status));
+    let is_guest = target.remote.is_none() && args.via.is_none() && !node.is_holder();
+    let silence = Silence::new(is_guest.then(|| args.home.data_dir()).transpose()?);
+    let mut lost = pin!(watch(&node, &sender, &target, (patience, silence), args.wait.is_some(), status));
+    let dir = args.home.data_dir().unwrap_or_default();
     let (first, steps) = tokio::select! {
         started = start(&sender, &args, &making, &target, input) => started?,
         error = &mut lost => bail!("{error:#}. Nothing was sent"),
@@ -85,9 +91,12 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
         exit = stop.wait() => Ok(Some(exit)),
         error = &mut lost => bail!("{error:#}. {}", sending.unsure()),
     };
+    let short = short(sending.sender.clone(), dir);
     let durable = tokio::select! {
         biased;
         durable = sending.finish() => durable,
+        // a full disk is told, not waited for
+        error = short => Err(error),
         exit = stop.wait(), if matches!(ended, Ok(None)) => {
             status.warn(format_args!("stopped: {}", sending.unsure()));
             return Ok(exit);
@@ -98,7 +107,12 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
     let word = args.split().word();
     let sent = counted(sending.sent, word);
     match ended {
-        Ok(None) => durable?,
+        Ok(None) => {
+            if let Err(error) = durable {
+                let _ = node.shutdown(FAREWELL).await;
+                bail!("{error:#}. {}", sending.unsure());
+            }
+        }
         Ok(Some(exit)) => {
             durable?;
             status.warn(format_args!("stopped after {sent}: durable"));
@@ -106,6 +120,12 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
             return Ok(exit);
         }
         Err(error) => {
+            let is_full = |error: &netchan::Error| error.kind() == ErrorKind::DiskFull;
+            let error = match &durable {
+                // that says more of what is short
+                Err(short) if error.downcast_ref().is_some_and(is_full) => short,
+                _ => &error,
+            };
             let state = if durable.is_ok() { "durable" } else { "taken, but perhaps not all in the channel" };
             // what is to be told is why it failed
             let _ = node.shutdown(FAREWELL).await;
@@ -255,7 +275,8 @@ fn watch(
     node: &Node,
     sender: &Sender,
     target: &Target,
-    mut patience: Patience,
+    (mut patience, mut silence): (Patience, Silence),
+    waits: bool,
     status: Status,
 ) -> impl Future<Output = anyhow::Error> + use<> {
     let (tell, told) = oneshot::channel();
@@ -268,12 +289,23 @@ fn watch(
                     biased;
                     Some(event) = next => {
                         patience.see(&event, Instant::now());
+                        silence.see(&event);
                         news::tell(&event, &target, status);
+                        if let Event::Lost { why, .. } = &event
+                            && why.kind() == ErrorKind::DiskFull
+                            && !waits
+                        {
+                            let why = why.to_string();
+                            let why = why.strip_prefix(&format!("{}: ", target.name)).unwrap_or(&why);
+                            let _ = tell.send(anyhow!("{target}: {why}; to wait until there is room, say --wait 1h"));
+                            return;
+                        }
                     }
                     error = patience.lost() => {
                         let _ = tell.send(error);
                         return;
                     }
+                    () = silence.lasts() => silence.tell(status),
                     // what ended the publisher, sending tells
                     else => return,
                 }
@@ -284,6 +316,28 @@ fn watch(
         match told.await {
             Ok(error) => error,
             Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Ready when the channel cannot go on for want of room in `dir`, and says so. What comes back at once (retention made
+/// room) is no such want.
+async fn short(sender: Sender, dir: PathBuf) -> anyhow::Error {
+    loop {
+        let mut short = None;
+        for _ in 0..LOOKS {
+            sleep(LOOK).await;
+            short = sender.shortage();
+            if short.is_none() {
+                break;
+            }
+        }
+        if let Some(why) = short {
+            let dir = dir.display();
+            return anyhow!(
+                "{}: nothing more can be written in {dir} ({why}): free space there, and send again",
+                sender.name()
+            );
         }
     }
 }

@@ -120,6 +120,16 @@ impl Sender {
         }
     }
 
+    /// What is short, while nothing can be written for want of it: a full volume, most often. Waiting goes on until it is
+    /// there; who does not want to wait asks here. Another node's volume is not told.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Arc<str>> {
+        match &self.way {
+            Way::Local { log, .. } => log.shortage(),
+            Way::Remote(_) => None,
+        }
+    }
+
     /// Seals the channel after everything sent so far: it takes nothing any more. Gives how many records it has had.
     ///
     /// # Errors

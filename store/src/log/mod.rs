@@ -467,6 +467,14 @@ impl Log {
         self.0.resolve(start)
     }
 
+    /// What is short, while the log cannot go on for want of it: what is queued waits until it is there.
+    pub fn shortage(&self) -> Option<Arc<str>> {
+        match &locked(&self.0.state).refusal {
+            Some(Refusal::Stalled(why)) => Some(Arc::clone(why)),
+            _ => None,
+        }
+    }
+
     /// How far somebody is behind who goes on at `from`. May read the lengths of closed segments, and no batch.
     pub fn behind(&self, from: Offset) -> Behind {
         self.0.behind(from)
