@@ -64,6 +64,9 @@ mod verify;
 mod via;
 mod when;
 
+/// Threads that may block at a time: the disk for peers, the disk for this process, and its stdin.
+const BLOCKING_THREADS: usize = 16;
+
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let settled = match settings::settle(&words, |name| std::env::var_os(name)) {
@@ -91,8 +94,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
-    // The command itself runs on this thread, where it may block; connections of others on those two.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // The command itself runs on this thread, where it may block; connections of others on those two. What waits for
+    // the disk runs on few: each thread keeps memory of what it has read.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
     let exit = runtime.block_on(async {
         match command {
             Command::Send(args) => send::run(args, status).await,

@@ -90,10 +90,10 @@ pub const MAX_UNPROVEN: usize = 256;
 pub const MAX_PER_ADDRESS: usize = 2048;
 /// Connections at once that are told that there is no place for them; others beyond are just closed.
 pub const MAX_TURNED_AWAY: usize = 64;
-/// Bytes that a node holds for all its connections: 32 MiB.
-pub const MAX_MEMORY: usize = 32 << 20;
+/// Bytes that a node holds for all its connections: 24 MiB.
+pub const MAX_MEMORY: usize = 24 << 20;
 /// Jobs of the disk that a node runs at once for its peers.
-pub const MAX_NODE_JOBS: usize = 64;
+pub const MAX_NODE_JOBS: usize = 8;
 /// What a connection counts for in a node's memory, whatever it does.
 pub const CONNECTION_COST: usize = 8 << 10;
 /// What a stream counts for.

@@ -34,7 +34,7 @@ pub struct StoreOptions {
     pub max_queued: usize,
     /// Bytes of each log's newest batches that stay in memory for readers. Default 4 MiB.
     pub tail_cache: usize,
-    /// Bytes of newest batches that all logs together keep in memory. Default 64 MiB.
+    /// Bytes of newest batches that all logs together keep in memory. Default 16 MiB.
     pub tail_budget: usize,
     /// Files that are open at a time, beside those that are being written, read or made this very moment. A log that is
     /// written or read now and again and finds its file closed waits for the disk once more. Default: half of what the
@@ -56,7 +56,7 @@ impl Default for StoreOptions {
             min_free_percent: 5,
             max_queued: 8 << 20,
             tail_cache: 4 << 20,
-            tail_budget: 64 << 20,
+            tail_budget: 16 << 20,
             max_open_files: share_of_files(),
             idle_after: Duration::from_secs(10),
             clock: Arc::new(SystemClock),

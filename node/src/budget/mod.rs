@@ -37,9 +37,10 @@ pub struct Limits {
     /// Connections at once from one address. Default 2048.
     pub per_address: usize,
     /// Bytes that connections hold: themselves, their streams, what was read from them and is not in a log, what was
-    /// read for them and is not sent. Default 32 MiB. One batch larger than any window may come on top.
+    /// read for them and is not sent. Default 24 MiB. One batch larger than any window may come on top.
     pub memory: usize,
-    /// Jobs of the disk that run at once for peers. Default 64.
+    /// Jobs of the disk that run at once for peers. Default 8: each runs on a thread
+    /// that keeps some memory.
     pub jobs: usize,
 }
 
