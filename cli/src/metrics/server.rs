@@ -2,7 +2,7 @@
 //!
 //! Owns the limits of connections, bytes and time. A caller gets one answer a connection; who is slow is given up, and
 //! where too many are connected, whoever has been so longest makes room: it is never the scraper, who takes milliseconds.
-//! How much it may cost to make the page is [`Page`](super::page::Page)'s.
+//! How much it may cost to make the page is [`super::page::Page`]'s.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
