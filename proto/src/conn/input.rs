@@ -30,6 +30,9 @@ impl Input {
     pub(super) fn room(&mut self) -> &mut BytesMut {
         let missing = self.whole.saturating_sub(self.bytes.len()).next_power_of_two();
         let size = self.read_size.max(missing).min(self.most);
+        if self.bytes.is_empty() && self.bytes.capacity() > 4 * size {
+            self.bytes = BytesMut::new();
+        }
         if self.bytes.capacity() - self.bytes.len() < size / 2 {
             self.bytes.reserve(size);
         }
@@ -45,6 +48,8 @@ impl Input {
     pub(super) fn received(&mut self, count: usize) {
         if count >= self.read_size / 2 {
             self.read_size = (self.read_size * 2).min(MAX_READ);
+        } else if count < self.read_size / 16 {
+            self.read_size = (self.read_size / 2).max(MIN_READ);
         }
     }
 
@@ -116,6 +121,22 @@ mod tests {
         input.relax();
         assert_eq!(input.bytes.capacity(), 0);
         assert!(input.room().capacity() <= MIN_READ);
+    }
+
+    // NC-LIM-008
+    #[test]
+    fn who_sent_much_and_now_little_holds_little_though_it_never_falls_silent() {
+        let mut input = Input::default();
+        for _ in 0..20 {
+            let count = input.room().capacity();
+            read(&mut input, count.min(60_000));
+            input.take(usize::MAX);
+        }
+        for _ in 0..10 {
+            read(&mut input, 16);
+            input.take(usize::MAX);
+        }
+        assert!(input.room().capacity() <= 4 * MIN_READ, "{}", input.room().capacity());
     }
 
     #[test]
