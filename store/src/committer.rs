@@ -61,9 +61,7 @@ enum Work {
 
 impl Queue {
     fn take(&mut self, now: Timestamp) -> Option<Work> {
-        if let Some(log) = self.dirty.pop_front() {
-            return Some(Work::Commit(log));
-        }
+        // What is due goes first: logs that are never done for long would keep it waiting for ever.
         while let Some(entry) = self.timers.first_entry() {
             let timer = *entry.key();
             if timer.when > now {
@@ -72,6 +70,9 @@ impl Queue {
             if let Some(log) = entry.remove().upgrade() {
                 return Some(Work::Tick(log, timer));
             }
+        }
+        if let Some(log) = self.dirty.pop_front() {
+            return Some(Work::Commit(log));
         }
         self.sweep.take_if(|due| *due <= now).map(|_| Work::Sweep)
     }
