@@ -81,6 +81,8 @@ impl MortalDisk {
     /// From now on, nothing that is appended to this log, which is of the mode `Sync`, may be seen before its sync.
     pub fn watch(&self, log: Option<Log>) {
         *self.life.watched.lock().unwrap_or_else(PoisonError::into_inner) = log;
+        // What was noted of another log, or before a while in which nobody looked, says nothing of this one.
+        self.life.visible.store(u64::MAX, Relaxed);
     }
 
     /// How far somebody could see too early, if so.

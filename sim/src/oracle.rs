@@ -474,6 +474,15 @@ impl Oracle {
         offset == next || (offset > next && view.since > Timestamp::MIN && (next..offset).all(is_old))
     }
 
+    /// A receiver says that it is at `offset`; says whether it may be.
+    pub fn stands(&mut self, receiver: usize, offset: u64) -> bool {
+        let may = self.may_pass_to(&self.views[receiver], offset);
+        if may {
+            self.views[receiver].next = Some(offset);
+        }
+        may
+    }
+
     /// A receiver was given a record.
     pub fn given(&mut self, receiver: usize, given: Given) -> Checked {
         let Given { id, offset, time, generation } = given;
