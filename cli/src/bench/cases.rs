@@ -65,19 +65,16 @@ impl Site {
 
     /// Bare framed TCP, as fast as it goes.
     pub(super) fn raw(&self, size: u64, seconds: f64) -> Result<Done> {
-        let mut receiver = Actor::start(&Role::RawReceive { paced: false, skip: 0 })?;
-        let load = Load { seconds, per_second: None };
-        let mut sender =
-            Actor::start(&Role::RawSend { addr: receiver.says()?, size: usize::try_from(size)?, load })?;
-        sender.says()?;
-        sender.go()?;
-        let (sent, received) = (sender.done()?, receiver.done()?);
-        both(&sent.figures, received, size)
+        self.framed(&Role::RawReceive { paced: false, skip: 0 }, size, Load { seconds, per_second: None })
     }
 
     /// Bare framed TCP at an even rate.
     pub(super) fn raw_latency(&self, size: u64, load: Load) -> Result<Done> {
-        let mut receiver = Actor::start(&Role::RawReceive { paced: true, skip: load.warm_up() })?;
+        self.framed(&Role::RawReceive { paced: true, skip: load.warm_up() }, size, load)
+    }
+
+    fn framed(&self, receive: &Role, size: u64, load: Load) -> Result<Done> {
+        let mut receiver = Actor::start(receive)?;
         let mut sender =
             Actor::start(&Role::RawSend { addr: receiver.says()?, size: usize::try_from(size)?, load })?;
         sender.says()?;
