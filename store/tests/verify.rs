@@ -212,15 +212,17 @@ fn a_directory_in_use_is_verified_while_it_is_written_rolled_and_trimmed() {
                 let _ = log.append(&[7_u8; 900].as_record());
             }
         });
-        for _ in 0..50 {
+        // Often, and until segments have rolled and gone meanwhile, however slow the machine is.
+        let mut looks = 0;
+        while looks < 50 || log.first() == Offset(0) {
             let found = of(&disk, "a");
             if !found.holds() {
                 stop.store(true, Ordering::Relaxed);
             }
             assert!(found.holds(), "{found:?}");
+            looks += 1;
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(log.queued().0 > 1000);
     store.close();
 }
