@@ -224,6 +224,18 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// The record at `position` comes next. Before the first one goes into an output it is kept how long that was: whoever is
+    /// killed between the output's first write and the position behind it finds where to cut.
+    fn begin(&mut self, position: Position) -> Result<()> {
+        if self.last.is_none() && self.length.is_some() {
+            let (channel, length) = (self.name.clone(), self.length);
+            let kept = Kept { channel, position, unterminated: false, length };
+            self.file.save(&kept)?;
+            self.last = Some(kept);
+        }
+        Ok(())
+    }
+
     /// All that was given to the sink has arrived there.
     fn keep(&mut self, sink: &Sink) -> Result<()> {
         let Some(position) = self.position else { return Ok(()) };
@@ -372,6 +384,9 @@ impl Receiving {
                 self.left = Some(0);
                 return Ok(());
             }
+        }
+        if let (Some(keeper), Some(position)) = (&mut self.keeper, self.receiver.position()) {
+            keeper.begin(Position { offset: record.offset, ..position })?;
         }
         match &mut self.sink {
             Sink::Stream { output, .. } => output.push(record),

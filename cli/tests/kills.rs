@@ -223,6 +223,18 @@ fn a_killed_receiver_with_position_and_output_repeats_nothing() {
     often(middle);
 }
 
+#[test]
+fn a_position_is_kept_before_the_first_record_is_put_out() {
+    let place = Place::new();
+    place.feed("send x --seal", b"one\ntwo\n").well();
+    // the write fails, as if it had been killed there
+    place.run("recv x --from earliest --position at --output /dev/full").code(1);
+    let at = fs::read_to_string(place.path("at")).unwrap();
+    assert!(at.contains("\"offset\":0") && at.contains("\"length\":0"), "{at}");
+    place.run("recv x --position at --output out").well();
+    assert_eq!(fs::read(place.path("out")).unwrap(), b"one\ntwo\n");
+}
+
 /// A sealed channel of so few records that commands and files for each are done in time, and its lines.
 fn few(place: &Place) -> Vec<String> {
     let lines: Vec<String> = (0..kills() * 25).map(|line| format!("line {line}")).collect();
