@@ -253,6 +253,23 @@ fn a_channel_sealed_by_others_tells_where_it_stands_and_takes_nothing() {
 }
 
 #[test]
+fn questions_wait_until_the_channel_that_is_published_to_is_there() {
+    let (mut core, _handle, sender) = publisher(options());
+    let mut far = Far::new();
+    far.making = true;
+    let mut info = Box::pin(sender.info());
+    let mut sealing = Box::pin(sender.seal());
+    assert!(poll(&mut info).is_pending() && poll(&mut sealing).is_pending());
+    let mut wire = Wire::new();
+    wire.run(&mut core, &mut far);
+    assert!(poll(&mut info).is_pending() && poll(&mut sealing).is_pending());
+    far.making = false;
+    wire.run(&mut core, &mut far);
+    assert_eq!(now(info).unwrap().unwrap().name, far::name());
+    assert_eq!(now(sealing).unwrap().unwrap(), Offset(0));
+}
+
+#[test]
 fn many_notes_are_never_more_under_way_than_the_other_side_takes() {
     let (mut core, _handle, sender) = publisher(options());
     let mut far = Far::new();

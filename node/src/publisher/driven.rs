@@ -175,13 +175,14 @@ impl PublisherCore {
         !self.outgoing.iter().any(|item| matches!(item, Outgoing::Batch(_))) && self.shared.is_empty()
     }
 
-    /// Puts the questions, as soon as their time has come: a seal follows all records before it.
+    /// Puts the questions, as soon as their time has come: when the channel is there, which opening the stream may make;
+    /// and a seal follows all records before it.
     fn ask(&mut self) {
         self.shared.take_requests(&mut self.fresh);
         for Request { ask, reply } in self.fresh.drain(..) {
             self.asked.push(Asked { ask, reply, stream: None });
         }
-        if self.asked.is_empty() {
+        if self.asked.is_empty() || self.stream.is_some_and(|stream| !stream.opened) {
             return;
         }
         let drained = self.is_drained();

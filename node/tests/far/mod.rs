@@ -90,8 +90,11 @@ pub(crate) struct Far {
     pub window: u64,
     /// Acknowledges what is published; else it waits.
     pub acknowledges: bool,
+    /// A publisher's channel is being made, and does not exist meanwhile.
+    pub making: bool,
     pub asked: Vec<Open>,
     pub opens: usize,
+    held: Vec<Event>,
     pub connection: Option<Connection>,
     readers: Vec<Reader>,
     writers: Vec<Writer>,
@@ -118,8 +121,10 @@ impl Far {
             durable: 0,
             window: 1 << 20,
             acknowledges: true,
+            making: false,
             asked: Vec::new(),
             opens: 0,
+            held: Vec::new(),
             connection: None,
             readers: Vec::new(),
             writers: Vec::new(),
@@ -189,6 +194,11 @@ impl Far {
             moved = true;
             self.on_event(&mut connection, event);
         }
+        if !self.making {
+            for event in std::mem::take(&mut self.held) {
+                self.on_event(&mut connection, event);
+            }
+        }
         self.serve(&mut connection);
         moved |= connection.has_outbound();
         self.connection = Some(connection);
@@ -217,6 +227,10 @@ impl Far {
             Event::CloseRequest(id) => {
                 self.readers.retain(|reader| reader.stream != id);
                 connection.end(id, End::Closed);
+            }
+            Event::PublishRequest(..) if self.making => self.held.push(event),
+            Event::StatRequest(id, _) | Event::SealRequest(id, _) if self.making => {
+                connection.stream_error(id, ErrorFrame::new(ErrorCode::NO_CHANNEL, "no such channel"));
             }
             Event::PublishRequest(id, open) => {
                 self.opens += 1;
