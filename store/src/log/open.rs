@@ -40,7 +40,8 @@ struct Found {
     last_time: Timestamp,
     epochs: Epochs,
     producers: Producers,
-    sealed: bool,
+    /// Where the seal stands, if there is one.
+    seal: Option<u64>,
     /// What batches say was durable.
     durable: Offset,
     /// Records up to here are known to have been, and are gone with the rest of the file.
@@ -136,7 +137,7 @@ impl Opening<'_> {
             last_time: previous_time,
             epochs,
             producers,
-            sealed: false,
+            seal: None,
             durable: base,
             lost_to: None,
             left_over: None,
@@ -192,7 +193,7 @@ impl Opening<'_> {
             last_time: head.map_or(Timestamp::MIN, |head| head.previous_time),
             epochs: head.map_or_else(Epochs::default, |head| head.epochs.clone()),
             producers: Producers::default(),
-            sealed: false,
+            seal: None,
             durable: self.known_durable,
             lost_to: None,
             left_over: None,
@@ -239,7 +240,7 @@ impl Opening<'_> {
             let at = found.end;
             let checked = check(&mut window, seed, at)?;
             if let Checked::Whole(header, crc) = checked
-                && !found.sealed
+                && found.seal.is_none()
                 && (!chained || header.previous_crc == found.previous_crc)
                 && header.epoch >= found.epochs.last()
             {
@@ -247,8 +248,11 @@ impl Opening<'_> {
                 found.producers.note_batch(&header, bytes);
                 found.epochs.note(header.epoch, header.base_offset);
                 found.durable = found.durable.max(header.durable_offset);
-                found.sealed = header.kind == BatchKind::Seal;
-                found.last_time = found.last_time.max(header.last_time());
+                if header.kind == BatchKind::Seal {
+                    found.seal = Some(at.pos);
+                } else {
+                    found.last_time = found.last_time.max(header.last_time());
+                }
                 found.previous_crc = crc;
                 segment.index().note(&header, at.pos);
                 found.end = Place { offset: header.next_offset(), pos: at.pos + header.stored_len() as u64 };
@@ -328,11 +332,12 @@ impl Opening<'_> {
     /// believes to be on disk and that are not; a page written again is a page synced again.
     fn write_again(&self, segment: &Segment, file: &dyn DiskFile, found: &Found) -> std::io::Result<()> {
         let data_start = segment.index().before(segment.base).pos;
-        let batches = match found.durable >= found.end.offset && !found.sealed {
-            true => found.end.pos..found.end.pos,
-            false => segment.index().before(found.durable.max(segment.base)).pos..found.end.pos,
+        // No record vouches for the seal, which comes after all of them.
+        let from = match found.durable >= found.end.offset {
+            true => found.seal.unwrap_or(found.end.pos),
+            false => segment.index().before(found.durable.max(segment.base)).pos,
         };
-        for range in [0..data_start, batches] {
+        for range in [0..data_start, from..found.end.pos] {
             let mut pos = range.start;
             while pos < range.end {
                 let len = usize::try_from(range.end - pos).unwrap_or(CHUNK).min(CHUNK);
@@ -385,7 +390,7 @@ impl Opening<'_> {
                 last_time: found.last_time,
                 epochs: found.epochs,
                 producers: found.producers,
-                sealed: found.sealed,
+                sealed: found.seal.is_some(),
                 durability: options.durability,
             },
             &self.env.options,

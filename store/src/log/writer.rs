@@ -296,6 +296,7 @@ impl Writer {
         let mut wake = Vec::new();
         let mut state = locked(&log.state);
         state.set_durable(self.durable, &mut wake);
+        state.visible_pos = self.pos;
         state.sealed_at = Some(self.written);
         state.change(&mut wake);
         state.waiters.take_all(&mut wake);
