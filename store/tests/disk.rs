@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // a panic is a failed test
 
-use std::io::IoSlice;
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 
-use netchan_store::disk::{Disk, DiskFile, Open, SimDisk};
+use netchan_store::disk::{Disk, DiskFile, Fault, Open, SimDisk};
 
 fn write(disk: &SimDisk, path: &str, bytes: &[u8]) -> Arc<dyn DiskFile> {
     let file = disk.open(path, Open::CreateNew).unwrap();
@@ -56,4 +57,130 @@ fn the_power_goes_at_the_operation_that_was_asked_for() {
     assert!(disk.sync_dir("").is_err());
     disk.crash();
     assert!(disk.sync_dir("").is_ok());
+}
+
+#[test]
+fn a_failed_writeback_is_told_once_to_each_handle_that_was_open_and_to_a_later_one_only_if_nobody_heard() {
+    let disk = SimDisk::new(1);
+    let writer = write(&disk, "a", b"12");
+    writer.sync().unwrap();
+    disk.sync_dir("").unwrap();
+    let other = disk.open("a", Open::Write).unwrap();
+    writer.write_all_at(&[IoSlice::new(b"34")], 0).unwrap();
+    disk.lose_writeback();
+    // Nobody was told yet: who opens now will be.
+    let late = disk.open("a", Open::Write).unwrap();
+    for handle in [&writer, &other, &late] {
+        assert!(handle.sync().is_err());
+        assert!(handle.sync().is_ok(), "told once");
+    }
+    let later = disk.open("a", Open::Write).unwrap();
+    assert!(later.sync().is_ok(), "told to others before it was opened");
+    assert_eq!(disk.contents("a").unwrap(), b"34", "until the power goes");
+    disk.crash();
+    assert_eq!(disk.contents("a").unwrap(), b"12");
+}
+
+#[test]
+fn a_full_disk_takes_what_fits_and_says_so() {
+    let disk = SimDisk::new(1);
+    disk.set_capacity(5);
+    let file = disk.open("a", Open::CreateNew).unwrap();
+    let error = file.write_all_at(&[IoSlice::new(b"123"), IoSlice::new(b"456")], 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    assert_eq!(disk.contents("a").unwrap(), b"12345");
+    file.write_all_at(&[IoSlice::new(b"xyz")], 2).unwrap(); // in its place
+    assert_eq!(file.allocate(9).unwrap_err().kind(), ErrorKind::StorageFull);
+    disk.set_capacity(9);
+    file.allocate(9).unwrap();
+    assert_eq!(disk.contents("a").unwrap(), b"12xyz\0\0\0\0");
+}
+
+#[test]
+fn nothing_changes_on_a_read_only_disk_and_what_was_not_written_back_is_lost() {
+    let disk = SimDisk::new(1);
+    let file = write(&disk, "a", b"12");
+    disk.sync_dir("").unwrap();
+    file.sync().unwrap();
+    disk.set_read_only(true);
+    file.sync().unwrap();
+    let is_refused = |done: std::io::Result<()>| {
+        assert_eq!(done.unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
+    };
+    is_refused(file.write_all_at(&[IoSlice::new(b"34")], 0));
+    is_refused(file.allocate(100));
+    is_refused(file.set_len(0));
+    is_refused(disk.open("a", Open::Write).map(drop));
+    is_refused(disk.open("b", Open::CreateNew).map(drop));
+    is_refused(disk.create_dir("c"));
+    is_refused(disk.rename("a", "b"));
+    is_refused(disk.remove_file("a"));
+    is_refused(disk.try_lock("LOCK").map(drop));
+    assert_eq!(disk.list("").unwrap(), ["a"]);
+    disk.set_read_only(false);
+    file.write_all_at(&[IoSlice::new(b"34")], 0).unwrap();
+    disk.set_read_only(true);
+    is_refused(file.sync());
+    disk.set_read_only(false);
+    file.sync().unwrap();
+    disk.crash();
+    assert_eq!(disk.contents("a").unwrap(), b"12");
+}
+
+#[test]
+fn the_operation_that_is_to_fail_fails_and_no_other() {
+    for (fault, kind) in [(Fault::Io, None), (Fault::NoSpace, Some(ErrorKind::StorageFull))] {
+        let disk = SimDisk::new(1);
+        let file = write(&disk, "a", b"1234");
+        file.sync().unwrap();
+        let is_failed = |done: std::io::Result<()>| {
+            let error = done.unwrap_err();
+            assert!(kind.is_none_or(|kind| error.kind() == kind), "{error}");
+            assert!(!disk.is_to_fail());
+        };
+        disk.fail_at(1, fault);
+        is_failed(file.write_all_at(&[IoSlice::new(b"abcd")], 0));
+        assert_eq!(disk.contents("a").unwrap(), b"ab34", "half of it is written");
+        disk.fail_at(2, fault);
+        file.set_len(2).unwrap();
+        is_failed(disk.rename("a", "b"));
+        assert!(disk.contents("a").is_some() && disk.contents("b").is_none());
+        disk.fail_at(1, fault);
+        is_failed(disk.sync_dir(""));
+        disk.fail_at(1, fault);
+        is_failed(file.sync());
+        file.sync().unwrap();
+        disk.sync_dir("").unwrap();
+        disk.crash();
+        let left = disk.contents("a").unwrap();
+        assert!(left.starts_with(b"12") && !left.starts_with(b"ab"), "{left:?}");
+    }
+}
+
+/// Each of three sectors and of three entries of a directory survives by itself, and so does the file's length.
+#[test]
+fn any_subset_of_sectors_and_of_entries_survives_a_cut() {
+    let (mut sectors, mut entries, mut lengths) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for seed in 0..400 {
+        let disk = SimDisk::new(seed);
+        let file = write(&disk, "a", &[1; 1536]);
+        file.sync().unwrap();
+        disk.sync_dir("").unwrap();
+        file.write_all_at(&[IoSlice::new(&[2; 1536])], 0).unwrap();
+        file.set_len(4096).unwrap();
+        disk.rename("a", "b").unwrap();
+        write(&disk, "c", b"");
+        disk.create_dir("d").unwrap();
+        disk.crash();
+        let mut names = disk.list("").unwrap();
+        names.sort();
+        let path = if names.contains(&"b".to_owned()) { "b" } else { "a" };
+        let bytes = disk.contents(path).unwrap();
+        sectors.insert([bytes[0], bytes[512], bytes[1024]]);
+        assert!(bytes[..1536].chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])));
+        lengths.insert(bytes.len());
+        entries.insert(names.join(""));
+    }
+    assert_eq!((sectors.len(), entries.len()), (8, 8), "{entries:?}");
+    assert!(lengths.contains(&1536) && lengths.contains(&4096) && lengths.len() > 4, "{lengths:?}");
 }

@@ -12,7 +12,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 pub use real::RealDisk;
-pub use sim::SimDisk;
+pub use sim::{Fault, SimDisk};
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

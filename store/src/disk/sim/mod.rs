@@ -1,18 +1,37 @@
 //! A disk in memory that loses what was not synced, by a seed.
 //!
 //! The model: of the 512-byte sectors written to a file since its last sync, any subset is on disk after a power
-//! cut, and its length is the old or the new one; of what was done to a directory since its last sync, any subset.
-//! A sync that fails leaves its pages looking clean: the next sync succeeds and they are lost all the same. A power
-//! cut makes every open handle fail; then the disk can be used anew.
+//! cut, and its length is the old one, the new one, or one between; of what was done to a directory since its last sync,
+//! any subset. A power cut makes every open handle fail; then the disk can be used anew.
+//!
+//! Errors are told as Linux tells them. What could not be written back is lost and looks clean: it is read as it was
+//! written until the power goes, and the next sync succeeds. Each handle that was open then hears of it once, at its next
+//! sync; one that is opened later hears of it only if nobody was told before.
+//!
+//! | room | holds |
+//! |---|---|
+//! | here | the disk as a whole: its names, its power, its knobs |
+//! | `inode` | one file, one directory: on disk, in memory, after a cut |
+//! | `file` | an open file |
+//! | `faults` | what fails, and how |
 
-use std::collections::{BTreeMap, BTreeSet};
+mod faults;
+mod file;
+mod inode;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, DiskFile, DiskLock, Open, Space};
+use rustix::io::Errno;
 
-const SECTOR: usize = 512;
+use super::{Disk, DiskFile, DiskLock, Open, Space};
+use faults::Fate;
+pub use faults::Fault;
+use file::SimFile;
+use inode::{Dir, DirOperation, File, Inode};
+
 /// The inode of the data directory.
 const ROOT: u64 = 0;
 
@@ -31,114 +50,15 @@ struct Sim {
     operations: u64,
     syncs: u64,
     cut_at: Option<u64>,
+    /// At which operation what goes wrong.
+    fault: Option<(u64, Fault)>,
+    is_read_only: bool,
     failing_sync: Option<u64>,
     failing_write: Option<u64>,
     capacity: u64,
     open_files: usize,
     max_open_files: usize,
     locked: bool,
-}
-
-#[derive(Clone)]
-enum Inode {
-    File(File),
-    Dir(Dir),
-}
-
-#[derive(Clone, Default)]
-struct File {
-    durable: Vec<u8>,
-    now: Vec<u8>,
-    /// Sectors that differ, or may, and that a sync would write.
-    dirty: BTreeSet<usize>,
-}
-
-#[derive(Clone, Default)]
-struct Dir {
-    durable: BTreeMap<String, u64>,
-    now: BTreeMap<String, u64>,
-    pending: Vec<DirOperation>,
-}
-
-#[derive(Clone)]
-enum DirOperation {
-    Link(String, u64),
-    Unlink(String),
-    Rename(String, String, u64),
-}
-
-impl DirOperation {
-    fn apply(&self, entries: &mut BTreeMap<String, u64>) {
-        match self {
-            DirOperation::Link(name, inode) => {
-                entries.insert(name.clone(), *inode);
-            }
-            DirOperation::Unlink(name) => {
-                entries.remove(name);
-            }
-            DirOperation::Rename(from, to, inode) => {
-                entries.remove(from);
-                entries.insert(to.clone(), *inode);
-            }
-        }
-    }
-}
-
-impl Dir {
-    fn apply(&mut self, operation: DirOperation) {
-        operation.apply(&mut self.now);
-        self.pending.push(operation);
-    }
-}
-
-impl File {
-    fn touch(&mut self, from: usize, to: usize) {
-        if from < to {
-            self.dirty.extend(from / SECTOR..to.div_ceil(SECTOR));
-        }
-    }
-
-    fn set_len(&mut self, len: usize) {
-        let had = self.now.len();
-        self.now.resize(len, 0);
-        self.touch(len.min(had), had);
-    }
-
-    fn write(&mut self, bytes: &[u8], at: usize) {
-        let end = at + bytes.len();
-        if self.now.len() < end {
-            self.now.resize(end, 0);
-        }
-        self.now[at..end].copy_from_slice(bytes);
-        self.touch(at, end);
-    }
-
-    fn sync(&mut self) {
-        self.durable.resize(self.now.len(), 0);
-        for sector in std::mem::take(&mut self.dirty) {
-            let range = sector * SECTOR..((sector + 1) * SECTOR).min(self.now.len());
-            if !range.is_empty() && range.start < self.now.len() {
-                self.durable[range.clone()].copy_from_slice(&self.now[range]);
-            }
-        }
-    }
-
-    fn crash(&mut self, random: &mut fastrand::Rng) {
-        let len = if random.bool() { self.now.len() } else { self.durable.len() };
-        let mut survived = std::mem::take(&mut self.durable);
-        survived.resize(len, 0);
-        for sector in std::mem::take(&mut self.dirty) {
-            let start = sector * SECTOR;
-            let end = (start + SECTOR).min(len);
-            if start < end && random.bool() {
-                let known = self.now.get(start..end.min(self.now.len())).unwrap_or_default();
-                survived[start..end].fill(0);
-                survived[start..start + known.len()].copy_from_slice(known);
-            }
-        }
-        self.now.clone_from(&survived);
-        self.durable = survived;
-    }
 }
 
 fn off() -> io::Error {
@@ -197,38 +117,36 @@ impl Sim {
         self.inodes.values().map(used).sum()
     }
 
-    /// Before something that changes the disk: counts it, and says whether the power goes right after it.
-    fn count(&mut self) -> io::Result<bool> {
-        if !self.is_on {
-            return Err(off());
-        }
-        self.operations += 1;
-        let cut = self.cut_at.is_some_and(|at| self.operations >= at);
-        if cut {
-            self.is_on = false;
-        }
-        Ok(cut)
-    }
-
     fn power_on(&mut self) {
         for inode in self.inodes.values_mut() {
             match inode {
                 Inode::File(file) => file.crash(&mut self.random),
-                Inode::Dir(dir) => {
-                    for operation in std::mem::take(&mut dir.pending) {
-                        if self.random.bool() {
-                            operation.apply(&mut dir.durable);
-                        }
-                    }
-                    dir.now.clone_from(&dir.durable);
-                }
+                Inode::Dir(dir) => dir.crash(&mut self.random),
             }
         }
+        self.end_processes();
+    }
+
+    /// All handles and locks are dead, and what was to happen is forgotten.
+    fn end_processes(&mut self) {
         self.generation += 1;
         self.is_on = true;
         self.cut_at = None;
+        self.fault = None;
+        self.failing_sync = None;
+        self.failing_write = None;
         self.locked = false;
         self.open_files = 0;
+    }
+
+    fn lose_writeback(&mut self) {
+        for inode in self.inodes.values_mut() {
+            if let Inode::File(file) = inode
+                && file.is_dirty()
+            {
+                file.lose_writeback();
+            }
+        }
     }
 }
 
@@ -244,6 +162,8 @@ impl SimDisk {
             operations: 0,
             syncs: 0,
             cut_at: None,
+            fault: None,
+            is_read_only: false,
             failing_sync: None,
             failing_write: None,
             capacity: u64::MAX,
@@ -267,11 +187,10 @@ impl SimDisk {
         SimDisk(Arc::new(Mutex::new(sim)))
     }
 
-    /// Kills the process that uses the disk: its handles and locks are dead, and what it wrote stays.
+    /// Kills the process that uses the disk: its handles and locks are dead, and what it wrote stays. Where
+    /// [`SimDisk::cut_power_at`] has come to pass it was this, and the power was never gone.
     pub fn kill(&self) {
-        let mut sim = self.sim();
-        sim.generation += 1;
-        sim.locked = false;
+        self.sim().end_processes();
     }
 
     /// Whether the power is on: it goes where [`SimDisk::cut_power_at`] says.
@@ -312,6 +231,28 @@ impl SimDisk {
         self.sim().failing_write = Some(write);
     }
 
+    /// Lets the `operation`th operation from now that changes the disk fail, 1 being the next.
+    pub fn fail_at(&self, operation: u64, fault: Fault) {
+        let mut sim = self.sim();
+        sim.fault = Some((sim.operations + operation, fault));
+    }
+
+    /// Whether a fault is still to come.
+    #[must_use]
+    pub fn is_to_fail(&self) -> bool {
+        self.sim().fault.is_some()
+    }
+
+    /// Has everything that would change the disk fail with EROFS, or no more.
+    pub fn set_read_only(&self, is_read_only: bool) {
+        self.sim().is_read_only = is_read_only;
+    }
+
+    /// Has the system write back what is dirty in all files, and fail: see [`Fault::Writeback`].
+    pub fn lose_writeback(&self) {
+        self.sim().lose_writeback();
+    }
+
     /// Sets how many bytes the disk has. What is beyond gets "no space left".
     pub fn set_capacity(&self, bytes: u64) {
         self.sim().capacity = bytes;
@@ -345,7 +286,7 @@ impl SimDisk {
         if let Ok(inode) = sim.lookup(path)
             && let Ok(file) = sim.file(inode)
         {
-            *file = File { durable: bytes.clone(), now: bytes, dirty: BTreeSet::new() };
+            *file = File::durable(bytes);
         }
     }
 }
@@ -362,9 +303,9 @@ impl Disk for SimDisk {
         if sim.lookup(path).is_ok() {
             return if sim.is_on { Ok(()) } else { Err(off()) };
         }
-        let cut = sim.count()?;
+        let fate = sim.count()?.before()?;
         sim.make(path, Inode::Dir(Dir::default()))?;
-        if cut { Err(off()) } else { Ok(()) }
+        fate.tell()
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
@@ -387,31 +328,27 @@ impl Disk for SimDisk {
         let inode = match (how, found) {
             (Open::CreateNew, Ok(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Open::CreateNew, Err(_)) => {
-                let cut = sim.count()?;
+                let fate = sim.count()?.before()?;
                 let inode = sim.make(path, Inode::File(File::default()))?;
-                if cut {
-                    return Err(off());
-                }
+                fate.tell()?;
                 inode
             }
+            (Open::Write, Ok(_)) if sim.is_read_only => return Err(Errno::ROFS.into()),
             (_, found) => found?,
         };
-        sim.file(inode)?;
-        sim.open_files += 1;
-        let generation = sim.generation;
-        Ok(Arc::new(SimFile { disk: self.clone(), inode, generation, writable: how != Open::Read }))
+        Ok(Arc::new(SimFile::new(self, &mut sim, inode, how != Open::Read)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut sim = self.sim();
-        let cut = sim.count()?;
+        let fate = sim.count()?.before()?;
         let inode = sim.lookup(from)?;
         let ((from_dir, from), (to_dir, to)) = (Sim::split(from), Sim::split(to));
         if from_dir != to_dir {
             return Err(io::ErrorKind::Unsupported.into());
         }
         sim.dir(from_dir)?.apply(DirOperation::Rename(from.to_owned(), to.to_owned(), inode));
-        if cut { Err(off()) } else { Ok(()) }
+        fate.tell()
     }
 
     fn remove_file(&self, path: &str) -> io::Result<()> {
@@ -420,10 +357,10 @@ impl Disk for SimDisk {
             let inode = sim.lookup(path)?;
             sim.file(inode)?;
         }
-        let cut = sim.count()?;
+        let fate = sim.count()?.before()?;
         let (dir, name) = Sim::split(path);
         sim.dir(dir)?.apply(DirOperation::Unlink(name.to_owned()));
-        if cut { Err(off()) } else { Ok(()) }
+        fate.tell()
     }
 
     fn remove_dir(&self, path: &str) -> io::Result<()> {
@@ -434,10 +371,10 @@ impl Disk for SimDisk {
         if !sim.dir(path)?.now.is_empty() {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
-        let cut = sim.count()?;
+        let fate = sim.count()?.before()?;
         let (dir, name) = Sim::split(path);
         sim.dir(dir)?.apply(DirOperation::Unlink(name.to_owned()));
-        if cut { Err(off()) } else { Ok(()) }
+        fate.tell()
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
@@ -445,13 +382,14 @@ impl Disk for SimDisk {
         if sim.is_on && sim.open_files >= sim.max_open_files {
             return Err(rustix::io::Errno::MFILE.into()); // it is opened for this
         }
-        if sim.count()? {
-            return Err(off());
-        }
+        let fate = sim.count()?;
         let dir = sim.dir(path)?;
-        dir.pending.clear();
-        dir.durable.clone_from(&dir.now);
-        Ok(())
+        match fate {
+            Fate::Done => dir.sync(),
+            Fate::Fails(Errno::ROFS) if dir.pending.is_empty() => return Ok(()),
+            Fate::Cut | Fate::Fails(_) => {}
+        }
+        fate.tell()
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -462,14 +400,15 @@ impl Disk for SimDisk {
     fn try_lock(&self, path: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         let mut sim = self.sim();
         if sim.lookup(path).is_err() {
-            let cut = sim.count()?;
+            let fate = sim.count()?.before()?;
             sim.make(path, Inode::File(File::default()))?;
-            if cut {
-                return Err(off());
-            }
+            fate.tell()?;
         }
         if !sim.is_on {
             return Err(off());
+        }
+        if sim.is_read_only {
+            return Err(Errno::ROFS.into());
         }
         if sim.locked {
             return Ok(None);
@@ -494,134 +433,5 @@ impl Drop for SimLock {
         if sim.generation == self.generation {
             sim.locked = false;
         }
-    }
-}
-
-#[derive(Debug)]
-struct SimFile {
-    disk: SimDisk,
-    inode: u64,
-    generation: u64,
-    writable: bool,
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        let mut sim = self.disk.sim();
-        if sim.generation == self.generation {
-            sim.open_files = sim.open_files.saturating_sub(1);
-        }
-    }
-}
-
-/// Counts down to a fault; says whether it is due.
-fn is_due(fault: &mut Option<u64>) -> bool {
-    match fault {
-        Some(1) => {
-            *fault = None;
-            true
-        }
-        Some(left) => {
-            *left = left.saturating_sub(1).max(1);
-            false
-        }
-        None => false,
-    }
-}
-
-impl SimFile {
-    fn alive(&self) -> io::Result<MutexGuard<'_, Sim>> {
-        let sim = self.disk.sim();
-        if sim.is_on && sim.generation == self.generation { Ok(sim) } else { Err(off()) }
-    }
-
-    fn to_change(&self) -> io::Result<MutexGuard<'_, Sim>> {
-        if !self.writable {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        self.alive()
-    }
-
-    /// Fails where the file would grow to `len` beyond what the disk has.
-    fn room(&self, sim: &mut Sim, len: usize) -> io::Result<()> {
-        let had = sim.file(self.inode)?.now.len();
-        let more = len.saturating_sub(had) as u64;
-        if sim.used().saturating_add(more) > sim.capacity {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-}
-
-fn to_usize(len: u64) -> io::Result<usize> {
-    usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput.into())
-}
-
-impl DiskFile for SimFile {
-    fn read_at(&self, into: &mut Vec<u8>, at: u64) -> io::Result<usize> {
-        let mut sim = self.alive()?;
-        let file = sim.file(self.inode)?;
-        let start = to_usize(at)?.min(file.now.len());
-        let room = into.capacity() - into.len();
-        let bytes = &file.now[start..(start + room).min(file.now.len())];
-        into.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
-        let mut sim = self.to_change()?;
-        let cut = sim.count()?;
-        let fails = is_due(&mut sim.failing_write);
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        let at = to_usize(at)?;
-        self.room(&mut sim, at + bytes.len())?;
-        if fails {
-            bytes.truncate(bytes.len() / 2);
-        }
-        sim.file(self.inode)?.write(&bytes, at);
-        match (cut, fails) {
-            (true, _) => Err(off()),
-            (false, true) => Err(io::Error::other("simulated write error")),
-            (false, false) => Ok(()),
-        }
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        let mut sim = self.to_change()?;
-        let cut = sim.count()?;
-        let len = to_usize(len)?;
-        self.room(&mut sim, len)?;
-        let file = sim.file(self.inode)?;
-        if file.now.len() < len {
-            file.set_len(len);
-        }
-        if cut { Err(off()) } else { Ok(()) }
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut sim = self.to_change()?;
-        let cut = sim.count()?;
-        let len = to_usize(len)?;
-        self.room(&mut sim, len)?;
-        sim.file(self.inode)?.set_len(len);
-        if cut { Err(off()) } else { Ok(()) }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut sim = self.alive()?;
-        sim.syncs += 1;
-        if sim.count()? {
-            return Err(off());
-        }
-        if is_due(&mut sim.failing_sync) {
-            sim.file(self.inode)?.dirty.clear();
-            return Err(io::Error::other("simulated sync error"));
-        }
-        sim.file(self.inode)?.sync();
-        Ok(())
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.alive()?.file(self.inode)?.now.len() as u64)
     }
 }
