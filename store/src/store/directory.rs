@@ -47,6 +47,8 @@ pub(super) fn state_meta(disk: &dyn Disk, random: &mut Random, now: Timestamp) -
 
 /// What channels there are. Removes what was half made or half removed.
 pub(super) fn channels(disk: &dyn Disk) -> Result<Vec<Meta>, StoreError> {
+    // Whoever made or deleted a channel may have been killed before it did this.
+    disk.sync_dir("channels").map_err(failed("syncing", "channels"))?;
     let mut metas = Vec::new();
     for name in disk.list("channels").map_err(failed("listing", "channels"))? {
         let dir = join("channels", &name);

@@ -124,17 +124,15 @@ impl Sim {
                 Inode::Dir(dir) => dir.crash(&mut self.random),
             }
         }
+        (self.cut_at, self.fault) = (None, None);
+        (self.failing_sync, self.failing_write) = (None, None);
+        self.is_on = true;
         self.end_processes();
     }
 
-    /// All handles and locks are dead, and what was to happen is forgotten.
+    /// All handles and locks are dead.
     fn end_processes(&mut self) {
         self.generation += 1;
-        self.is_on = true;
-        self.cut_at = None;
-        self.fault = None;
-        self.failing_sync = None;
-        self.failing_write = None;
         self.locked = false;
         self.open_files = 0;
     }
@@ -190,7 +188,11 @@ impl SimDisk {
     /// Kills the process that uses the disk: its handles and locks are dead, and what it wrote stays. Where
     /// [`SimDisk::cut_power_at`] has come to pass it was this, and the power was never gone.
     pub fn kill(&self) {
-        self.sim().end_processes();
+        let mut sim = self.sim();
+        if !sim.is_on {
+            (sim.is_on, sim.cut_at) = (true, None);
+        }
+        sim.end_processes();
     }
 
     /// Whether the power is on: it goes where [`SimDisk::cut_power_at`] says.
