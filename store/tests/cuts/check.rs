@@ -49,7 +49,7 @@ pub(crate) fn check(disk: &SimDisk, told: &Told, twice: bool) {
 }
 
 /// All records of the log, which must be those that were sent; says where they begin and end.
-fn whole(log: &Log, told: &Told) -> (Offset, Offset) {
+pub(crate) fn whole(log: &Log, told: &Told) -> (Offset, Offset) {
     let (first, end) = (log.first(), log.visible());
     assert!(end >= told.durable, "{end} of {} durable records", told.durable);
     assert!(end.0 <= told.sent.len() as u64, "{end} of {} records", told.sent.len());

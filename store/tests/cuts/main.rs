@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used)] // a panic is a failed test
 
 mod check;
+mod faults;
 mod life;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -124,9 +124,7 @@ impl Sim {
                 Inode::Dir(dir) => dir.crash(&mut self.random),
             }
         }
-        (self.cut_at, self.fault) = (None, None);
-        (self.failing_sync, self.failing_write) = (None, None);
-        self.is_on = true;
+        (self.is_on, self.cut_at) = (true, None);
         self.end_processes();
     }
 
