@@ -783,3 +783,31 @@ fn a_segment_whose_first_sync_failed_has_a_head_after_the_next_power_cut() {
         assert_eq!((log.durable(), log.epoch()), (end, epoch), "seed {seed}");
     }
 }
+
+/// A seal whose sync failed is found when the log is opened again, and is shown: so it is on the disk by then.
+#[test]
+fn a_seal_that_was_found_after_its_sync_failed_outlives_the_next_power_cut() {
+    for killed in [false, true] {
+        for seed in 0..10 {
+            let disk = SimDisk::new(seed);
+            let store = open(&disk);
+            let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+            append(&log, "x");
+            commit(&store);
+            disk.fail_sync(1);
+            assert!(log.seal().is_err());
+            let store = if killed {
+                disk.kill();
+                open(&disk)
+            } else {
+                store
+            };
+            let log = store.open_existing(&name("a")).unwrap().unwrap();
+            assert_eq!(log.sealed_at(), Some(Offset(1)), "it is in the system's memory");
+            drop((store, log));
+            disk.crash();
+            let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
+            assert_eq!(log.sealed_at(), Some(Offset(1)), "it was shown");
+        }
+    }
+}

@@ -1,4 +1,10 @@
-//! The log against a plain vector: any series of operations, with power cuts and restarts among them.
+//! The log against a plain vector: any series of operations, with power cuts, kills, failures and restarts among them.
+//!
+//! Every test run takes a slice; for the whole of it:
+//!
+//! ```console
+//! $ NETCHAN_MODELS=100000 cargo test --release -p netchan-store --test model -- --nocapture
+//! ```
 
 #![allow(clippy::unwrap_used)] // a panic is a failed test
 
@@ -9,8 +15,9 @@ use std::sync::Arc;
 use netchan_proto::batch::Batch;
 use netchan_proto::{AsRecord, Durability, Offset, Record, Start, Timestamp};
 use netchan_store::disk::SimDisk;
-use netchan_store::{AppendError, Log, LogError, LogOptions, Retention, Store, TailRead};
+use netchan_store::{AppendError, Log, LogError, LogOptions, Retention, Store, StoreOptions, TailRead};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use rig::*;
 
 #[derive(Clone, Debug)]
@@ -25,6 +32,8 @@ enum Step {
     Seal,
     Delete,
     Restart,
+    Kill,
+    FailedSync,
     PowerCut { after: Option<u64> },
 }
 
@@ -40,6 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Seal),
         1 => Just(Step::Delete),
         2 => Just(Step::Restart),
+        2 => Just(Step::Kill),
+        1 => Just(Step::FailedSync),
         2 => prop::option::of(0u64..15).prop_map(|after| Step::PowerCut { after }),
     ]
 }
@@ -54,6 +65,8 @@ struct Model {
     sealed: bool,
     /// Records that went with retention.
     trimmed: usize,
+    /// As far as everything was compared, since anything but the end could have changed.
+    compared: usize,
 }
 
 struct Rig {
@@ -85,11 +98,15 @@ impl Rig {
             Step::Read { from, max } => self.read(from, max),
             Step::Seek { record, aside } => self.seek(record, aside),
             Step::Trim { bytes } => {
-                self.log.set_retention(Retention { max_bytes: Some(bytes), max_age: None }).unwrap();
-                let first = usize::try_from(self.log.first().0).unwrap();
-                assert!(first <= self.model.sent.len());
+                let before = self.log.info();
+                let retention = Retention { max_bytes: Some(bytes), ..Retention::default() };
+                self.log.set_retention(retention).unwrap();
+                let after = self.log.info();
+                assert!(after.bytes <= bytes || after.segments == 1, "{after:?} for {bytes}");
+                assert!(before.bytes > bytes || after.first == before.first, "trimmed for nothing");
+                assert_eq!((after.next, after.durable), (before.next, before.durable));
                 self.log.set_retention(Retention::default()).unwrap();
-                self.options.retention = Retention::default();
+                self.model.compared = 0;
             }
             Step::Seal => {
                 let end = Offset(self.model.sent.len() as u64);
@@ -100,7 +117,10 @@ impl Rig {
             Step::Delete => {
                 self.store.delete(&name("a")).unwrap();
                 assert!(matches!(self.log.read(Offset(0), 1), Ok(_) | Err(_)));
+                let old = self.log.clone();
                 self.log = self.store.create_or_open(&name("a"), &self.options).unwrap();
+                assert!(old.id() != self.log.id() && self.log.visible() == Offset(0));
+                assert!(matches!(old.append(&"late".as_record()), Err(AppendError::Deleted)));
                 self.model = Model::default();
             }
             Step::Restart => {
@@ -108,6 +128,29 @@ impl Rig {
                 self.model.durable = self.model.sent.len();
                 self.reopen();
                 assert_eq!(self.log.durable().0, self.model.sent.len() as u64);
+            }
+            Step::Kill => {
+                self.note_durable();
+                let written = usize::try_from(self.log.written().0).unwrap();
+                self.disk.kill();
+                self.reopen();
+                self.forget_lost(written);
+            }
+            Step::FailedSync => {
+                self.note_durable();
+                self.append(1, 10);
+                self.disk.fail_sync(1);
+                // Where nothing is to be synced the failure is for whoever syncs next.
+                let failed = self.log.sync().is_err();
+                assert_eq!(failed, self.log.poisoned().is_some());
+                if failed {
+                    assert_eq!(self.log.durable().0, self.model.durable as u64);
+                    self.log = self.store.create_or_open(&name("a"), &self.options).unwrap();
+                    self.forget_lost(self.model.durable);
+                } else {
+                    assert!(self.model.sealed);
+                    self.disk.fail_sync(u64::MAX);
+                }
             }
             Step::PowerCut { after } => {
                 if let Some(after) = after {
@@ -121,12 +164,7 @@ impl Rig {
                 self.note_durable();
                 self.disk.crash();
                 self.reopen();
-                let found = usize::try_from(self.log.visible().0).unwrap();
-                assert!(found >= self.model.durable, "{found} of {} durable", self.model.durable);
-                assert!(found <= self.model.sent.len());
-                self.model.sent.truncate(found);
-                self.model.times.truncate(found);
-                self.model.durable = found;
+                self.forget_lost(self.model.durable);
             }
         }
         self.check();
@@ -159,10 +197,24 @@ impl Rig {
     }
 
     fn reopen(&mut self) {
-        self.store = Store::open(Arc::new(self.disk.clone()), rig::options(&self.clock)).unwrap();
+        let seed = Some(7 + self.disk.operations());
+        let options = StoreOptions { seed, ..rig::options(&self.clock) };
+        self.store = Store::open(Arc::new(self.disk.clone()), options).unwrap();
         self.log = self.store.create_or_open(&name("a"), &self.options).unwrap();
         assert!(!self.model.sealed || self.log.is_sealed());
         self.model.sealed = self.log.is_sealed();
+    }
+
+    /// What was not written is gone with its process, and what was not durable may be gone with the power; at least
+    /// `kept` records are there.
+    fn forget_lost(&mut self, kept: usize) {
+        let found = usize::try_from(self.log.visible().0).unwrap();
+        assert!(found >= kept.max(self.model.durable), "{found} of {kept}, {} durable", self.model.durable);
+        assert!(found <= self.model.sent.len());
+        self.model.sent.truncate(found);
+        self.model.times.truncate(found);
+        self.model.durable = found;
+        self.model.compared = 0;
     }
 
     fn same(&self, records: &[Record], from: u64) {
@@ -222,10 +274,13 @@ impl Rig {
         if log.poisoned().is_none() {
             assert_eq!(log.queued().0, self.model.sent.len() as u64);
         }
-        let (records, holes) = read_from(log, log.first(), 20_000);
+        assert!(log.first().0 >= self.model.trimmed as u64, "what was trimmed is back");
+        let from = log.first().max(Offset(self.model.compared as u64));
+        let (records, holes) = read_from(log, from, 20_000);
         assert_eq!(holes, []);
-        self.same(&records, log.first().0);
-        assert_eq!(records.len() as u64, log.visible().0 - log.first().0);
+        self.same(&records, from.0);
+        assert_eq!(records.len() as u64, log.visible().0 - from.0);
+        self.model.compared = usize::try_from(log.visible().0).unwrap();
         // Times strictly increase, and never change once seen.
         for record in &records {
             let index = usize::try_from(record.offset.0).unwrap();
@@ -242,19 +297,33 @@ impl Rig {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+/// Sequences that every test run takes, and the most steps of one.
+const SLICE: u32 = 200;
+const STEPS: usize = 200;
 
-    // NC-DSK-040
-    #[test]
-    fn the_log_is_a_vector_that_survives(
-        seed in any::<u64>(),
-        mode in 0u8..3,
-        steps in prop::collection::vec(step(), 1..60),
-    ) {
-        let mut rig = Rig::new(seed, Durability::from_code(mode).unwrap());
-        for step in steps {
-            rig.run(step);
-        }
-    }
+// NC-DSK-040
+#[test]
+fn the_log_is_a_vector_that_survives() {
+    let wanted = std::env::var("NETCHAN_MODELS").map_or(SLICE, |sequences| sequences.parse().unwrap());
+    let steps = std::sync::atomic::AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
+    let work = || {
+        let cases = wanted.div_ceil(threads);
+        let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+        let sequence = (any::<u64>(), 0u8..3, prop::collection::vec(step(), 1..=STEPS));
+        let done = TestRunner::new(config).run(&sequence, |(seed, mode, sequence)| {
+            steps.fetch_add(sequence.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            let mut rig = Rig::new(seed, Durability::from_code(mode).unwrap());
+            sequence.into_iter().for_each(|step| rig.run(step));
+            rig.model.compared = 0;
+            rig.check();
+            Ok(())
+        });
+        done.unwrap_or_else(|error| panic!("{error}"));
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+    println!("{wanted} sequences, {} steps: no difference", steps.into_inner());
 }

@@ -161,7 +161,7 @@ fn again(one: &str) {
     played.look_at(how, words[3].parse().unwrap());
 }
 
-// NC-DSK-030, NC-DSK-040, NC-DSK-041, NC-DSK-048
+// NC-DSK-030, NC-DSK-040, NC-DSK-041, NC-DSK-009
 #[test]
 fn whatever_survives_a_power_cut_nothing_durable_is_lost_and_nothing_wrong_is_read() {
     if let Ok(one) = std::env::var("NETCHAN_CUT") {

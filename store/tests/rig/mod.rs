@@ -42,7 +42,10 @@ pub(crate) fn open(disk: &SimDisk) -> Store {
 }
 
 pub(crate) fn try_open(disk: &SimDisk) -> Result<Store, netchan_store::StoreError> {
-    Store::open(Arc::new(disk.clone()) as Arc<dyn Disk>, options(&HandClock::default()))
+    // Each opening makes other identities than the ones before.
+    let seed = Some(7 + disk.operations());
+    let options = StoreOptions { seed, ..options(&HandClock::default()) };
+    Store::open(Arc::new(disk.clone()) as Arc<dyn Disk>, options)
 }
 
 pub(crate) fn name(text: &str) -> ChannelName {
