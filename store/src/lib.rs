@@ -34,6 +34,7 @@
 
 pub mod disk;
 
+mod aside;
 mod clock;
 mod committer;
 mod counts;

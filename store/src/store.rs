@@ -63,6 +63,8 @@ struct Slot {
     meta: Meta,
     log: Option<Log>,
     is_deleted: bool,
+    /// What was durable when its log failed, should it not be open since.
+    durable: Offset,
 }
 
 impl Channel {
@@ -70,7 +72,7 @@ impl Channel {
         Arc::new(Channel {
             exists: AtomicBool::new(exists),
             bytes: AtomicU64::new(0),
-            slot: Mutex::new(Slot { meta, log: None, is_deleted: false }),
+            slot: Mutex::new(Slot { meta, log: None, is_deleted: false, durable: Offset::ZERO }),
         })
     }
 
@@ -223,15 +225,15 @@ impl Store {
         if self.0.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        let mut known_durable = self.known_durable(slot.meta.id);
         if let Some(log) = &slot.log {
             if !log.0.is_poisoned() {
                 return Ok(log.clone());
             }
-            known_durable = known_durable.max(log.durable());
+            slot.durable = slot.durable.max(log.durable());
             tracing::info!(channel = %slot.meta.name, "a log that had failed is opened anew");
         }
         slot.log = None;
+        let known_durable = self.known_durable(slot.meta.id).max(slot.durable);
         let disk = &*self.0.env.disk;
         let dir = directory::path(slot.meta.id);
         let is_new = !channel.exists();
@@ -431,6 +433,9 @@ impl Drop for Inner {
             }
         }
         self.env.committer.stop();
+        if self.env.options.commit == Commit::Manual {
+            self.env.committer.join(); // there is nobody to write what is queued: it would stay for ever
+        }
     }
 }
 

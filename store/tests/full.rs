@@ -80,7 +80,7 @@ fn a_disk_that_is_full_at_any_byte_refuses_cleanly_and_the_log_goes_on_without_a
             let mut sent = fill(&store, &log, 700, WINDOW);
             is_stuck(&log, &sent);
             assert!(disk.used() <= base.used() + free, "{free} bytes free: more was taken");
-            if free % 3 == 0 {
+            if free.is_multiple_of(3) {
                 // The power goes while it is full.
                 let durable = log.durable();
                 let disk = disk.fork(free);

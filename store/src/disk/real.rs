@@ -93,18 +93,24 @@ impl Disk for RealDisk {
             .create(true)
             .truncate(false)
             .open(self.root.join(path))?;
+        // Who removes the file by hand unlocks nothing: the directory is locked too, where the file system has that.
+        let dir = File::open(&self.root)?;
+        if let Err(TryLockError::WouldBlock) = dir.try_lock() {
+            return Ok(None);
+        }
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(RealLock { _file: file }))),
+            Ok(()) => Ok(Some(Box::new(RealLock { _file: file, _dir: dir }))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
-/// Closing the file gives the lock back. The file itself is never removed: a removed lock file locks nothing.
+/// Closing the files gives the lock back. The file itself is never removed: a removed lock file locks nothing.
 #[derive(Debug)]
 struct RealLock {
     _file: File,
+    _dir: File,
 }
 
 impl DiskLock for RealLock {}

@@ -93,6 +93,8 @@ pub(crate) struct Inner {
     writer: Mutex<Writer>,
     /// Segments that were read lately and are therefore open.
     read_lately: Mutex<VecDeque<Arc<Segment>>>,
+    /// One that was trimmed and whose file may be there still.
+    owed: Mutex<Option<Arc<Segment>>>,
     place: Place,
 }
 

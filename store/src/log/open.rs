@@ -23,6 +23,7 @@ use super::state::{Opened, State};
 use super::torn::{LeftOver, Torn};
 use super::writer::Writer;
 use super::{Env, Inner, locked};
+use crate::aside;
 use crate::disk::{DiskFile, Open};
 use crate::meta::{Meta, failed};
 use crate::options::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
@@ -85,10 +86,9 @@ pub(crate) fn open(
             break recovered;
         }
         // Made, but its head never became durable: no batch can have been.
-        let aside = format!("{}.bad", newest.path);
         tracing::warn!(channel = %meta.name, path = newest.path, "set aside a segment that was never begun");
-        disk.rename(&newest.path, &aside).map_err(failed("setting aside", &newest.path))?;
-        disk.sync_dir(dir).map_err(failed("syncing", dir))?;
+        let name = segment::file_name(newest.base);
+        aside::set_aside(disk, dir, &name).map_err(failed("setting aside", &newest.path))?;
         opening.segments.pop();
     };
     let (file, found) = match found.lost_to {
@@ -312,19 +312,17 @@ impl Opening<'_> {
         end: Place,
     ) -> Result<Option<LeftOver>, StoreError> {
         let path = &segment.path;
-        let Some(torn) =
-            Torn::find(file, self.dir, segment.base, end.pos).map_err(failed("reading", path))?
-        else {
+        let Some(torn) = Torn::find(file, segment.base, end.pos).map_err(failed("reading", path))? else {
             return Ok(None);
         };
         tracing::warn!(
-            channel = %self.meta.name, path, offset = end.offset.0, bytes = torn.len(), aside = torn.aside(),
+            channel = %self.meta.name, path, offset = end.offset.0, bytes = torn.len(), aside = torn.stem(),
             "a torn tail is set aside and cut"
         );
         match torn.set_aside(&*self.env.disk, self.dir, file) {
             Ok(()) => Ok(None),
             Err(why) if is_shortage(&why) => Ok(Some(LeftOver { torn, why })),
-            Err(error) => Err(failed("setting aside", torn.aside())(error)),
+            Err(error) => Err(failed("setting aside", torn.stem())(error)),
         }
     }
 
@@ -406,6 +404,7 @@ impl Opening<'_> {
             state: Mutex::new(state),
             writer: Mutex::new(writer),
             read_lately: Mutex::new(VecDeque::new()),
+            owed: Mutex::default(),
             place: PlaceInLine::default(),
         });
         let now = inner.now();

@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use netchan_proto::Offset;
 
 use super::segment::read_exactly;
+use crate::aside;
 use crate::disk::{Disk, DiskFile, Open};
 
 /// Bytes copied at a time.
@@ -19,7 +20,8 @@ const CHUNK: usize = 1 << 20;
 pub(super) struct Torn {
     from: u64,
     to: u64,
-    aside: String,
+    /// The name of the file into which it goes begins with this.
+    stem: String,
 }
 
 /// One that could not be set aside for now.
@@ -30,7 +32,7 @@ pub(super) struct LeftOver {
 
 impl Torn {
     /// What is not zero at `from` or after it in the segment of `base`.
-    pub(super) fn find(file: &dyn DiskFile, dir: &str, base: Offset, from: u64) -> io::Result<Option<Torn>> {
+    pub(super) fn find(file: &dyn DiskFile, base: Offset, from: u64) -> io::Result<Option<Torn>> {
         let mut to = None;
         let mut pos = from;
         loop {
@@ -43,34 +45,36 @@ impl Torn {
             }
             pos += CHUNK as u64;
         }
-        let aside = format!("{dir}/{:020}-{from}.bad", base.0);
-        Ok(to.map(|to| Torn { from, to, aside }))
+        let stem = format!("{:020}-{from}", base.0);
+        Ok(to.map(|to| Torn { from, to, stem }))
     }
 
     pub(super) fn len(&self) -> u64 {
         self.to - self.from
     }
 
-    /// The file into which it goes.
-    pub(super) fn aside(&self) -> &str {
-        &self.aside
+    /// What the name of the file begins with into which it goes.
+    pub(super) fn stem(&self) -> &str {
+        &self.stem
     }
 
     /// Copies it, durably, and cuts `file`, which is to be synced then. Nothing is left behind by a copy that fails.
     pub(super) fn set_aside(&self, disk: &dyn Disk, dir: &str, file: &dyn DiskFile) -> io::Result<()> {
-        match disk.remove_file(&self.aside) {
+        let copy = format!("{dir}/{}.tmp", self.stem);
+        match disk.remove_file(&copy) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        if let Err(error) = self.copy(disk, dir, file) {
-            let _ = disk.remove_file(&self.aside); // its room may be what others lack
+        if let Err(error) = self.copy(disk, dir, &copy, file) {
+            let _ = disk.remove_file(&copy); // its room may be what others lack
             return Err(error);
         }
         file.set_len(self.from)
     }
 
-    fn copy(&self, disk: &dyn Disk, dir: &str, file: &dyn DiskFile) -> io::Result<()> {
-        let copy = disk.open(&self.aside, Open::CreateNew)?;
+    /// The copy has its name once it is whole, and another one than those before it, at the same place.
+    fn copy(&self, disk: &dyn Disk, dir: &str, path: &str, file: &dyn DiskFile) -> io::Result<()> {
+        let copy = disk.open(path, Open::CreateNew)?;
         let mut pos = self.from;
         while pos < self.to {
             let len = usize::try_from(self.to - pos).unwrap_or(CHUNK).min(CHUNK);
@@ -79,6 +83,7 @@ impl Torn {
             pos += len as u64;
         }
         copy.sync()?;
+        disk.rename(path, &aside::free_path(disk, dir, &self.stem)?)?;
         disk.sync_dir(dir)
     }
 }

@@ -38,7 +38,9 @@ impl Inner {
             if !(too_old || too_large()) {
                 return;
             }
-            self.remove_oldest(&oldest);
+            if !self.remove_oldest(&oldest) {
+                return;
+            }
         }
     }
 
@@ -52,15 +54,23 @@ impl Inner {
                     _ => return,
                 }
             };
-            self.remove_oldest(&oldest);
+            if !self.remove_oldest(&oldest) {
+                return;
+            }
         }
     }
 
-    fn remove_oldest(&self, oldest: &Arc<Segment>) {
+    /// False if its file, or that of one before it, could not be removed for sure: then nothing newer may go.
+    fn remove_oldest(&self, oldest: &Arc<Segment>) -> bool {
+        let mut owed = locked(&self.owed);
+        if owed.as_ref().is_some_and(|segment| !self.remove_file(segment)) {
+            return false;
+        }
+        *owed = None;
         let mut wake = Vec::new();
         let mut state = locked(&self.state);
         if !state.segments.first().is_some_and(|first| Arc::ptr_eq(first, oldest)) {
-            return;
+            return false;
         }
         state.segments.remove(0);
         let first = state.first();
@@ -68,13 +78,24 @@ impl Inner {
         drop(state);
         wake_all(wake);
         tracing::info!(channel = %self.name, from = oldest.base.0, to = first.0, "trimmed");
-        let removed =
-            self.env.disk.remove_file(&oldest.path).and_then(|()| self.env.disk.sync_dir(&self.dir));
+        let is_gone = self.remove_file(oldest);
         self.close_segment(oldest); // or its room on the volume stays taken
-        if let Err(error) = removed {
-            // It comes back when the log is opened again, and goes then.
-            tracing::warn!(channel = %self.name, path = oldest.path, %error, "a trimmed segment stays");
+        if !is_gone {
+            *owed = Some(Arc::clone(oldest));
         }
+        is_gone
+    }
+
+    fn remove_file(&self, segment: &Segment) -> bool {
+        let removed = match self.env.disk.remove_file(&segment.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => self.env.disk.sync_dir(&self.dir),
+        };
+        if let Err(error) = &removed {
+            // It is tried again before the next one goes, and comes back when the log is opened before that.
+            tracing::warn!(channel = %self.name, path = segment.path, %error, "a trimmed segment stays");
+        }
+        removed.is_ok()
     }
 
     pub(super) fn bytes_of(&self, closed: &[Arc<Segment>]) -> u64 {

@@ -3,6 +3,7 @@
 use netchan_proto::{ChannelName, LogId, NodeId, Timestamp};
 
 use super::Random;
+use crate::aside;
 use crate::disk::{Disk, Open};
 use crate::log::{identity_of_segment, is_segment};
 use crate::meta::{self, Meta, failed, join};
@@ -63,7 +64,7 @@ pub(super) fn channels(disk: &dyn Disk) -> Result<Vec<Meta>, StoreError> {
             None if has_segments(disk, &dir)? => {
                 tracing::error!(dir, "a channel without a meta or a head that holds; left out");
             }
-            None => empty_out(disk, &dir)?,
+            None => remove_unmade(disk, &dir)?,
         }
     }
     metas.sort_by(|a, b| (&a.name, a.created, a.id).cmp(&(&b.name, b.created, b.id)));
@@ -94,13 +95,25 @@ fn one_of_two(disk: &dyn Disk, older: &mut Meta, newer: Meta) -> Result<Option<M
         return Ok(Some(other));
     }
     tracing::warn!(channel = %other.name, dir, "removed what was left of a channel that could not be made");
-    empty_out(disk, &dir).map(|()| None)
+    remove_unmade(disk, &dir).map(|()| None)
+}
+
+/// Removes the directory of a channel that was never made, and nothing that is more than that: where there is anything
+/// but its meta, somebody may want it.
+fn remove_unmade(disk: &dyn Disk, dir: &str) -> Result<(), StoreError> {
+    let names = disk.list(dir).map_err(failed("listing", dir))?;
+    if names.iter().all(|name| name == "meta" || name == "meta.tmp") {
+        return empty_out(disk, dir);
+    }
+    tracing::error!(dir, ?names, "no channel, and not empty: left out");
+    Ok(())
 }
 
 /// A directory's meta. One that is damaged is made again from the head of a segment, with default options.
 fn known_meta(disk: &dyn Disk, dir: &str) -> Result<Option<Meta>, StoreError> {
     let path = join(dir, "meta");
-    if let Some(meta) = meta::read_small(disk, &path)?.and_then(|bytes| Meta::decode(&bytes)) {
+    let found = meta::read_small(disk, &path)?;
+    if let Some(meta) = found.as_deref().and_then(Meta::decode) {
         return Ok(Some(meta));
     }
     for name in disk.list(dir).map_err(failed("listing", dir))? {
@@ -111,6 +124,9 @@ fn known_meta(disk: &dyn Disk, dir: &str) -> Result<Option<Meta>, StoreError> {
         let file = disk.open(&path, Open::Read).map_err(failed("opening", &path))?;
         if let Some((id, name, created)) = identity_of_segment(&*file).map_err(failed("reading", &path))? {
             tracing::error!(channel = %name, dir, "meta is damaged, and made again from a segment's head");
+            if found.is_some() {
+                aside::set_aside(disk, dir, "meta").map_err(failed("setting aside", &join(dir, "meta")))?;
+            }
             let meta = Meta { name, id, created, options: LogOptions::default() };
             meta::replace(disk, dir, "meta", &meta.encode())?;
             return Ok(Some(meta));

@@ -78,7 +78,9 @@ impl DiskFile for SimFile {
         let room = into.capacity() - into.len();
         let bytes = &file.now[start..(start + room).min(file.now.len())];
         into.extend_from_slice(bytes);
-        Ok(bytes.len())
+        let len = bytes.len();
+        sim.bytes_read += len as u64;
+        Ok(len)
     }
 
     fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {

@@ -65,6 +65,11 @@ impl Dir {
         self.durable.clone_from(&self.now);
     }
 
+    pub(super) fn lose_all(&mut self) {
+        self.pending.clear();
+        self.now.clone_from(&self.durable);
+    }
+
     pub(super) fn crash(&mut self, random: &mut fastrand::Rng) {
         for operation in std::mem::take(&mut self.pending) {
             if random.bool() {
@@ -137,6 +142,10 @@ impl File {
         *told = self.errors;
         self.is_told |= is_news;
         is_news
+    }
+
+    pub(super) fn lose_all(&mut self) {
+        *self = File::durable(std::mem::take(&mut self.durable));
     }
 
     pub(super) fn crash(&mut self, random: &mut fastrand::Rng) {

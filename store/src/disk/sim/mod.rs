@@ -49,6 +49,7 @@ struct Sim {
     is_on: bool,
     operations: u64,
     syncs: u64,
+    bytes_read: u64,
     cut_at: Option<u64>,
     /// At which operation what goes wrong.
     fault: Option<(u64, Fault)>,
@@ -157,6 +158,7 @@ impl SimDisk {
             is_on: true,
             operations: 0,
             syncs: 0,
+            bytes_read: 0,
             cut_at: None,
             fault: None,
             is_read_only: false,
@@ -202,6 +204,23 @@ impl SimDisk {
     /// Cuts the power, loses what is to be lost, and turns it on again. Open handles and locks are dead.
     pub fn crash(&self) {
         self.sim().power_on();
+    }
+
+    /// As [`SimDisk::crash`], and nothing survives that was not synced.
+    pub fn lose_all(&self) {
+        let mut sim = self.sim();
+        for inode in sim.inodes.values_mut() {
+            match inode {
+                Inode::File(file) => file.lose_all(),
+                Inode::Dir(dir) => dir.lose_all(),
+            }
+        }
+        sim.power_on();
+    }
+
+    /// How many bytes were read.
+    pub fn bytes_read(&self) -> u64 {
+        self.sim().bytes_read
     }
 
     /// Cuts the power at the `operation`th operation from now that changes the disk, 1 being the next: that one may or
