@@ -104,7 +104,7 @@ impl Played {
                 disk.cut_power_at(1 + subset);
                 let told = life::live(&disk, &self.script, told.clone());
                 disk.crash();
-                check(&disk, &told, subset % 4 == 0);
+                check(&disk, &told, subset.is_multiple_of(4));
             }
             How::Recovery(at) => {
                 let survived = self.half_recovered(at).expect("a recovery of so many operations");
@@ -121,7 +121,7 @@ impl Played {
             check::recover(disk, told);
             disk.crash();
         }
-        check(disk, told, subset % 4 == 0);
+        check(disk, told, subset.is_multiple_of(4));
     }
 
     /// What a cut has left, recovered from until the power goes at an operation; `None` if it does not go.
