@@ -22,7 +22,7 @@ use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, Timestamp};
 use crate::committer::Committer;
 use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock};
-use crate::log::{Env, Log};
+use crate::log::{Closed, Env, Log};
 use crate::meta::{self, Meta, failed};
 use crate::warm::{FewFiles, Warm};
 use crate::{Commit, LogOptions, StateLog, StoreError, StoreOptions};
@@ -233,7 +233,8 @@ impl Store {
             tracing::info!(channel = %slot.meta.name, "a log that had failed is opened anew");
         }
         slot.log = None;
-        let known_durable = self.known_durable(slot.meta.id).max(slot.durable);
+        let closed = self.closed(slot.meta.id).unwrap_or_default();
+        let known_durable = closed.durable.max(slot.durable);
         let disk = &*self.0.env.disk;
         let dir = directory::path(slot.meta.id);
         let is_new = !channel.exists();
@@ -265,10 +266,29 @@ impl Store {
         Ok(log)
     }
 
-    fn known_durable(&self, id: LogId) -> Offset {
-        let mark = self.0.state.get(&durable_key(id));
-        mark.and_then(|mark| mark[..].try_into().ok())
-            .map_or(Offset::ZERO, |mark| Offset(u64::from_le_bytes(mark)))
+    /// What was noted when the log was closed last.
+    fn closed(&self, id: LogId) -> Option<Closed> {
+        Closed::decode(&self.0.state.get(&durable_key(id))?)
+    }
+
+    /// What there is to say of a channel, if it exists. Opens its log only if that was not closed cleanly.
+    fn info(&self, name: &ChannelName) -> Result<Option<LogInfo>, StoreError> {
+        let Some(channel) = locked(&self.0.channels).by_name.get(name).cloned() else { return Ok(None) };
+        let mut slot = locked(&channel.slot);
+        if slot.is_deleted || !channel.exists() {
+            return Ok(None);
+        }
+        if slot.log.is_none()
+            && let Some(closed) = self.closed(slot.meta.id)
+        {
+            let dir = directory::path(slot.meta.id);
+            match crate::log::glance(&*self.0.env.disk, &dir, &slot.meta, closed) {
+                Ok(Some(info)) => return Ok(Some(info)),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(channel = %name, %error, "opened, to say what there is"),
+            }
+        }
+        self.open_slot(&channel, &mut slot, None).map(|log| Some(log.info()))
     }
 
     /// The channel's log if it is open already. Never blocks.
@@ -283,8 +303,9 @@ impl Store {
         locked(&self.0.channels).by_name.get(name).is_some_and(|channel| channel.exists())
     }
 
-    /// Up to `limit` channels after `after` whose names begin with `prefix`, in the order of names. Opens those that
-    /// aren't open, and leaves out those that cannot be: blocks on the disk.
+    /// Up to `limit` channels after `after` whose names begin with `prefix`, in the order of names. Of a log that is not
+    /// open it reads some heads; it opens those that were not closed cleanly, and leaves out those that cannot be: blocks on
+    /// the disk.
     pub fn list(&self, after: Option<&ChannelName>, prefix: &str, limit: usize) -> Vec<LogInfo> {
         let names: Vec<ChannelName> = {
             let channels = locked(&self.0.channels);
@@ -296,8 +317,8 @@ impl Store {
                 .map(|(name, _)| name.clone())
                 .collect()
         };
-        let infos = names.iter().filter_map(|name| match self.open_existing(name) {
-            Ok(log) => log.map(|log| log.info()),
+        let infos = names.iter().filter_map(|name| match self.info(name) {
+            Ok(info) => info,
             Err(error) => {
                 tracing::warn!(channel = %name, %error, "left out of a list");
                 None
@@ -392,9 +413,9 @@ impl Store {
         for channel in channels {
             let slot = locked(&channel.slot);
             if let Some(log) = &slot.log {
-                let durable = log.0.close();
-                if log.0.has_written() && !log.0.is_poisoned() {
-                    marks.push((durable_key(log.id()), durable.0.to_le_bytes()));
+                let closed = log.0.close();
+                if !log.0.is_poisoned() && self.closed(log.id()) != Some(closed) {
+                    marks.push((durable_key(log.id()), closed.encode()));
                 }
             }
         }
@@ -439,7 +460,7 @@ impl Drop for Inner {
     }
 }
 
-/// Under which, and the log's id, the state log keeps what was durable when a log was closed.
+/// Under which, and the log's id, the state log keeps how a log ended when it was closed.
 pub(crate) const DURABLE_KEY: &str = "store/durable/";
 
 fn durable_key(id: LogId) -> Vec<u8> {

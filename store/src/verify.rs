@@ -17,7 +17,7 @@ use netchan_proto::{ChannelName, Epoch, LogId, Offset, Timestamp};
 
 use crate::StateLog;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::log::{HEAD_LEN, SegmentHead, Window, base_of, identity_of_segment, read_exactly, search};
+use crate::log::{Closed, HEAD_LEN, SegmentHead, Window, base_of, identity_of_segment, read_exactly, search};
 use crate::meta::{self, Meta, join};
 use crate::store::DURABLE_KEY;
 
@@ -202,8 +202,8 @@ fn durable_marks(disk: &dyn Disk) -> io::Result<BTreeMap<String, Offset>> {
                 let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
                 let Some(log) = key.and_then(|key| key.strip_prefix(DURABLE_KEY)) else { continue };
                 let dir = join("channels", log);
-                match StateLog::value(&record.payload).and_then(|value| value.try_into().ok()) {
-                    Some(mark) => marks.insert(dir, Offset(u64::from_le_bytes(mark))),
+                match StateLog::value(&record.payload).and_then(Closed::decode) {
+                    Some(closed) => marks.insert(dir, closed.durable),
                     None => marks.remove(&dir),
                 };
             }

@@ -10,11 +10,13 @@
 //! | `torn` | what stands after the end, and where it goes |
 //! | `trim` | retention |
 //! | `behind` | how far from the end an offset is |
+//! | `glance` | what there is to say of a log that is not open |
 //!
 //! Locks are taken in the order writer, state; neither is held while a waker is called.
 
 mod behind;
 mod epochs;
+mod glance;
 mod index;
 mod open;
 mod producers;
@@ -50,6 +52,7 @@ use state::{Refusal, State};
 use writer::{FIRST_STEP, Writer, wake_all};
 
 pub use behind::Behind;
+pub(crate) use glance::{Closed, glance};
 pub(crate) use index::Window;
 pub(crate) use open::open;
 pub(crate) use read::search;
@@ -655,8 +658,8 @@ impl Inner {
         }
     }
 
-    /// Takes no more appends, makes durable what was queued, and says what is durable then.
-    pub(crate) fn close(&self) -> Offset {
+    /// Takes no more appends, makes durable what was queued, and says how the log ends then.
+    pub(crate) fn close(&self) -> Closed {
         let mut wake = Vec::new();
         locked(&self.state).refuse(Refusal::Closed, &mut wake);
         wake_all(std::mem::take(&mut wake));
@@ -665,7 +668,8 @@ impl Inner {
         locked(&self.state).waiters.take_all(&mut wake);
         wake_all(wake);
         self.cool(Cooling::InNeed);
-        locked(&self.writer).durable
+        let writer = locked(&self.writer);
+        Closed { durable: writer.durable, last_batch: writer.last_batch }
     }
 
     /// Takes no more appends; what is queued is still committed.
@@ -698,11 +702,6 @@ impl Inner {
         drop(state);
         wake_all(wake);
         locked(&self.writer).is_dead = true;
-    }
-
-    /// Whether anything was written since the log was opened.
-    pub(crate) fn has_written(&self) -> bool {
-        locked(&self.writer).has_written
     }
 
     fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {

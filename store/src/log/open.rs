@@ -41,6 +41,8 @@ struct Found {
     last_time: Timestamp,
     epochs: Epochs,
     producers: Producers,
+    /// Where the last batch of records begins; 0 if there is none.
+    last_batch: u64,
     /// Where the seal stands, if there is one.
     seal: Option<u64>,
     /// What batches say was durable.
@@ -137,6 +139,7 @@ impl Opening<'_> {
             last_time: previous_time,
             epochs,
             producers,
+            last_batch: 0,
             seal: None,
             durable: base,
             lost_to: None,
@@ -193,6 +196,7 @@ impl Opening<'_> {
             last_time: head.map_or(Timestamp::MIN, |head| head.previous_time),
             epochs: head.map_or_else(Epochs::default, |head| head.epochs.clone()),
             producers: Producers::default(),
+            last_batch: 0,
             seal: None,
             durable: self.known_durable,
             lost_to: None,
@@ -251,6 +255,7 @@ impl Opening<'_> {
                 if header.kind == BatchKind::Seal {
                     found.seal = Some(at.pos);
                 } else {
+                    found.last_batch = at.pos;
                     found.last_time = found.last_time.max(header.last_time());
                 }
                 found.previous_crc = crc;
@@ -365,6 +370,7 @@ impl Opening<'_> {
             data_start,
             begun,
             pos: found.end.pos,
+            last_batch: found.last_batch,
             previous_crc: found.previous_crc,
             last_time: found.last_time,
             written: found.end.offset,
@@ -378,7 +384,6 @@ impl Opening<'_> {
             retry_at: None,
             must_roll: false,
             torn,
-            has_written: false,
         };
         let state = State::new(
             Opened {

@@ -185,12 +185,16 @@ impl Segment {
     pub(super) fn new(dir: &str, base: Offset) -> Segment {
         Segment {
             base,
-            path: format!("{dir}/{}", file_name(base)),
+            path: Segment::path_of(dir, base),
             file: Mutex::default(),
             head: OnceLock::new(),
             len: OnceLock::new(),
             index: Mutex::new(Index::new(base)),
         }
+    }
+
+    pub(super) fn path_of(dir: &str, base: Offset) -> String {
+        format!("{dir}/{}", file_name(base))
     }
 
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {

@@ -42,6 +42,8 @@ pub(super) struct Writer {
     pub(super) begun: Timestamp,
     /// Where the next batch goes.
     pub(super) pos: u64,
+    /// Where the last batch of records begins in the segment; 0 if there is none in it.
+    pub(super) last_batch: u64,
     /// Up to here the file has room on disk.
     pub(super) allocated: u64,
     pub(super) previous_crc: u32,
@@ -57,7 +59,6 @@ pub(super) struct Writer {
     /// When the committer will tick this log.
     pub(super) timer: Option<Timer>,
     pub(super) is_dead: bool,
-    pub(super) has_written: bool,
     /// What is short, while the log cannot go on for it.
     pub(super) stalled: Option<Arc<str>>,
     /// When it is tried again.
@@ -202,12 +203,12 @@ impl Writer {
             for stored in &*run {
                 index.note(&stored.header, self.pos);
                 self.producers.note_batch(&stored.header, &stored.bytes);
+                self.last_batch = self.pos;
                 self.pos += stored.bytes.len() as u64;
             }
             drop(index);
             self.written = end;
             self.last_time = time;
-            self.has_written = true;
             self.unsynced_since.get_or_insert(now);
             if !sync {
                 self.arm(log, now);

@@ -164,6 +164,7 @@ impl Writer {
         self.data_start = data_start;
         self.begun = now;
         self.pos = data_start;
+        self.last_batch = 0;
         self.allocated = data_start;
         self.synced_epoch = epochs.last();
         {

@@ -1,0 +1,109 @@
+//! What there is to say of a log that is not open, without opening it: only of one that was closed cleanly and has not
+//! been written since.
+//!
+//! Closing notes where the last batch stands ([`Closed`]). That is a hint where to look, never evidence: everything told comes
+//! from the heads and headers that stand there. Where anything is not as it was left, nothing is told, and the log is opened.
+
+use std::io;
+
+use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN};
+use netchan_proto::{LogInfo, Offset, Timestamp};
+
+use super::segment::{HEAD_LEN, Segment, SegmentHead, base_of, read_exactly};
+use crate::disk::{Disk, DiskFile, Open};
+use crate::meta::Meta;
+
+/// What closing a log notes in the state log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// The end of what is durable.
+    pub(crate) durable: Offset,
+    /// Where in the newest segment the last batch of records begins; 0 if there is none in it.
+    pub(crate) last_batch: u64,
+}
+
+impl Closed {
+    pub(crate) fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.durable.0.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.last_batch.to_le_bytes());
+        bytes
+    }
+
+    /// Reads what [`Closed::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Closed> {
+        let (durable, last_batch) = bytes.split_first_chunk::<8>()?;
+        let last_batch = u64::from_le_bytes(last_batch.try_into().ok()?);
+        Some(Closed { durable: Offset(u64::from_le_bytes(*durable)), last_batch })
+    }
+}
+
+/// Looks at the log in `dir` that nobody has open. `None`: it has to be opened to know.
+pub(crate) fn glance(disk: &dyn Disk, dir: &str, meta: &Meta, closed: Closed) -> io::Result<Option<LogInfo>> {
+    let mut bases: Vec<Offset> = disk.list(dir)?.iter().filter_map(|name| base_of(name)).collect();
+    bases.sort_unstable();
+    let (Some(&first), Some(&newest)) = (bases.first(), bases.last()) else { return Ok(None) };
+    let file = disk.open(&Segment::path_of(dir, newest), Open::Read)?;
+    let size = file.size()?;
+    let Some(head) = head_of(&*file, meta, newest)? else { return Ok(None) };
+    let (mut epoch, mut last_time) = (head.epochs.last(), head.previous_time);
+    let (mut end, mut pos) = (newest, head.data_start);
+    if closed.last_batch > 0 {
+        match header_at(&*file, meta, closed.last_batch)? {
+            Some(header) if header.kind == BatchKind::Data && header.base_offset >= newest => {
+                (epoch, last_time) = (epoch.max(header.epoch), header.last_time());
+                (end, pos) = (header.next_offset(), closed.last_batch + header.stored_len() as u64);
+            }
+            _ => return Ok(None),
+        }
+    }
+    let mut sealed = false;
+    if pos < size
+        && let Some(header) = header_at(&*file, meta, pos)?
+        && header.kind == BatchKind::Seal
+        && header.base_offset == end
+    {
+        (sealed, pos) = (true, pos + header.stored_len() as u64);
+        epoch = epoch.max(header.epoch);
+    }
+    if pos != size || end != closed.durable {
+        return Ok(None);
+    }
+    let mut bytes = size;
+    for base in bases.iter().filter(|base| **base != newest) {
+        bytes += disk.open(&Segment::path_of(dir, *base), Open::Read)?.size()?;
+    }
+    Ok(Some(LogInfo {
+        name: meta.name.clone(),
+        id: meta.id,
+        epoch,
+        durability: meta.options.durability,
+        sealed,
+        first,
+        next: end,
+        durable: end,
+        first_time: if end > first { first_time(disk, dir, meta, first)? } else { Timestamp::MIN },
+        last_time: if end > first { last_time } else { Timestamp::MIN },
+        created: meta.created,
+        bytes,
+        segments: bases.len() as u64,
+    }))
+}
+
+fn head_of(file: &dyn DiskFile, meta: &Meta, base: Offset) -> io::Result<Option<SegmentHead>> {
+    let head = SegmentHead::decode(&read_exactly(file, 0, HEAD_LEN)?);
+    Ok(head.filter(|head| head.base == base && head.log == meta.id))
+}
+
+fn header_at(file: &dyn DiskFile, meta: &Meta, pos: u64) -> io::Result<Option<BatchHeader>> {
+    let bytes = read_exactly(file, pos, HEADER_LEN)?;
+    Ok(bytes.first_chunk().and_then(|bytes| BatchHeader::decode(bytes, &meta.id.0).ok()))
+}
+
+/// The time of the first record, `Timestamp::MIN` if it cannot be read.
+fn first_time(disk: &dyn Disk, dir: &str, meta: &Meta, first: Offset) -> io::Result<Timestamp> {
+    let file = disk.open(&Segment::path_of(dir, first), Open::Read)?;
+    let Some(head) = head_of(&*file, meta, first)? else { return Ok(Timestamp::MIN) };
+    let header = header_at(&*file, meta, head.data_start)?.filter(|header| header.base_offset == first);
+    Ok(header.map_or(Timestamp::MIN, |header| header.base_time))
+}
