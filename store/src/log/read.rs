@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    fn read_error(&self, segment: &Segment, error: io::Error) -> LogError {
+    pub(super) fn read_error(&self, segment: &Segment, error: io::Error) -> LogError {
         let state = locked(&self.state);
         match state.failure() {
             Some(deleted @ LogError::Deleted) => return deleted,

@@ -99,10 +99,7 @@ impl Inner {
     /// The time of the record before a segment's first. A head that is damaged says nothing: the search goes on from
     /// an older one.
     fn previous_time(&self, segment: &Arc<Segment>) -> Result<Timestamp, LogError> {
-        self.open_segment(segment)?;
-        let head = segment
-            .head(&*self.env.disk)
-            .map_err(|error| LogError::Io { path: segment.path.clone(), source: Arc::new(error) })?;
+        let head = segment.head(&*self.env.disk).map_err(|error| self.read_error(segment, error))?;
         Ok(head.map_or(Timestamp(i64::MAX), |head| head.previous_time))
     }
 
