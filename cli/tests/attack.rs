@@ -162,7 +162,7 @@ fn callers_who_say_nothing_do_not_keep_out_who_does() {
 }
 
 /// All of them at once, as large as the issue asks for, or a slice. The slice has few who make a node hold much: at full
-/// size a node passes 64 MiB still, and a good receiver waits for what slow readers hold.
+/// size a node passes 64 MiB still, by what the allocator keeps for each thread that reads from the disk.
 fn sizes() -> Sizes {
     Sizes {
         idle: size(200, 2000),

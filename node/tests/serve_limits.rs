@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use house::{House, Link, append, batch};
 use netchan_node::{Limits, Lost, Machine, Node, NodeConfig};
-use netchan_proto::limits::{CONNECTION_COST, CREDIT_WINDOW, HOLD_TIME, LARGE_TIME, MAX_OUTBOUND_BYTES};
+use netchan_proto::limits::{
+    CONNECTION_COST, CREDIT_WINDOW, HOLD_TIME, LARGE_TIME, MAX_OUTBOUND_BYTES, STREAM_COST,
+};
 use netchan_proto::subscription::Subscription;
 use netchan_proto::wire::{Counter, Open};
 use netchan_proto::{ErrorCode, Start};
@@ -93,6 +95,9 @@ fn who_does_not_take_what_it_asked_for_is_given_up_when_memory_is_short_and_not_
             assert!(given_up > 0 && given_up < 60, "{given_up}: as many as it takes");
         } else {
             assert_eq!(given_up, 0);
+            // The runs that they were sent parts of are given back all the same.
+            let most = all.len() * (MAX_OUTBOUND_BYTES + STREAM_COST);
+            assert!(held(&house) <= most as u64, "{} of {most}", held(&house));
         }
     }
 }

@@ -90,11 +90,11 @@ pub const MAX_UNPROVEN: usize = 256;
 pub const MAX_PER_ADDRESS: usize = 2048;
 /// Connections at once that are told that there is no place for them; others beyond are just closed.
 pub const MAX_TURNED_AWAY: usize = 64;
-/// Bytes that a node holds for all its connections: 24 MiB.
-pub const MAX_MEMORY: usize = 24 << 20;
+/// Bytes that a node holds for all its connections, beyond [`CONNECTION_COST`] each: 16 MiB.
+pub const MAX_MEMORY: usize = 16 << 20;
 /// Jobs of the disk that a node runs at once for its peers.
 pub const MAX_NODE_JOBS: usize = 8;
-/// What a connection counts for in a node's memory, whatever it does.
+/// What any connection may have waiting, uncounted: their number bounds it.
 pub const CONNECTION_COST: usize = 8 << 10;
 /// What a stream counts for.
 pub const STREAM_COST: usize = 1 << 10;

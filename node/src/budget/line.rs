@@ -10,13 +10,12 @@ use crate::wake::{Bell, lock};
 #[derive(Debug)]
 pub(crate) struct Waiter {
     bell: Arc<Bell>,
-    stands_in: [AtomicBool; 3],
+    stands_in: [AtomicBool; 2],
 }
 
 /// Which line.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum For {
-    Bytes,
     Jobs,
     Large,
 }

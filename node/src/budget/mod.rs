@@ -4,18 +4,27 @@
 //! the right to a batch larger than any window. Each is a permit, and comes back when it is dropped. Whose turn it is
 //! within a connection is [`serve`](crate::serve)'s.
 //!
-//! Memory is shared by a rule that needs no plan: each connection may hold a part of what is *free*. One alone has all it
-//! can use; the more there are that hold something, the less each new one may, and the sum never reaches the limit. Who
-//! holds some that does not move, while others wait for it, is given up after a while.
+//! Memory is shared by three rules:
+//!
+//! 1. Each connection may hold an eighth of what is free in the first half of the memory, so one alone has all it can use,
+//!    and many that hold something leave less to each new one.
+//! 2. The second half is for who moves: there each may hold what it has moved in a 64th of a second, or one frame, but
+//!    again no more than an eighth of what is free.
+//! 3. What was read from the disk and does not move for a second is given back, to be read again; and who holds
+//!    something that does not move for ten seconds is given up if memory is short by then.
+//!
+//! Being connected costs nothing of it: connections have a number of their own.
 
 mod line;
 mod seats;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use netchan_proto::limits::{MAX_CONNECTIONS, MAX_MEMORY, MAX_NODE_JOBS, MAX_PER_ADDRESS, MAX_UNPROVEN};
+use netchan_proto::limits::{
+    MAX_CONNECTIONS, MAX_FRAME, MAX_MEMORY, MAX_NODE_JOBS, MAX_PER_ADDRESS, MAX_UNPROVEN,
+};
 
 pub(crate) use self::line::Waiter;
 use self::line::{For, Line};
@@ -23,7 +32,11 @@ use self::seats::Seats;
 pub(crate) use self::seats::{Seat, TurnedAway};
 
 /// A connection may hold this part of what is free.
-const SHARE: usize = 8;
+pub(crate) const SHARE: usize = 8;
+/// Who moves may hold what it moves in this part of a second.
+const PACE: u64 = 64;
+/// What anyone may hold in the half of who moves, to begin with: a frame, and a little.
+const LEAST: usize = MAX_FRAME + (6 << 10);
 
 /// What peers may make a node hold and do, all together (spec/12-limits.md). The defaults suit a node that has some tens
 /// of MiB for its peers.
@@ -36,8 +49,8 @@ pub struct Limits {
     pub unproven: usize,
     /// Connections at once from one address. Default 2048.
     pub per_address: usize,
-    /// Bytes that connections hold: themselves, their streams, what was read from them and is not in a log, what was
-    /// read for them and is not sent. Default 24 MiB. One batch larger than any window may come on top.
+    /// Bytes that connections hold: their streams, what was read from them and is not in a log, what was read for them and
+    /// is not sent, beyond 8 KiB each. Default 16 MiB. One batch larger than any window may come on top.
     pub memory: usize,
     /// Jobs of the disk that run at once for peers. Default 8: each runs on a thread
     /// that keeps some memory.
@@ -67,9 +80,11 @@ struct Inner {
     bytes: AtomicUsize,
     /// Bytes of connections that are given up, and have their last words still.
     leaving: AtomicUsize,
+    /// Connections that wait for bytes.
+    want_bytes: AtomicUsize,
     jobs: AtomicUsize,
-    large: AtomicBool,
-    want_bytes: Line,
+    /// Bytes of the large batch; 0: there is none.
+    large: AtomicUsize,
     want_jobs: Line,
     want_large: Line,
 }
@@ -81,9 +96,9 @@ impl Budget {
             seats: Seats::default(),
             bytes: AtomicUsize::new(0),
             leaving: AtomicUsize::new(0),
+            want_bytes: AtomicUsize::new(0),
             jobs: AtomicUsize::new(0),
-            large: AtomicBool::new(false),
-            want_bytes: Line::new(For::Bytes),
+            large: AtomicUsize::new(0),
             want_jobs: Line::new(For::Jobs),
             want_large: Line::new(For::Large),
         }))
@@ -95,14 +110,21 @@ impl Budget {
 
     // ---- bytes ----
 
-    /// Bytes that are held.
+    /// Bytes that are held, also for the large batch.
     pub(crate) fn held(&self) -> usize {
+        self.shared() + self.0.large.load(Ordering::Relaxed)
+    }
+
+    fn shared(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that one connection may hold beside what it holds.
-    pub(crate) fn share(&self) -> usize {
-        self.0.limits.memory.saturating_sub(self.held()) / SHARE
+    /// Bytes that one connection may hold beside what it holds, if it moves so many a second.
+    pub(crate) fn share(&self, pace: u64) -> usize {
+        let (memory, held) = (self.0.limits.memory, self.shared());
+        let of = |part: usize| part.saturating_sub(held) / SHARE;
+        let moved = usize::try_from(pace / PACE).unwrap_or(usize::MAX);
+        of(memory / 2).max(of(memory).min(moved.max(LEAST)))
     }
 
     /// Whether memory is short: who holds some and does not move is given up.
@@ -113,18 +135,18 @@ impl Budget {
     /// Whether somebody has to go: what those have who are going already is not enough.
     pub(crate) fn is_overdrawn(&self) -> bool {
         let leaving = self.0.leaving.load(Ordering::Relaxed);
-        let stays = self.held().saturating_sub(leaving);
+        let stays = self.shared().saturating_sub(leaving);
         stays > self.0.limits.memory / 4 * 3 || (leaving == 0 && self.are_bytes_wanted())
     }
 
     /// Whether most of the memory is held.
     pub(crate) fn is_nearly_full(&self) -> bool {
-        self.held() > self.0.limits.memory / 4 * 3
+        self.shared() > self.0.limits.memory / 4 * 3
     }
 
     /// Whether somebody waits for memory.
     pub(crate) fn are_bytes_wanted(&self) -> bool {
-        self.0.want_bytes.is_some()
+        self.0.want_bytes.load(Ordering::Relaxed) > 0
     }
 
     /// Counts `bytes` that are taken, or will be at once.
@@ -134,21 +156,17 @@ impl Budget {
         held
     }
 
-    /// `waiter` is rung when there is more.
-    pub(crate) fn await_bytes(&self, waiter: &Arc<Waiter>) {
-        self.0.want_bytes.join(waiter);
-    }
-
-    /// `waiter` has what it wanted; there may be some for others.
-    pub(crate) fn has_bytes(&self, waiter: &Arc<Waiter>) {
-        self.0.want_bytes.leave(waiter);
-        self.0.want_bytes.ring_next();
+    /// One more waits for memory, and looks by itself whether there is some: it comes back in such small parts that
+    /// ringing for each would cost more than the waiting.
+    pub(crate) fn await_bytes(&self) -> Wish {
+        self.0.want_bytes.fetch_add(1, Ordering::Relaxed);
+        Wish(self.clone())
     }
 
     /// `waiter` waits for nothing any more.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
-        let Inner { want_bytes, want_jobs, want_large, .. } = &*self.0;
-        [want_bytes, want_jobs, want_large].iter().for_each(|line| line.leave(waiter));
+        self.0.want_jobs.leave(waiter);
+        self.0.want_large.leave(waiter);
     }
 
     /// `waiter` does not want the right to a large batch any more.
@@ -177,9 +195,10 @@ impl Budget {
 
     /// The right to a batch of `bytes`, larger than any window; `None`: `waiter` is rung when it is free.
     pub(crate) fn take_large(&self, bytes: usize, waiter: &Arc<Waiter>) -> Option<LargePermit> {
+        let bytes = bytes.max(1);
         let take = || {
-            let free = !self.0.large.swap(true, Ordering::AcqRel);
-            free.then(|| LargePermit { held: self.count(bytes) })
+            let was_free = self.0.large.compare_exchange(0, bytes, Ordering::AcqRel, Ordering::Acquire);
+            was_free.is_ok().then(|| LargePermit { budget: self.clone(), bytes })
         };
         take().or_else(|| {
             self.0.want_large.join(waiter);
@@ -226,7 +245,6 @@ impl Held {
             counter.fetch_add(bytes - before, Ordering::AcqRel);
         } else if bytes < before {
             counter.fetch_sub(before - bytes, Ordering::AcqRel);
-            self.budget.0.want_bytes.ring_next();
         }
     }
 }
@@ -235,6 +253,16 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.set(0);
         self.budget.0.leaving.fetch_sub(self.leaving, Ordering::Relaxed);
+    }
+}
+
+/// Somebody waits for memory.
+#[derive(Debug)]
+pub(crate) struct Wish(Budget);
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        self.0.0.want_bytes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -253,20 +281,21 @@ impl Drop for JobPermit {
 /// The right to a batch larger than any window.
 #[derive(Debug)]
 pub(crate) struct LargePermit {
-    held: Held,
+    budget: Budget,
+    bytes: usize,
 }
 
 impl LargePermit {
     /// The bytes that are counted for the batch.
     pub(crate) fn bytes(&self) -> usize {
-        self.held.bytes
+        self.bytes
     }
 }
 
 impl Drop for LargePermit {
     fn drop(&mut self) {
-        let inner = &self.held.budget.0;
-        inner.large.store(false, Ordering::Release);
+        let inner = &self.budget.0;
+        inner.large.store(0, Ordering::Release);
         inner.want_large.ring_next();
     }
 }
@@ -284,22 +313,40 @@ mod tests {
         Waiter::new(&Arc::new(Bell::default()))
     }
 
+    /// NC-LIM-012
     #[test]
     fn what_each_may_hold_shrinks_with_what_is_held_and_the_sum_stays_within_the_limit() {
-        let budget = budget(1 << 20);
-        let mut all = Vec::new();
-        let mut before = usize::MAX;
-        for _ in 0..1000 {
-            let share = budget.share();
-            assert!(share <= before);
-            before = share;
-            all.push(budget.count(share));
-            assert!(budget.held() <= 1 << 20);
+        for pace in [0, 1 << 20, 1 << 40] {
+            let budget = budget(1 << 20);
+            let mut all = Vec::new();
+            let mut before = usize::MAX;
+            for _ in 0..1000 {
+                let share = budget.share(pace);
+                assert!(share <= before);
+                before = share;
+                all.push(budget.count(share));
+                assert!(budget.held() <= 1 << 20);
+            }
+            assert!(budget.is_tight());
+            all.clear();
+            assert_eq!(budget.held(), 0);
+            assert!(budget.share(pace) >= (1 << 20) / 2 / SHARE);
+            assert!(!budget.is_tight());
         }
-        assert!(budget.is_tight());
-        all.clear();
-        assert_eq!((budget.held(), budget.share()), (0, (1 << 20) / SHARE));
-        assert!(!budget.is_tight());
+    }
+
+    /// NC-LIM-012
+    #[test]
+    fn where_those_who_move_nothing_hold_all_they_may_who_moves_much_may_hold_more() {
+        const MEMORY: usize = 16 << 20;
+        let budget = budget(MEMORY);
+        // As many slow readers as an attack has, each with one frame and a little once the first half is taken.
+        let slow: Vec<Held> = (0..100).map(|_| budget.count(budget.share(0) / 4)).collect();
+        assert!(budget.held() > MEMORY / 3, "{}", budget.held());
+        assert!(budget.share(0) <= LEAST);
+        assert_eq!(budget.share(20 << 20), (20 << 20) / 64, "what it moves in a 64th of a second");
+        assert!(budget.share(1 << 30) >= MEMORY / 2 / SHARE / 2, "{}", budget.share(1 << 30));
+        drop(slow);
     }
 
     /// NC-LIM-011
@@ -346,16 +393,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gives_memory_back_rings_the_next_in_line_that_is_still_there() {
+    fn memory_is_short_for_as_long_as_somebody_waits_for_some() {
         let budget = budget(100);
-        let mut held = budget.count(100);
-        let (gone, here) = (waiter(), waiter());
-        budget.await_bytes(&gone);
-        budget.await_bytes(&here);
-        budget.await_bytes(&here);
-        drop(gone);
-        assert!(budget.are_bytes_wanted());
-        held.set(50);
-        assert!(!budget.are_bytes_wanted());
+        let wishes = [budget.await_bytes(), budget.await_bytes()];
+        assert!(budget.is_tight());
+        drop(wishes);
+        assert!(!budget.is_tight());
     }
 }

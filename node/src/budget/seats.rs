@@ -5,7 +5,7 @@
 //! directory has seats of its own.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -71,6 +71,7 @@ impl Seats {
         if *count >= limits.connections {
             return Err(TurnedAway::Full);
         }
+        let from = from.map(network);
         if let Some(from) = from {
             let same = table.by_address.entry(from).or_default();
             if *same >= limits.per_address {
@@ -91,6 +92,14 @@ impl Seats {
             }
         }
         Ok(Seat { budget: budget.clone(), from, trusted, state })
+    }
+}
+
+/// Whom an address stands for: who has one of IPv6 has all that differ from it in the last 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -184,6 +193,19 @@ mod tests {
         here.pop();
         assert!(proven(&budget, THERE).is_ok());
         drop((here, there, through_the_socket));
+        assert!(lock(&budget.0.seats.0).by_address.is_empty());
+    }
+
+    /// NC-LIM-009
+    #[test]
+    fn all_addresses_of_one_ipv6_network_are_one() {
+        let budget = budget();
+        let at = |last: &str| Some(last.parse().unwrap());
+        let hosts: Vec<Seat> =
+            (0..6).map(|host| proven(&budget, at(&format!("2001:db8::{host}"))).unwrap()).collect();
+        assert_eq!(proven(&budget, at("2001:db8::ffff:0:0:9")).unwrap_err(), TurnedAway::Address);
+        assert!(proven(&budget, at("2001:db8:0:1::")).is_ok());
+        drop(hosts);
         assert!(lock(&budget.0.seats.0).by_address.is_empty());
     }
 

@@ -12,11 +12,17 @@ use netchan_proto::Instant;
 use netchan_proto::conn::Connection;
 use netchan_proto::limits::{CONNECTION_COST, HOLD_BYTES, HOLD_TIME, LARGE_TIME, MAX_READ, STREAM_COST};
 
-use crate::budget::{Budget, Held, LargePermit, Seat, Waiter};
+use crate::budget::{Budget, Held, LargePermit, Seat, Waiter, Wish};
 use crate::wake::Bell;
 
-/// How often it looks whether others need what does not move here.
+/// How long what was read from the disk may stand still; and how often it looks whether others need what does.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often who waits for memory looks whether there is some.
+const LOOK_FOR_MEMORY: Duration = Duration::from_millis(250);
+/// The output may have this part of a connection's share: what stands there cannot be given back.
+const OUTPUT: usize = 4;
+/// Microseconds after which nothing of what was moved counts.
+const SECOND: u64 = 1_000_000;
 
 /// The account of one connection.
 #[derive(Debug)]
@@ -28,12 +34,16 @@ pub(super) struct Account {
     large: Option<(LargePermit, Instant)>,
     /// Stands in line for the right to a large batch.
     wants_large: bool,
-    /// Stands in line for memory.
-    wants_bytes: bool,
+    /// Waits for memory.
+    wants_bytes: Option<Wish>,
     /// Something is held for the peer.
     holds: bool,
     /// When what was held last moved as much as it has to, and the connection's traffic by then.
     moved: (Instant, u64),
+    /// Bytes that go over the connection in a second, of late.
+    pace: u64,
+    /// When that was, and the connection's traffic by then.
+    paced: (Instant, u64),
     settled: Instant,
 }
 
@@ -54,14 +64,16 @@ impl Account {
     pub(super) fn new(budget: &Budget, bell: &Arc<Bell>, now: Instant) -> Account {
         Account {
             waiter: Waiter::new(bell),
-            held: budget.count(CONNECTION_COST),
+            held: budget.count(0),
             budget: budget.clone(),
             seat: None,
             large: None,
             wants_large: false,
-            wants_bytes: false,
+            wants_bytes: None,
             holds: false,
             moved: (now, 0),
+            pace: 0,
+            paced: (now, 0),
             settled: now,
         }
     }
@@ -92,6 +104,11 @@ impl Account {
         self.seat.as_ref().is_some_and(Seat::is_withdrawn)
     }
 
+    /// Bytes that go over the connection in a second, of late.
+    pub(super) fn pace(&self) -> u64 {
+        self.pace
+    }
+
     /// Looks what waits for the peer, and whether it moves.
     pub(super) fn observe(&mut self, connection: &mut Connection, intake: usize, now: Instant) -> usize {
         let waiting = intake + connection.unparsed() + connection.outbound().remaining();
@@ -100,6 +117,9 @@ impl Account {
         if waiting == 0 || traffic - self.moved.1 >= HOLD_BYTES as u64 {
             self.moved = (now, traffic);
         }
+        let (then, before) = std::mem::replace(&mut self.paced, (now, traffic));
+        let passed = u64::try_from(now.since(then).as_micros()).unwrap_or(u64::MAX).min(SECOND);
+        self.pace = self.pace - self.pace / 1000 * passed / (SECOND / 1000) + (traffic - before);
         waiting
     }
 
@@ -109,20 +129,25 @@ impl Account {
         let waiting = self.observe(connection, load.intake, now);
         let counted_apart = self.large.as_ref().map_or(0, |(permit, _)| permit.bytes());
         let waiting_here = waiting.saturating_sub(counted_apart);
-        self.held.set(CONNECTION_COST + STREAM_COST * load.streams + waiting_here);
+        self.held.set(STREAM_COST * load.streams + waiting_here.saturating_sub(CONNECTION_COST));
         self.holds = waiting + load.runs > 0;
-        let share = self.budget.share();
+        let share = self.budget.share(self.pace);
         // What comes of the large batch has its memory already.
         let has_right = self.large.is_some();
-        connection.limit(if has_right { MAX_READ } else { share }, share);
+        connection.limit(if has_right { MAX_READ } else { share }, share / OUTPUT);
         connection.pause(load.intake > share && !has_right);
-        let wants = connection.wants_memory() || load.starves;
-        if wants {
-            self.budget.await_bytes(&self.waiter);
-        } else if self.wants_bytes {
-            self.budget.has_bytes(&self.waiter);
+        if self.stands_still(now) {
+            connection.outbound().compact();
         }
-        self.wants_bytes = wants;
+        let wants = connection.wants_memory() || load.starves;
+        if wants != self.wants_bytes.is_some() {
+            self.wants_bytes = wants.then(|| self.budget.await_bytes());
+        }
+    }
+
+    /// Whether something is held that has not moved for a while.
+    fn stands_still(&self, now: Instant) -> bool {
+        self.holds && now.since(self.moved.0) >= LOOK
     }
 
     /// Whether what it holds has to go: it does not move, and others need the memory.
@@ -133,13 +158,14 @@ impl Account {
     /// It is given up.
     pub(super) fn close(&mut self) {
         self.held.announce();
+        self.wants_bytes = None;
         self.budget.leave(&self.waiter);
     }
 
-    /// Whether a run that cannot go on is to be given up, to be read again later: at once for want of credit, after a
-    /// while for want of a peer that reads.
+    /// Whether a run that cannot go on is to be given up, to be read again later: at once for want of credit if others need
+    /// the memory, after a while in any case.
     pub(super) fn must_give_way(&self, by_credit: bool, now: Instant) -> bool {
-        (by_credit || (self.holds && now.since(self.moved.0) >= LOOK)) && self.budget.is_tight()
+        (by_credit && self.budget.is_tight()) || self.stands_still(now)
     }
 
     /// The right to a batch of `bytes`, larger than any window, if it is to be had.
@@ -154,6 +180,11 @@ impl Account {
     /// The large batch is whole, or given up.
     pub(super) fn release_large(&mut self) {
         self.large = None;
+        self.forget_wish();
+    }
+
+    /// Whoever waited for the right to a large batch may be gone: who does still asks again.
+    pub(super) fn forget_wish(&mut self) {
         if std::mem::take(&mut self.wants_large) {
             self.budget.leave_large(&self.waiter);
         }
@@ -172,7 +203,8 @@ impl Account {
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        (self.holds || self.wants_bytes || self.wants_large).then(|| self.settled.plus(LOOK))
+        let look = if self.wants_bytes.is_some() { LOOK_FOR_MEMORY } else { LOOK };
+        (self.holds || self.wants_bytes.is_some() || self.wants_large).then(|| self.settled.plus(look))
     }
 }
 

@@ -384,7 +384,10 @@ impl Served {
             self.forget(holder);
         }
         let shared = &mut self.shared;
+        let publishings = self.publishings.len();
         self.publishings.retain_mut(|publishing| publishing.turn(shared) != Step::Over);
+        self.after_publishers(publishings);
+        let shared = &mut self.shared;
         if large.is_some() && shared.large != large {
             self.publishings.iter().for_each(Publishing::look_again);
             shared.bell.ring();
@@ -432,8 +435,13 @@ impl Served {
         self.shared.desk.forget(stream);
         let publishings = self.publishings.len();
         self.publishings.retain(|publishing| publishing.id() != stream);
-        if self.publishings.len() < publishings {
-            // It may have had the right to a large batch.
+        self.after_publishers(publishings);
+    }
+
+    /// There were so many publishers before. One that is gone may have had the right to a large batch, or waited for it.
+    fn after_publishers(&mut self, before: usize) {
+        if self.publishings.len() < before {
+            self.shared.account.forget_wish();
             self.publishings.iter().for_each(Publishing::look_again);
         }
     }
@@ -503,6 +511,7 @@ impl Machine for Served {
         if self.ended.is_none() {
             let intake = self.intake();
             self.shared.account.observe(&mut self.shared.connection, intake, now);
+            self.shared.slots.keep_pace(self.shared.account.pace());
             self.take_events();
             self.serve_publishers();
             self.serve_readers();

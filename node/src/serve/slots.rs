@@ -2,7 +2,7 @@
 //! is being sent, whoever reads it.
 //!
 //! The more streams there are, the smaller their reads; and the less memory the node has free, the smaller those of all
-//! connections. Who finds no room waits in line; who has some and cannot send gives it back when somebody waits.
+//! connections, but for one that moves much. Who finds no room waits in line; who has some and cannot send gives it back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use netchan_proto::limits::BATCH_TARGET;
 use netchan_proto::wire::StreamId;
 
-use crate::budget::{Budget, Held};
+use crate::budget::{Budget, Held, SHARE};
 
 /// Bytes of runs that one connection may have at a time: one that is sent, and one that is read ahead.
 const HELD_BYTES: usize = 2 * RUN_BYTES;
@@ -72,6 +72,8 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub(super) struct Slots {
     budget: Budget,
+    /// Bytes that the connection moves in a second.
+    pace: u64,
     held: Arc<AtomicUsize>,
     line: VecDeque<StreamId>,
     /// The first in line waits for other connections' memory.
@@ -80,7 +82,12 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(budget: &Budget) -> Slots {
-        Slots { budget: budget.clone(), held: Arc::default(), line: VecDeque::new(), starves: false }
+        Slots { budget: budget.clone(), pace: 0, held: Arc::default(), line: VecDeque::new(), starves: false }
+    }
+
+    /// The connection moves so many bytes a second, of late.
+    pub(super) fn keep_pace(&mut self, pace: u64) {
+        self.pace = pace;
     }
 
     /// A slot for `stream`, one of so many `readers`, or a place in line.
@@ -130,14 +137,17 @@ impl Slots {
 
     /// What the node can spare for a run, in whole pages.
     fn share(&self) -> usize {
-        self.budget.share() / 4096 * 4096
+        self.budget.share(self.pace) / 4096 * 4096
     }
 
     fn free(&self, readers: usize) -> Option<Slot> {
         let held = self.held.load(Ordering::Acquire);
         let own = (RUN_BYTES / readers.max(1)).max(MIN_RUN_BYTES);
-        let bytes = own.min(self.share());
-        if held + own > HELD_BYTES || bytes < MIN_RUN_BYTES {
+        let share = self.share();
+        let bytes = own.min(share);
+        // Where memory is short: one that is sent and one that is read ahead, however many streams there are.
+        let is_short = share < own && held + bytes > 2 * (share + held / SHARE);
+        if held + own > HELD_BYTES || is_short || bytes < MIN_RUN_BYTES {
             return None;
         }
         // Only this connection's own turn takes slots; other threads give them back.

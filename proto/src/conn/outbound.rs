@@ -18,6 +18,8 @@ pub struct Outbound {
     gathered: BytesMut,
     len: usize,
     gone: u64,
+    /// What is in the queue keeps nothing in memory but itself.
+    compact: bool,
 }
 
 impl Outbound {
@@ -37,6 +39,18 @@ impl Outbound {
             self.queue.push_back(self.gathered.split().freeze());
         }
         self.queue.push_back(range);
+        self.compact = false;
+    }
+
+    /// Copies what waits, once: a slice of a run would keep all of it in memory for as long as the peer takes to read.
+    pub fn compact(&mut self) {
+        if std::mem::replace(&mut self.compact, true) || self.queue.is_empty() {
+            return;
+        }
+        let mut copy = Vec::with_capacity(self.len - self.gathered.len());
+        self.queue.drain(..).for_each(|bytes| copy.extend_from_slice(&bytes));
+        self.queue.shrink_to(1);
+        self.queue.push_back(copy.into());
     }
 
     /// Lets go of what a busy time has left.
@@ -92,6 +106,30 @@ impl Buf for Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_can_be_made_to_keep_nothing_but_itself() {
+        let run: Bytes = (0..=255).cycle().take(1 << 20).collect();
+        let mut out = Outbound::default();
+        out.gather(b"abc");
+        out.pass(run.slice(..5000));
+        out.gather(b"def");
+        out.pass(run.slice(9000..14_000));
+        out.gather(b"ghi");
+        out.advance(1000);
+        let (len, gone) = (out.remaining(), out.gone());
+        let expected = [&b"abc"[..], &run[..5000], b"def", &run[9000..14_000], b"ghi"].concat();
+        out.compact();
+        assert!(run.is_unique());
+        assert_eq!((out.remaining(), out.gone()), (len, gone));
+        let at = out.chunk().as_ptr();
+        out.compact();
+        assert_eq!(out.chunk().as_ptr(), at, "it is copied once");
+        out.pass(run.slice(..3000));
+        out.compact();
+        assert!(run.is_unique());
+        assert_eq!(out.copy_to_bytes(len + 3000), [&expected[1000..], &run[..3000]].concat());
+    }
 
     #[test]
     fn gives_bytes_in_order_however_it_is_advanced() {
