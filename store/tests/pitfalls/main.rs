@@ -1,23 +1,24 @@
-//! What has lost records in other logs, and loses none here. `pitfalls.md` beside this lists thirty such, each with the
+//! What has lost records in other logs, and loses none here. `pitfalls.md` beside this directory lists thirty such, each with the
 //! tests that hold it; those that stand nowhere else are here.
 
 #![allow(clippy::unwrap_used)] // a panic is a failed test
 
+#[path = "../rig/mod.rs"]
 mod rig;
+mod rot;
+mod stall;
 
 use std::fs;
-use std::io::{IoSlice, Read, Result, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread;
 
 use netchan_proto::batch::{BatchHeader, HEADER_LEN};
 use netchan_proto::{AsRecord, Durability, Offset, Start, Timestamp};
-use netchan_store::disk::{Disk, DiskFile, DiskLock, Open, RealDisk, SimDisk, Space};
-use netchan_store::{
-    AppendError, Log, LogError, LogOptions, Retention, Store, StoreError, StoreOptions, TailRead,
-};
+use netchan_store::disk::{Disk, Open, RealDisk, SimDisk};
+use netchan_store::{AppendError, Log, LogError, Retention, Store, StoreError, StoreOptions, TailRead};
 use rig::*;
 
 fn numbered(count: usize, size: usize) -> Vec<String> {
@@ -233,68 +234,6 @@ fn no_index_is_believed_for_none_is_written() {
     let (_store, log) = reopened(&disk);
     assert_eq!(texts(&log), sent);
     assert_eq!(log.read(Offset(40), 1).unwrap().first, Offset(40));
-}
-
-// 9
-#[test]
-fn a_page_or_sector_of_zeros_anywhere_is_told_and_never_read_as_a_record() {
-    let sent = numbered(60, 300);
-    let good = SimDisk::new(1);
-    let (store, log) = filled(&good, &sent);
-    store.close();
-    for len in [512, 4096] {
-        for (path, bytes) in files(&good, &log, ".log") {
-            for at in (0..bytes.len()).step_by(len) {
-                let mut bad = bytes.clone();
-                let end = (at + len).min(bytes.len());
-                bad[at..end].fill(0);
-                let disk = good.fork(0);
-                disk.overwrite(&path, bad.clone());
-                let (_store, log) = reopened(&disk);
-                assert_eq!((log.first(), log.visible()), (Offset(0), Offset(60)), "{path} at {at}");
-                assert!(lost(&log, &sent) <= len as u64 / 300 + 2, "{path} at {at}");
-                assert!(disk.contents(&path).unwrap().starts_with(&bad), "{path} at {at}");
-            }
-        }
-    }
-}
-
-// 11
-#[test]
-fn a_page_that_is_missing_in_what_was_not_synced_makes_a_torn_tail_and_no_damage() {
-    let good = SimDisk::new(1);
-    let store = open(&good);
-    let kept = LogOptions { segment_bytes: 1 << 20, ..small(Durability::Os) };
-    let log = store.create_or_open(&name("a"), &kept).unwrap();
-    let sent = numbered(40, 900);
-    for (n, text) in sent.iter().enumerate() {
-        append(&log, text);
-        if n == 9 {
-            log.sync().unwrap();
-        }
-        store.run_commits(Timestamp(0)); // nothing rests, nothing more is synced
-    }
-    assert_eq!((log.durable(), log.written()), (Offset(10), Offset(40)));
-    let path = segment(&log, 0);
-    let bytes = good.contents(&path).unwrap();
-    let begins = batches_at(&bytes, &log)[10];
-    for at in (begins.next_multiple_of(512)..bytes.len()).step_by(512) {
-        let mut bad = bytes.clone();
-        let end = (at + 512).min(bytes.len());
-        bad[at..end].fill(0);
-        let disk = good.fork(0);
-        disk.kill();
-        disk.overwrite(&path, bad.clone());
-        let (_store, log) = reopened(&disk);
-        let found = texts(&log); // without a hole
-        assert!(found.len() >= 10 && found == sent[..found.len()], "{at}");
-        let aside: Vec<u8> = files(&disk, &log, ".bad").into_iter().flat_map(|(_, bytes)| bytes).collect();
-        let now = disk.contents(&path).unwrap();
-        let zeros = vec![0; bad.len().saturating_sub(now.len() + aside.len())];
-        assert!([&now[..], &aside, &zeros].concat().starts_with(&bad), "{at}: bytes are nowhere");
-        assert_eq!(append(&log, "on").0, found.len() as u64);
-        log.sync().unwrap();
-    }
 }
 
 // 14
@@ -539,7 +478,6 @@ fn over_a_clock_that_jumps_to_1970_and_2100_times_increase_and_are_found_exactly
 }
 
 // 23
-#[cfg(unix)]
 #[test]
 fn a_lock_is_held_though_its_file_is_removed_and_is_not_handed_to_a_child() {
     let dir = tempfile::tempdir().unwrap();
@@ -573,235 +511,6 @@ fn opening_reads_the_newest_segment_and_nothing_of_the_older_ones() {
     let (_store, log) = reopened(&disk);
     let read = disk.bytes_read() - before;
     assert!(read < 64 << 10, "{read} bytes for {} segments", log.info().segments);
-}
-
-// 25
-#[test]
-fn a_newest_segment_that_is_torn_at_its_first_batch_opens_again_and_again() {
-    let good = SimDisk::new(1);
-    let sent = numbered(12, 900);
-    let (store, log) = filled(&good, &sent);
-    let (path, bytes) = files(&good, &log, ".log").pop().unwrap();
-    let first = batches_at(&bytes, &log)[0];
-    let base: u64 = path.rsplit('/').next().unwrap()[..20].parse().unwrap();
-    drop(store);
-    for at in [0, 4, 30, 64, 70] {
-        for is_cut in [false, true] {
-            let disk = good.fork(0);
-            disk.kill();
-            let mut bad = bytes.clone();
-            bad[first + at] ^= 0x40;
-            if is_cut {
-                bad.truncate(first + at);
-            }
-            disk.overwrite(&path, bad);
-            for round in 0..4 {
-                let (store, log) = reopened(&disk);
-                // Where later batches vouch for the first one it is told; where it was cut off nothing does.
-                let (records, holes) = read_from(&log, Offset(0), 1 << 20);
-                assert!(
-                    holes.is_empty() || !is_cut && holes == [(Offset(base), Offset(base + 1))],
-                    "{holes:?}"
-                );
-                append(&log, &format!("round {round}"));
-                log.sync().unwrap();
-                let rounds = records.iter().filter(|record| record.payload.starts_with(b"round"));
-                assert_eq!(rounds.count(), round);
-                drop((store, log));
-                disk.crash();
-            }
-        }
-    }
-}
-
-// 26
-#[test]
-fn a_length_that_is_garbage_is_told_and_nothing_is_read_beyond_the_file() {
-    let good = SimDisk::new(1);
-    let sent = numbered(12, 900);
-    let (store, log) = filled(&good, &sent);
-    store.close();
-    for (path, bytes) in files(&good, &log, ".log") {
-        for at in batches_at(&bytes, &log) {
-            for len in [u32::MAX, 1 << 30, (4 << 20) - 1, 0, 1] {
-                let disk = good.fork(0);
-                let mut bad = bytes.clone();
-                // With a checksum that holds: as far as the header goes, it is believed.
-                let mut header = BatchHeader::decode(bad[at..].first_chunk().unwrap(), &log.id().0).unwrap();
-                header.body_len = len;
-                bad[at..at + HEADER_LEN].copy_from_slice(&header.encode(&log.id().0));
-                disk.overwrite(&path, bad);
-                let before = disk.bytes_read();
-                let (_store, log) = reopened(&disk);
-                assert!(lost(&log, &sent) > 0, "{path} at {at}, length {len}");
-                assert_eq!(log.visible(), Offset(12));
-                assert!(disk.bytes_read() - before < 4 << 20);
-            }
-        }
-    }
-}
-
-// 27
-#[test]
-fn a_batch_of_another_log_segment_or_place_is_not_taken_for_the_one_that_was_there() {
-    let good = SimDisk::new(1);
-    let sent = numbered(24, 900); // all of one length, but for their numbers
-    let (store, log) = filled(&good, &sent);
-    let other = store.create_or_open(&name("b"), &small(Durability::Sync)).unwrap();
-    for text in &sent {
-        append(&other, text);
-        commit(&store);
-    }
-    store.close();
-    let mut sources: Vec<Vec<u8>> = Vec::new();
-    for log in [&log, &other] {
-        for (_, bytes) in files(&good, log, ".log") {
-            let at = batches_at(&bytes, log);
-            sources.extend(at.windows(2).map(|pair| bytes[pair[0]..pair[1]].to_vec()));
-        }
-    }
-    assert!(sources.len() > 20);
-    for (path, bytes) in files(&good, &log, ".log") {
-        for at in batches_at(&bytes, &log) {
-            for source in sources.iter().filter(|source| !bytes[at..].starts_with(source)) {
-                let disk = good.fork(0);
-                let mut bad = bytes.clone();
-                let end = (at + source.len()).min(bad.len());
-                bad[at..end].copy_from_slice(&source[..end - at]);
-                disk.overwrite(&path, bad);
-                let (_store, log) = reopened(&disk);
-                assert_eq!((log.first(), log.visible()), (Offset(0), Offset(24)));
-                assert!((1..=3).contains(&lost(&log, &sent)), "{path} at {at}");
-            }
-        }
-    }
-}
-
-// 28
-#[test]
-fn whole_durable_batches_that_are_cut_off_are_told() {
-    let good = SimDisk::new(1);
-    let sent = numbered(24, 900);
-    let (store, log) = filled(&good, &sent);
-    store.close();
-    for (path, bytes) in files(&good, &log, ".log") {
-        let at = batches_at(&bytes, &log);
-        for (keep, end) in at.iter().enumerate() {
-            let disk = good.fork(0);
-            disk.overwrite(&path, bytes[..*end].to_vec());
-            let (_store, log) = reopened(&disk);
-            assert_eq!(log.visible(), Offset(24), "{path} cut to {keep} batches");
-            assert_eq!(lost(&log, &sent), (at.len() - keep) as u64, "{path} cut to {keep} batches");
-        }
-    }
-}
-
-/// A disk whose preallocation waits until it is let go.
-#[derive(Debug)]
-struct Stalling {
-    disk: SimDisk,
-    gate: Arc<Gate>,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    is_shut: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Gate {
-    fn set(&self, is_shut: bool) {
-        *self.is_shut.lock().unwrap() = is_shut;
-        self.changed.notify_all();
-    }
-
-    fn pass(&self) {
-        let shut = self.is_shut.lock().unwrap();
-        drop(self.changed.wait_while(shut, |is_shut| *is_shut).unwrap());
-    }
-}
-
-impl Disk for Stalling {
-    fn create_dir(&self, path: &str) -> Result<()> {
-        self.disk.create_dir(path)
-    }
-    fn list(&self, path: &str) -> Result<Vec<String>> {
-        self.disk.list(path)
-    }
-    fn open(&self, path: &str, how: Open) -> Result<Arc<dyn DiskFile>> {
-        let file = self.disk.open(path, how)?;
-        Ok(Arc::new(StallingFile { file, gate: Arc::clone(&self.gate) }))
-    }
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &str) -> Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir(&self, path: &str) -> Result<()> {
-        self.disk.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &str) -> Result<()> {
-        self.disk.sync_dir(path)
-    }
-    fn space(&self) -> Result<Space> {
-        self.disk.space()
-    }
-    fn try_lock(&self, path: &str) -> Result<Option<Box<dyn DiskLock>>> {
-        self.disk.try_lock(path)
-    }
-}
-
-#[derive(Debug)]
-struct StallingFile {
-    file: Arc<dyn DiskFile>,
-    gate: Arc<Gate>,
-}
-
-impl DiskFile for StallingFile {
-    fn read_at(&self, into: &mut Vec<u8>, at: u64) -> Result<usize> {
-        self.file.read_at(into, at)
-    }
-    fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> Result<()> {
-        self.file.write_all_at(parts, at)
-    }
-    fn allocate(&self, len: u64) -> Result<()> {
-        self.gate.pass();
-        self.file.allocate(len)
-    }
-    fn set_len(&self, len: u64) -> Result<()> {
-        self.file.set_len(len)
-    }
-    fn sync(&self) -> Result<()> {
-        self.file.sync()
-    }
-    fn size(&self) -> Result<u64> {
-        self.file.size()
-    }
-}
-
-// 30
-#[test]
-fn while_preallocation_hangs_appends_are_queued_and_what_is_there_is_read() {
-    let gate = Arc::new(Gate::default());
-    let disk = Stalling { disk: SimDisk::new(1), gate: Arc::clone(&gate) };
-    let options = StoreOptions { min_free_percent: 0, ..StoreOptions::default() };
-    let store = Store::open(Arc::new(disk), options).unwrap();
-    let log = store.create_or_open(&name("a"), &LogOptions::default()).unwrap();
-    append(&log, "0");
-    log.sync().unwrap();
-    gate.set(true);
-    // More than the room that is reserved: whoever writes it hangs, and nobody else.
-    let sent = numbered(400, 1000);
-    for text in &sent {
-        append(&log, text);
-    }
-    assert_eq!((log.queued(), texts(&log)[0].as_str()), (Offset(401), "0"));
-    assert!(log.durable() < Offset(401));
-    gate.set(false);
-    assert_eq!(log.sync().unwrap(), Offset(401));
-    assert_eq!(texts(&log)[1..], sent);
-    store.close();
 }
 
 /// Each pitfall of the list has tests that are there, or says why it needs none.
