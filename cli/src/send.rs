@@ -208,7 +208,11 @@ fn keeping(builder: netchan::SenderBuilder, keeping: &Keeping) -> netchan::Sende
             Durability::Interval => netchan::Durability::Interval,
             Durability::Os => netchan::Durability::Os,
         })
-        .retention(Retention { max_age: keeping.keep_age, max_bytes: keeping.keep_size })
+        .retention(Retention {
+            max_age: keeping.keep_age,
+            max_bytes: keeping.keep_size,
+            ..Retention::default()
+        })
 }
 
 async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) -> Result<Sender> {

@@ -167,7 +167,10 @@ impl Node {
     /// # Errors
     /// What opening a log can run into; [`ErrorKind::Config`] for a node without a store.
     pub fn open_log(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, Error> {
-        self.with_store(name, |store| store.create_or_open(name, options))
+        self.with_store(name, |store| match store.open_existing(name)? {
+            Some(log) => Ok(log),
+            None => store.create_or_open(name, options),
+        })
     }
 
     /// Every channel of this node after `after` whose name begins with `prefix`, in the order of names, at most

@@ -230,7 +230,7 @@ fn ranges_end_where_batches_end_when_credit_is_plenty() {
 #[test]
 fn retention_before_the_start_is_a_gap_that_says_from_and_to() {
     let house = cold_house();
-    let retention = Retention { max_age: None, max_bytes: Some(64 << 10) };
+    let retention = Retention { max_bytes: Some(64 << 10), ..Retention::default() };
     let options = LogOptions { segment_bytes: 16 << 10, retention, ..LogOptions::default() };
     let log = house.log_with("my_log", options);
     for _ in 0..200 {
@@ -252,7 +252,7 @@ fn retention_before_the_start_is_a_gap_that_says_from_and_to() {
 #[test]
 fn what_is_trimmed_under_a_slow_reader_is_a_gap_too() {
     let house = cold_house();
-    let retention = Retention { max_age: None, max_bytes: Some(64 << 10) };
+    let retention = Retention { max_bytes: Some(64 << 10), ..Retention::default() };
     let options = LogOptions { segment_bytes: 16 << 10, ..LogOptions::default() };
     let log = house.log_with("my_log", options);
     for _ in 0..100 {
@@ -296,7 +296,7 @@ fn a_batch_that_is_trimmed_half_sent_is_an_error_that_says_to_open_again() {
     let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 300 };
     let ids: Vec<_> = (0..60).map(|_| link.peer.open(&open).unwrap()).collect();
     link.pump();
-    log.set_retention(Retention { max_age: None, max_bytes: Some(32 << 10) }).unwrap();
+    log.set_retention(Retention { max_bytes: Some(32 << 10), ..Retention::default() }).unwrap();
     house.commit();
     ids.iter().for_each(|id| link.peer.grant(*id, 1 << 20));
     link.pump();
@@ -422,7 +422,7 @@ fn a_roll_back_is_told_also_where_retention_has_gone_past_it() {
         append(&log, vec![1; 2000]);
         house.commit();
     }
-    log.set_retention(Retention { max_age: None, max_bytes: Some(20_000) }).unwrap();
+    log.set_retention(Retention { max_bytes: Some(20_000), ..Retention::default() }).unwrap();
     house.commit();
     let first = log.first();
     assert!(first > Offset(9));

@@ -315,7 +315,7 @@ fn refusals_gaps_and_truncations_are_counted_where_they_are_told() {
     let house = House::new();
     let kept = LogOptions {
         segment_bytes: 64 << 10,
-        retention: Retention { max_bytes: Some(100 << 10), max_age: None },
+        retention: Retention { max_bytes: Some(100 << 10), ..Retention::default() },
         ..LogOptions::default()
     };
     let log = house.log_with("a", kept);

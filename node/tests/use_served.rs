@@ -243,7 +243,7 @@ fn a_gap_that_retention_made_is_told_once() {
     let house = House::new();
     let small = LogOptions {
         segment_bytes: 8 << 10,
-        retention: Retention { max_bytes: Some(16 << 10), max_age: None },
+        retention: Retention { max_bytes: Some(16 << 10), ..Retention::default() },
         ..LogOptions::default()
     };
     let log = house.log_with("my_log", small);

@@ -180,6 +180,7 @@ impl Plan {
             Retention {
                 max_bytes: dice.percent(80).then(|| dice.among(8_000..=60_000)),
                 max_age: dice.percent(30).then(|| dice.time(SECOND, chaos)),
+                ..Retention::default()
             }
         } else {
             Retention::default()

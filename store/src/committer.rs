@@ -22,6 +22,8 @@ use crate::warm::Warm;
 const LONGEST_NAP: Duration = Duration::from_secs(1);
 /// Logs are not looked over more often than that.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
+/// A clock that is so many nanoseconds behind what it said before went back.
+const BACKWARD_JUMP: i64 = 1_000_000_000;
 
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
@@ -40,6 +42,10 @@ struct Queue {
     waiting: usize,
     dirty: VecDeque<Arc<Inner>>,
     timers: BTreeMap<Timer, Weak<Inner>>,
+    /// Timers that were set by a clock which went back since: they are gone through at once.
+    overtaken: VecDeque<(Timer, Weak<Inner>)>,
+    /// The latest time that was looked at.
+    latest: Option<Timestamp>,
     timers_made: u64,
     /// When the logs are looked over for those that may rest.
     sweep: Option<Timestamp>,
@@ -61,6 +67,18 @@ enum Work {
 
 impl Queue {
     fn take(&mut self, now: Timestamp) -> Option<Work> {
+        if self.latest.is_some_and(|latest| now.plus_nanos(BACKWARD_JUMP) < latest) {
+            // What was due by the old time would not be for as long as the clock was ahead.
+            self.overtaken.extend(std::mem::take(&mut self.timers));
+            self.sweep = self.sweep.map(|due| due.min(now));
+            self.latest = None;
+        }
+        self.latest = self.latest.max(Some(now));
+        while let Some((timer, log)) = self.overtaken.pop_front() {
+            if let Some(log) = log.upgrade() {
+                return Some(Work::Tick(log, timer));
+            }
+        }
         // What is due goes first: logs that are never done for long would keep it waiting for ever.
         while let Some(entry) = self.timers.first_entry() {
             let timer = *entry.key();
@@ -153,6 +171,7 @@ impl Committer {
         let mut queue = self.queue();
         if let Some(timer) = instead_of {
             queue.timers.remove(&timer);
+            queue.overtaken.retain(|(overtaken, _)| *overtaken != timer);
         }
         queue.timers_made += 1;
         let timer = Timer { when, number: queue.timers_made };

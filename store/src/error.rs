@@ -79,6 +79,14 @@ pub enum AppendError {
         /// The share that must stay free.
         min_free_percent: u8,
     },
+    /// The channel takes as many bytes as it may. Try again when its oldest records have gone.
+    #[error(
+        "the channel takes {bytes} bytes, its ceiling: nothing was queued; raise it, or let older records go"
+    )]
+    AtCeiling {
+        /// The ceiling.
+        bytes: u64,
+    },
     /// The disk or the system has no more of what the log needs to go on: room, or open files. What was queued before
     /// stays queued, and the log goes on by itself once it can. Try again later.
     #[error(

@@ -50,7 +50,9 @@ mod warm;
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, LogError, StoreError};
 pub use log::{Appended, Behind, Claim, Log, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
-pub use options::{Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions};
+pub use options::{
+    Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions, WhenFull,
+};
 pub use state_log::StateLog;
 pub use store::Store;
 pub use verify::{Problem, Verified, VerifyProgress, verify};

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::crc::crc32c;
-use netchan_proto::{ChannelName, Durability, LogId, NodeId, Timestamp};
+use netchan_proto::{ChannelName, Durability, LogId, NodeId, Offset, Timestamp};
 
 use crate::disk::{Disk, Open};
-use crate::{LogOptions, Retention, StoreError};
+use crate::{LogOptions, Retention, StoreError, WhenFull};
 
-const META_MAGIC: [u8; 8] = *b"NCMETA01";
+const META_MAGIC: [u8; 8] = *b"NCMETA02";
+/// The first version, which is read still and never written.
+const META_MAGIC_1: [u8; 8] = *b"NCMETA01";
 const NODE_MAGIC: [u8; 8] = *b"NCNODE01";
-/// Bytes of a meta file before the name.
-const META_FIXED: usize = 72;
+/// Bytes of a meta file before the name, in both versions.
+const META_FIXED: usize = 120;
+const META_FIXED_1: usize = 72;
 /// Bytes of a meta file at most.
 const META_MAX: usize = META_FIXED + 255 + 4;
 /// "No limit" in a meta file.
@@ -28,6 +31,8 @@ pub(crate) struct Meta {
     pub(crate) id: LogId,
     pub(crate) created: Timestamp,
     pub(crate) options: LogOptions,
+    /// Records before this were truncated, whether or not their bytes are there.
+    pub(crate) start: Offset,
 }
 
 impl Meta {
@@ -38,14 +43,22 @@ impl Meta {
         let mut bytes = Vec::with_capacity(META_MAX);
         bytes.extend_from_slice(&META_MAGIC);
         bytes.extend_from_slice(&[self.options.durability.code(), u8::try_from(name.len()).unwrap_or(0)]);
-        bytes.extend_from_slice(&[0; 6]);
+        bytes.extend_from_slice(&[code_of(retention.when_full), u8::from(self.options.unsealable)]);
+        bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.id.0);
+        let none = |limit: Option<u64>| limit.unwrap_or(NONE);
         for number in [
             self.created.0.cast_unsigned(),
             nanos(self.options.interval),
             self.options.segment_bytes,
             retention.max_age.map_or(NONE, nanos),
-            retention.max_bytes.unwrap_or(NONE),
+            none(retention.max_bytes),
+            none(retention.max_records),
+            none(retention.min_free),
+            none(retention.keep_bytes),
+            none(retention.keep_records),
+            none(retention.ceiling),
+            self.start.0,
         ] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -54,14 +67,17 @@ impl Meta {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Meta> {
-        let bytes = unseal(bytes, META_MAGIC)?;
+        let (bytes, fixed) = match unseal(bytes, META_MAGIC) {
+            Some(bytes) => (bytes, META_FIXED),
+            None => (unseal(bytes, META_MAGIC_1)?, META_FIXED_1),
+        };
         let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        let limit = |value: u64| (value != NONE).then_some(value);
-        let name = std::str::from_utf8(bytes.get(META_FIXED..)?).ok()?;
-        if usize::from(bytes[9]) != name.len() || bytes[10..16] != [0; 6] {
+        let limit = |at: usize| number(at).map(|value| (value != NONE).then_some(value));
+        let name = std::str::from_utf8(bytes.get(fixed..)?).ok()?;
+        if usize::from(bytes[9]) != name.len() || bytes[12..16] != [0; 4] {
             return None;
         }
-        Some(Meta {
+        let mut meta = Meta {
             name: ChannelName::new(name).ok()?,
             id: LogId(bytes.get(16..32)?.try_into().ok()?),
             created: Timestamp(number(32)?.cast_signed()),
@@ -70,12 +86,44 @@ impl Meta {
                 interval: Duration::from_nanos(number(40)?),
                 segment_bytes: number(48)?,
                 retention: Retention {
-                    max_age: limit(number(56)?).map(Duration::from_nanos),
-                    max_bytes: limit(number(64)?),
+                    max_age: limit(56)?.map(Duration::from_nanos),
+                    max_bytes: limit(64)?,
+                    ..Retention::default()
                 },
+                unsealable: false,
             },
-        })
+            start: Offset::ZERO,
+        };
+        if fixed == META_FIXED_1 {
+            return (bytes[10..12] == [0; 2]).then_some(meta);
+        }
+        let retention = &mut meta.options.retention;
+        retention.max_records = limit(72)?;
+        retention.min_free = limit(80)?;
+        retention.keep_bytes = limit(88)?;
+        retention.keep_records = limit(96)?;
+        retention.ceiling = limit(104)?;
+        retention.when_full = when_full_of(bytes[10])?;
+        meta.options.unsealable = match bytes[11] {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        meta.start = Offset(number(112)?);
+        Some(meta)
     }
+}
+
+fn code_of(when_full: WhenFull) -> u8 {
+    match when_full {
+        WhenFull::Fail => 0,
+        WhenFull::Block => 1,
+        WhenFull::TrimOldest => 2,
+    }
+}
+
+fn when_full_of(code: u8) -> Option<WhenFull> {
+    [WhenFull::Fail, WhenFull::Block, WhenFull::TrimOldest].into_iter().find(|full| code_of(*full) == code)
 }
 
 pub(crate) fn encode_node(id: NodeId) -> Vec<u8> {
@@ -155,10 +203,48 @@ mod tests {
             created: Timestamp(-5),
             options: LogOptions {
                 durability: Durability::Os,
-                retention: Retention { max_age: Some(Duration::from_secs(9)), max_bytes: None },
+                retention: Retention {
+                    max_age: Some(Duration::from_secs(9)),
+                    max_records: Some(0),
+                    min_free: Some(1),
+                    keep_bytes: Some(2),
+                    keep_records: Some(3),
+                    ceiling: Some(4),
+                    when_full: WhenFull::TrimOldest,
+                    ..Retention::default()
+                },
+                unsealable: true,
                 ..LogOptions::default()
             },
+            start: Offset(77),
         }
+    }
+
+    /// A meta file as the first version wrote it, byte for byte.
+    fn old_meta() -> Vec<u8> {
+        let mut bytes = b"NCMETA01\x02\x09\0\0\0\0\0\0".to_vec();
+        bytes.extend_from_slice(&[7; 16]);
+        for number in [u64::MAX - 4, 1_000_000_000, 256 << 20, 9_000_000_000, u64::MAX] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(b"orders/eu");
+        seal(bytes)
+    }
+
+    // NC-DSK-014
+    #[test]
+    fn a_meta_of_the_first_version_is_read_and_says_nothing_of_what_came_later() {
+        let max_age = Some(Duration::from_secs(9));
+        let options = LogOptions {
+            durability: Durability::Os,
+            retention: Retention { max_age, ..Retention::default() },
+            ..LogOptions::default()
+        };
+        assert_eq!(Meta::decode(&old_meta()), Some(Meta { options, start: Offset::ZERO, ..meta() }));
+        let mut bad = old_meta();
+        bad[10] = 1; // what the second version says there
+        let len = bad.len() - 4;
+        assert_eq!(Meta::decode(&seal(bad[..len].to_vec())), None);
     }
 
     // NC-DSK-010
@@ -170,7 +256,7 @@ mod tests {
     // NC-DSK-010, NC-DSK-011
     #[test]
     fn every_flipped_bit_and_every_cut_of_a_small_file_is_found() {
-        for good in [meta().encode(), encode_node(NodeId([3; 16]))] {
+        for good in [meta().encode(), old_meta(), encode_node(NodeId([3; 16]))] {
             for bit in 0..good.len() * 8 {
                 let mut bad = good.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);

@@ -86,7 +86,10 @@ fn share_of_files() -> usize {
     may.and_then(|may| usize::try_from(may / 2).ok()).map_or(MOST_FILES, |half| half.min(MOST_FILES))
 }
 
-/// What may be trimmed: whole closed segments, oldest first, never the active one. Off by default.
+/// What may be trimmed, what stays whatever may be, and what becomes of appends when there is no room. Whole closed
+/// segments go, oldest first, never the active one; readers who wanted them are told a gap. Off by default.
+///
+/// Each limit that is set lets the oldest segment go by itself, as long as the floor holds without it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Records older than this may go. They go with their segment, and a segment takes records for up to half this
@@ -94,6 +97,42 @@ pub struct Retention {
     pub max_age: Option<Duration>,
     /// The oldest segments go while the log's files take more than this many bytes.
     pub max_bytes: Option<u64>,
+    /// The oldest segments go while the log has more than this many records.
+    pub max_records: Option<u64>,
+    /// The oldest segments go while fewer bytes than this are free on the volume, whoever took them.
+    pub min_free: Option<u64>,
+    /// The floor: no segment goes without which the log's files would take fewer bytes than this.
+    pub keep_bytes: Option<u64>,
+    /// The floor: no segment goes without which the log would have fewer records than this.
+    pub keep_records: Option<u64>,
+    /// The ceiling: the log's files take no more bytes than this, but for what was queued when they came to it. What
+    /// happens there, and on a volume that is nearly full, says `when_full`.
+    pub ceiling: Option<u64>,
+    /// What becomes of appends at the ceiling, and on a volume that is nearly full.
+    pub when_full: WhenFull,
+}
+
+impl Retention {
+    /// Whether anything is ever trimmed as time goes by.
+    pub(crate) fn trims(&self) -> bool {
+        self.max_age.is_some()
+            || self.max_bytes.is_some()
+            || self.max_records.is_some()
+            || self.min_free.is_some()
+    }
+}
+
+/// What becomes of appends when there is no room for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// They are refused, with an error that says why.
+    #[default]
+    Fail,
+    /// They wait, as for a queue that is full, until there is room.
+    Block,
+    /// The oldest segments go for them, down to the floor; then they are refused.
+    TrimOldest,
 }
 
 /// The smallest segment: 8 KiB.
@@ -111,8 +150,10 @@ pub struct LogOptions {
     /// The size at which a segment is closed, between [`MIN_SEGMENT_BYTES`] and [`MAX_SEGMENT_BYTES`] (other
     /// values are moved there). Default 256 MiB. A batch larger than a segment gets one of its own.
     pub segment_bytes: u64,
-    /// What may be trimmed. Default: nothing.
+    /// What may be trimmed, and what happens when there is no room. Default: nothing is, and appends are refused.
     pub retention: Retention,
+    /// Whether the channel can never be sealed. A log that was made so stays so. Default: no.
+    pub unsealable: bool,
 }
 
 impl Default for LogOptions {
@@ -122,6 +163,7 @@ impl Default for LogOptions {
             interval: Duration::from_secs(1),
             segment_bytes: 256 << 20,
             retention: Retention::default(),
+            unsealable: false,
         }
     }
 }

@@ -192,7 +192,8 @@ impl Store {
                 Entry::Vacant(place) => {
                     let id = LogId(locked(&self.0.random).identity());
                     let created = self.0.env.options.clock.now();
-                    let meta = Meta { name: name.clone(), id, created, options: *options };
+                    let meta =
+                        Meta { name: name.clone(), id, created, options: *options, start: Offset::ZERO };
                     Arc::clone(place.insert(Channel::new(meta, false)))
                 }
             };
@@ -230,6 +231,9 @@ impl Store {
                 return Ok(log.clone());
             }
             slot.durable = slot.durable.max(log.durable());
+            // What its handles have changed since stands on the disk.
+            slot.meta =
+                directory::meta(&*self.0.env.disk, slot.meta.id)?.unwrap_or_else(|| slot.meta.clone());
             tracing::info!(channel = %slot.meta.name, "a log that had failed is opened anew");
         }
         slot.log = None;
@@ -246,8 +250,14 @@ impl Store {
                 locked(&self.0.channels).by_name.remove(&slot.meta.name);
                 return Err(error);
             }
-        } else if let Some(options) = options.filter(|options| **options != slot.meta.options) {
-            let changed = Meta { options: *options, ..slot.meta.clone() };
+        } else if let Some(options) = options
+            .map(|options| LogOptions {
+                unsealable: options.unsealable | slot.meta.options.unsealable,
+                ..*options
+            })
+            .filter(|options| *options != slot.meta.options)
+        {
+            let changed = Meta { options, ..slot.meta.clone() };
             meta::replace(disk, &dir, "meta", &changed.encode())?;
             tracing::info!(channel = %changed.name, options = ?changed.options, "other options");
             slot.meta = changed;

@@ -127,7 +127,7 @@ fn a_failed_sync_poisons_the_log_and_acknowledges_nothing() {
     assert_eq!(texts(&log), ["durable"], "what was durable is still read");
     // Opened anew, what the system believed to be clean is written again: what is read now stays.
     let again = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
-    let trimming = log.set_retention(Retention { max_bytes: Some(1), max_age: None });
+    let trimming = log.set_retention(Retention { max_bytes: Some(1), ..Retention::default() });
     assert!(matches!(trimming, Err(StoreError::Closed)), "the files are the new opening's");
     let found = texts(&again);
     drop(store);
@@ -684,7 +684,7 @@ fn a_roll_back_is_told_even_when_retention_has_passed_over_it() {
             append(&log, &"y".repeat(200));
             commit(&store);
         }
-        log.set_retention(Retention { max_bytes: Some(20 << 10), max_age: None }).unwrap();
+        log.set_retention(Retention { max_bytes: Some(20 << 10), ..Retention::default() }).unwrap();
         assert!(log.first() > position.offset);
         let resolved = log.resolve(&Start::Resume(position)).unwrap();
         assert_eq!(resolved.truncated, Some(TruncatedAt { epoch: position.epoch, end }));

@@ -94,15 +94,16 @@ fn small_files_are_laid_out_as_the_spec_says() {
     let log = write(&disk);
     let dir = format!("channels/{}", log.id());
     let meta = disk.contents(&format!("{dir}/meta")).unwrap();
-    assert_eq!(&meta[..8], b"NCMETA01");
+    assert_eq!(&meta[..8], b"NCMETA02");
     assert_eq!((meta[8], meta[9]), (2, 9));
     assert_eq!(meta[10..16], [0; 6]);
     assert_eq!(meta[16..32], log.id().0);
     assert_eq!(u64_at(&meta, 40), 1_000_000_000);
     assert_eq!(u64_at(&meta, 48), 8 << 10);
-    assert_eq!((u64_at(&meta, 56), u64_at(&meta, 64)), (u64::MAX, u64::MAX));
-    assert_eq!(&meta[72..81], b"orders/eu");
-    assert_eq!((u32_at(&meta, 81), meta.len()), (crc32c(&meta[..81]), 85));
+    assert!((56..112).step_by(8).all(|at| u64_at(&meta, at) == u64::MAX));
+    assert_eq!(u64_at(&meta, 112), 0);
+    assert_eq!(&meta[120..129], b"orders/eu");
+    assert_eq!((u32_at(&meta, 129), meta.len()), (crc32c(&meta[..129]), 133));
     let node = disk.contents("node").unwrap();
     assert_eq!(&node[..8], b"NCNODE01");
     assert_eq!((u32_at(&node, 24), node.len()), (crc32c(&node[..24]), 28));
@@ -247,7 +248,7 @@ fn a_power_cut_while_segments_are_trimmed_leaves_a_run_without_a_hole() {
             let disk = SimDisk::new(seed);
             let (store, log) = whole(&disk);
             disk.cut_power_at(cut);
-            let retention = Retention { max_bytes: Some(1), max_age: None };
+            let retention = Retention { max_bytes: Some(1), ..Retention::default() };
             let _ = log.set_retention(retention);
             drop((store, log));
             disk.crash();
@@ -284,4 +285,22 @@ fn many_producers_stand_in_the_head_and_the_oldest_are_forgotten() {
     store.close();
     let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
     assert_eq!(known(&log), before);
+}
+
+// NC-DSK-014
+#[test]
+fn a_directory_of_the_first_version_opens_with_all_that_is_in_it() {
+    let disk = SimDisk::new(1);
+    let log = write(&disk);
+    let path = format!("channels/{}/meta", log.id());
+    let new = disk.contents(&path).unwrap();
+    let mut old = [b"NCMETA01", &new[8..72], b"orders/eu"].concat();
+    old.extend_from_slice(&crc32c(&old).to_le_bytes());
+    disk.overwrite(&path, old.clone());
+    let store = open(&disk);
+    let again = store.open_existing(&name("orders/eu")).unwrap().unwrap();
+    assert_eq!((again.id(), again.durability()), (log.id(), Durability::Os));
+    assert_eq!((again.first(), again.visible(), again.is_sealed()), (Offset(0), log.visible(), true));
+    store.close();
+    assert_eq!(disk.contents(&path).unwrap(), old, "opening writes nothing there");
 }

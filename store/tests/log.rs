@@ -265,7 +265,7 @@ fn retention_removes_whole_old_segments_and_readers_learn_of_the_gap() {
     }
     assert_eq!(log.first(), Offset(0), "nothing goes unless asked");
     let seen = log.seen();
-    log.set_retention(Retention { max_bytes: Some(20 << 10), max_age: None }).unwrap();
+    log.set_retention(Retention { max_bytes: Some(20 << 10), ..Retention::default() }).unwrap();
     assert!(with_cx(|cx| log.poll_changed(seen, cx)).is_ready());
     let first = log.first();
     assert!(first > Offset(100) && log.info().bytes <= 20 << 10, "{first}");
@@ -290,7 +290,7 @@ fn retention_by_age_goes_by_the_last_record_of_a_segment() {
     let disk = SimDisk::new(1);
     let clock = HandClock::default();
     let store = Store::open(std::sync::Arc::new(disk), options(&clock)).unwrap();
-    let retention = Retention { max_age: Some(Duration::from_secs(100)), max_bytes: None };
+    let retention = Retention { max_age: Some(Duration::from_secs(100)), ..Retention::default() };
     let log = store.create_or_open(&name("a"), &LogOptions { retention, ..small(Durability::Sync) }).unwrap();
     for second in 0..200i64 {
         clock.set(second * 1_000_000_000);
@@ -385,7 +385,7 @@ fn a_seal_outlives_retention_by_age_and_reopening() {
     let disk = SimDisk::new(1);
     let clock = HandClock::default();
     let store = Store::open(std::sync::Arc::new(disk.clone()), options(&clock)).unwrap();
-    let retention = Retention { max_age: Some(Duration::from_secs(100)), max_bytes: None };
+    let retention = Retention { max_age: Some(Duration::from_secs(100)), ..Retention::default() };
     let log = store.create_or_open(&name("a"), &LogOptions { retention, ..small(Durability::Sync) }).unwrap();
     append(&log, "x");
     commit(&store);

@@ -284,6 +284,6 @@ fn however_many_segments_are_told_of_searched_and_trimmed_few_files_stay_open() 
     }
     assert!(open_segments(&dir) <= 6, "{} after searching them", open_segments(&dir));
     assert_eq!(texts(&log).len(), 100);
-    log.set_retention(Retention { max_bytes: Some(1), max_age: None }).unwrap();
+    log.set_retention(Retention { max_bytes: Some(1), ..Retention::default() }).unwrap();
     assert_eq!((log.info().segments, open_segments(&dir)), (1, 1));
 }

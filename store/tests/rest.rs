@@ -106,7 +106,7 @@ fn a_log_that_rests_is_sealed_deleted_closed_and_trimmed_as_any() {
     assert_eq!(all[0].seal().unwrap(), Offset(1));
     store.delete(&name("log1")).unwrap();
     assert!(matches!(all[1].append(&"y".as_record()), Err(AppendError::Deleted)));
-    all[2].set_retention(netchan_store::Retention { max_bytes: Some(1), max_age: None }).unwrap();
+    all[2].set_retention(netchan_store::Retention { max_bytes: Some(1), ..Default::default() }).unwrap();
     rest(&store);
     assert_eq!(all[0].read_tail(Offset(1)), TailRead::Sealed(Offset(1)));
     store.close();

@@ -31,6 +31,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -43,12 +44,12 @@ use netchan_proto::{
 
 use crate::committer::Committer;
 use crate::counts::Tally;
-use crate::disk::{Disk, DiskLock};
+use crate::disk::{Disk, DiskLock, Space};
 use crate::meta::{self, Meta};
 use crate::warm::{Cooling, Place, Warm};
-use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
+use crate::{AppendError, LogError, LogOptions, Retention, StoreError, StoreOptions};
 use segment::Segment;
-use state::{Refusal, State};
+use state::{Lack, Refusal, State};
 use writer::{FIRST_STEP, Writer, wake_all};
 
 pub use behind::Behind;
@@ -73,15 +74,21 @@ pub(crate) struct Env {
 }
 
 impl Env {
-    /// Whether taking `more` bytes would leave less than the share that must stay free.
-    fn is_short_of_space(&self, more: u64) -> bool {
+    /// Bytes that are free on the volume, if it can tell.
+    fn free(&self) -> Option<u64> {
+        self.disk.space().ok().map(|space| space.free)
+    }
+
+    /// How many bytes of the share that must stay free would be lacking if `more` were taken.
+    fn lacking(&self, more: u64) -> u64 {
         let percent = u64::from(self.options.min_free_percent);
+        if percent == 0 {
+            return 0;
+        }
         // A volume that cannot tell is not taken for full.
-        percent > 0
-            && self
-                .disk
-                .space()
-                .is_ok_and(|space| space.free < (space.total / 100 * percent).saturating_add(more))
+        let lacking =
+            |space: Space| (space.total / 100 * percent).saturating_add(more).saturating_sub(space.free);
+        self.disk.space().map_or(0, lacking)
     }
 }
 
@@ -408,7 +415,7 @@ impl Log {
     /// Ready when the queue has room again, or the log has failed, which the next append tells.
     pub fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = locked(&self.0.state);
-        if state.refusal.is_some() || state.has_room_again() {
+        if !state.blocks() && (state.refusal.is_some() || state.has_room_again()) {
             return Poll::Ready(());
         }
         state.waiters.capacity.register(cx.waker());
@@ -472,10 +479,14 @@ impl Log {
         self.0.resolve(start)
     }
 
-    /// What is short, while the log cannot go on for want of it: what is queued waits until it is there.
+    /// What is short, while the log takes nothing for want of it: what is queued waits until it is there.
     pub fn shortage(&self) -> Option<Arc<str>> {
         match &locked(&self.0.state).refusal {
             Some(Refusal::Stalled(why)) => Some(Arc::clone(why)),
+            Some(Refusal::NoSpace(Lack::Volume)) => Some("the volume is nearly full".into()),
+            Some(Refusal::NoSpace(Lack::Ceiling(bytes))) => {
+                Some(format!("the channel takes {bytes} bytes, its ceiling").into())
+            }
             _ => None,
         }
     }
@@ -536,7 +547,9 @@ impl Inner {
             self.schedule();
         }
         match done {
-            Err(AppendError::NoSpace { .. }) if self.space_came_back() => self.queue(append),
+            Err(AppendError::NoSpace { .. } | AppendError::AtCeiling { .. }) if self.space_came_back() => {
+                self.queue(append)
+            }
             done => done,
         }
     }
@@ -548,20 +561,41 @@ impl Inner {
         }
     }
 
+    /// What would be lacking if the log's files, of which the active one has `active` bytes, took `more`.
+    fn lacking(&self, retention: &Retention, active: u64, more: u64) -> Option<(Lack, u64)> {
+        if let Some(bytes) = NonZeroU64::new(self.env.lacking(more)) {
+            return Some((Lack::Volume, bytes.get()));
+        }
+        let ceiling = retention.ceiling?;
+        let closed = {
+            let state = locked(&self.state);
+            state.segments.split_last().map(|(_, closed)| closed.to_vec()).unwrap_or_default()
+        };
+        let takes = self.bytes_of(&closed).saturating_add(active).saturating_add(more);
+        (takes > ceiling).then(|| (Lack::Ceiling(ceiling), takes - ceiling))
+    }
+
     /// Looks whether there is room again, and takes appends again if so.
     #[cold]
     fn space_came_back(&self) -> bool {
+        let (retention, active) = {
+            let state = locked(&self.state);
+            (state.retention, state.visible_pos)
+        };
         // More than nothing, or the next record would find it full again.
-        if self.env.is_short_of_space(FIRST_STEP) {
+        if self.lacking(&retention, active, FIRST_STEP).is_some() {
             return false;
         }
+        let mut wake = Vec::new();
         let mut state = locked(&self.state);
-        if matches!(state.refusal, Some(Refusal::NoSpace)) {
+        if matches!(state.refusal, Some(Refusal::NoSpace(_))) {
             state.refusal = None;
+            state.waiters.capacity.take_all(&mut wake);
             drop(state);
             if self.env.nearly_full.swap(false, Ordering::Relaxed) {
                 tracing::info!("the volume has room again: appends are taken");
             }
+            wake_all(wake);
             return true;
         }
         state.refusal.is_none()
@@ -713,12 +747,20 @@ impl Inner {
         }
         let mut options = writer.options;
         options.retention = retention;
-        let meta = Meta { name: self.name.clone(), id: self.id, created: self.created, options };
-        meta::replace(&*self.env.disk, &self.dir, "meta", &meta.encode())?;
+        let start = locked(&self.state).start;
+        self.write_meta(options, start)?;
         writer.options = options;
+        locked(&self.state).retention = retention;
         tracing::info!(channel = %self.name, ?retention, "another retention");
         self.trim(&retention, now);
+        self.space_came_back();
         writer.arm(self, now);
         Ok(())
+    }
+
+    /// Replaces the channel's meta. The caller holds the writer's lock.
+    fn write_meta(&self, options: LogOptions, start: Offset) -> Result<(), StoreError> {
+        let meta = Meta { name: self.name.clone(), id: self.id, created: self.created, options, start };
+        meta::replace(&*self.env.disk, &self.dir, "meta", &meta.encode())
     }
 }

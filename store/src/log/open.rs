@@ -395,6 +395,8 @@ impl Opening<'_> {
                 producers: found.producers,
                 sealed: found.seal.is_some(),
                 durability: options.durability,
+                retention: options.retention,
+                start: self.meta.start,
             },
             &self.env.options,
             self.env.warm.tail_share(),

@@ -16,7 +16,7 @@ use super::waiters::{ByOffset, Waiters};
 use super::{Appended, Claim, Mark, Seen};
 use crate::clock::Clock;
 use crate::warm::Share;
-use crate::{AppendError, LogError, StoreOptions};
+use crate::{AppendError, LogError, Retention, StoreOptions, WhenFull};
 
 /// Records that may pass before an open batch looks at the clock again.
 const RECORDS_PER_CLOCK: u32 = 32;
@@ -30,8 +30,16 @@ pub(super) enum Refusal {
     Deleted,
     Closed,
     Poisoned(Arc<str>),
-    NoSpace,
+    NoSpace(Lack),
     Stalled(Arc<str>),
+}
+
+/// What there is no room in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lack {
+    Volume,
+    /// The log's own limit, so many bytes.
+    Ceiling(u64),
 }
 
 /// A stored batch in memory.
@@ -68,6 +76,9 @@ pub(super) struct State {
     last_claim: u64,
 
     pub(super) durability: Durability,
+    pub(super) retention: Retention,
+    /// Records before this were truncated, whether or not their bytes are there.
+    pub(super) start: Offset,
     pub(super) written: Offset,
     pub(super) durable: Offset,
     /// Somebody waits for this much to be durable, though the mode would not sync it.
@@ -96,6 +107,8 @@ pub(super) struct Opened {
     pub(super) producers: Producers,
     pub(super) sealed: bool,
     pub(super) durability: Durability,
+    pub(super) retention: Retention,
+    pub(super) start: Offset,
 }
 
 impl State {
@@ -120,6 +133,9 @@ impl State {
             claims: BTreeMap::new(),
             last_claim: 0,
             durability: opened.durability,
+            retention: opened.retention,
+            // What a power cut took had been told durable, or it would not have been truncated.
+            start: opened.start.min(opened.end),
             written: opened.end,
             durable: opened.end,
             sync_wanted: Offset::ZERO,
@@ -255,7 +271,11 @@ impl State {
                 Refusal::Deleted => AppendError::Deleted,
                 Refusal::Closed => AppendError::Closed,
                 Refusal::Poisoned(why) => AppendError::Poisoned { why: Arc::clone(why) },
-                Refusal::NoSpace => AppendError::NoSpace { min_free_percent: self.min_free_percent },
+                Refusal::NoSpace(_) | Refusal::Stalled(_) if self.blocks() => AppendError::Full,
+                Refusal::NoSpace(Lack::Volume) => {
+                    AppendError::NoSpace { min_free_percent: self.min_free_percent }
+                }
+                Refusal::NoSpace(Lack::Ceiling(bytes)) => AppendError::AtCeiling { bytes: *bytes },
                 Refusal::Stalled(why) => AppendError::Stalled { why: Arc::clone(why) },
             });
         }
@@ -282,6 +302,12 @@ impl State {
     fn has_room(&self, need: usize) -> bool {
         let queued = self.backlog + self.open.as_ref().map_or(0, BatchBuilder::byte_len);
         queued + need <= self.max_queued || queued == 0
+    }
+
+    /// Whether appends wait for room on the disk.
+    pub(super) fn blocks(&self) -> bool {
+        self.retention.when_full == WhenFull::Block
+            && matches!(self.refusal, Some(Refusal::NoSpace(_) | Refusal::Stalled(_)))
     }
 
     /// Whether what was refused for want of room may come again.
@@ -361,7 +387,7 @@ impl State {
     }
 
     pub(super) fn first(&self) -> Offset {
-        self.segments.first().map_or(Offset::ZERO, |segment| segment.base)
+        self.segments.first().map_or(self.start, |segment| segment.base.max(self.start))
     }
 
     pub(super) fn seen(&self) -> Seen {
@@ -405,7 +431,7 @@ impl State {
             (&self.refusal, &refusal),
             (Some(Refusal::Deleted), _)
                 | (Some(Refusal::Poisoned(_) | Refusal::Sealed(_)), Refusal::Closed)
-                | (Some(_), Refusal::NoSpace)
+                | (Some(_), Refusal::NoSpace(_))
                 | (Some(Refusal::Poisoned(_) | Refusal::Sealed(_) | Refusal::Closed), Refusal::Stalled(_))
         );
         if !keep {
@@ -421,7 +447,7 @@ impl State {
             Some(Refusal::Poisoned(why)) => Some(LogError::Poisoned { why: Arc::clone(why) }),
             Some(Refusal::Deleted) => Some(LogError::Deleted),
             Some(Refusal::Closed) => Some(LogError::Closed),
-            Some(Refusal::Sealed(_) | Refusal::NoSpace | Refusal::Stalled(_)) | None => None,
+            Some(Refusal::Sealed(_) | Refusal::NoSpace(_) | Refusal::Stalled(_)) | None => None,
         }
     }
 

@@ -1,8 +1,13 @@
 //! Retention: the oldest closed segments go, whole, and only when asked. First readers are told that the log begins
 //! later, then the file goes, and its entry's end is made durable before the next one's turn: so what is left is
 //! always a run without a hole.
+//!
+//! How old a segment is, is told by the time of its last record. Times never go back in a log, so those that a clock
+//! which was ahead has given stay ahead; a segment that seems to be of the future is as old as the first segment after
+//! it that was made in the past.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use netchan_proto::{LogInfo, Offset, Timestamp};
 
@@ -11,37 +16,95 @@ use super::writer::wake_all;
 use super::{Inner, locked};
 use crate::Retention;
 
+/// A log whose oldest segment may go.
+struct Look<'a> {
+    /// The segments after it.
+    later: &'a [Arc<Segment>],
+    /// Bytes of all segments with it; 0 unless they were asked for.
+    bytes: u64,
+    /// Records with it.
+    records: u64,
+    /// Bytes that went before it.
+    removed: u64,
+}
+
 impl Inner {
     /// Trims what `retention` lets go at `now`. The caller holds the writer's lock.
     pub(super) fn trim(&self, retention: &Retention, now: Timestamp) {
-        if *retention == Retention::default() {
+        if !retention.trims() {
             return;
         }
-        loop {
-            let (oldest, next, closed) = {
-                let state = locked(&self.state);
-                let [oldest, next, ..] = &state.segments[..] else { return };
-                (Arc::clone(oldest), Arc::clone(next), state.segments[..state.segments.len() - 1].to_vec())
-            };
-            let too_old = retention.max_age.is_some_and(|age| {
-                let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-                // The last record of a segment is the one before the next segment's first.
-                matches!(next.head(&*self.env.disk),
-                    Ok(Some(head)) if head.previous_time < now.plus_nanos(age.saturating_neg()))
-            });
-            let too_large = || {
-                retention.max_bytes.is_some_and(|max| {
-                    let active = locked(&self.state).visible_pos;
-                    self.bytes_of(&closed).saturating_add(active) > max
-                })
-            };
-            if !(too_old || too_large()) {
-                return;
-            }
-            if !self.remove_oldest(&oldest) {
-                return;
-            }
+        let free = retention.min_free.and_then(|least| Some(least.saturating_sub(self.env.free()?)));
+        let lacking = free.unwrap_or(0);
+        let with_bytes = retention.max_bytes.is_some() || lacking > 0;
+        self.remove_while(retention, with_bytes, |look| {
+            retention.max_age.is_some_and(|age| self.is_older(look.later, age, now))
+                || retention.max_bytes.is_some_and(|most| look.bytes > most)
+                || retention.max_records.is_some_and(|most| look.records > most)
+                // Not until there is room: others may take it, and readers hold what was removed.
+                || look.removed < lacking
+        });
+    }
+
+    /// Lets the oldest segments go until `lacking` bytes have come free, or the floor is reached. Says whether any went.
+    pub(super) fn trim_for_room(&self, retention: &Retention, lacking: u64) -> bool {
+        let went = self.remove_while(retention, true, |look| look.removed < lacking);
+        if went > 0 {
+            tracing::warn!(channel = %self.name, segments = went, lacking, "full: the oldest records went");
         }
+        went > 0
+    }
+
+    /// Removes the oldest segments while they are wanted to go, the floor holds and it is not the active one's turn. Says
+    /// how many went.
+    fn remove_while(
+        &self,
+        retention: &Retention,
+        with_bytes: bool,
+        mut wanted: impl FnMut(&Look<'_>) -> bool,
+    ) -> usize {
+        let (segments, first, visible, active) = {
+            let state = locked(&self.state);
+            (state.segments.clone(), state.first(), state.visible(), state.visible_pos)
+        };
+        let Some((_, closed)) = segments.split_last() else { return 0 };
+        let with_bytes = with_bytes || retention.keep_bytes.is_some();
+        let len = |segment: &Segment| segment.closed_len(&*self.env.disk).unwrap_or(0);
+        let mut bytes = if with_bytes { self.bytes_of(closed).saturating_add(active) } else { 0 };
+        let mut removed = 0;
+        for (at, oldest) in closed.iter().enumerate() {
+            let later = &segments[at + 1..];
+            let len = if with_bytes { len(oldest) } else { 0 };
+            let records = |from: Offset| visible.0.saturating_sub(from.max(first).0);
+            let look = Look { later, bytes, records: records(oldest.base), removed };
+            let left = later.first().map_or(0, |next| records(next.base));
+            let keeps = retention.keep_records.is_none_or(|least| left >= least)
+                && retention.keep_bytes.is_none_or(|least| bytes.saturating_sub(len) >= least);
+            if !keeps || !wanted(&look) {
+                return at;
+            }
+            if !self.remove_oldest(oldest) {
+                return at;
+            }
+            bytes = bytes.saturating_sub(len);
+            removed += len;
+        }
+        closed.len()
+    }
+
+    /// Whether all records before the segments `later` are older than `age`.
+    fn is_older(&self, later: &[Arc<Segment>], age: Duration, now: Timestamp) -> bool {
+        let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
+        let limit = now.plus_nanos(age.saturating_neg());
+        // A head that is damaged says nothing: the next one says it a little later.
+        let mut heads = later.iter().filter_map(|segment| segment.head(&*self.env.disk).ok().flatten());
+        let Some(head) = heads.next() else { return false };
+        // The last record of a segment is the one before the next segment's first.
+        if head.previous_time <= now {
+            return head.previous_time < limit;
+        }
+        let made = std::iter::once(head).chain(heads).map(|head| head.created);
+        made.into_iter().find(|made| *made <= now).is_some_and(|made| made < limit)
     }
 
     /// Removes every segment before the one that holds `offset`. For the state log.

@@ -17,10 +17,10 @@ use super::segment::Segment;
 use super::state::{Refusal, State, Stored};
 use super::torn::Torn;
 use super::{Inner, locked};
-use crate::LogOptions;
 use crate::committer::Timer;
 use crate::disk::DiskFile;
-use crate::warm::is_shortage;
+use crate::warm::{is_short_of_files, is_shortage};
+use crate::{LogOptions, Retention, WhenFull};
 
 mod room;
 
@@ -30,6 +30,10 @@ pub(super) use room::FIRST_STEP;
 const GROUP_BYTES: usize = 4 << 20;
 /// How long a log that is short of something waits before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
+/// What has aged is trimmed at least so often, and at most every [`RETRY`].
+const LONGEST_TRIM: Duration = Duration::from_secs(60);
+/// How often a log that is to leave the volume room looks at it.
+const FREE_SPACE_LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -77,6 +81,13 @@ pub(super) struct Failed {
     may_retry: bool,
 }
 
+impl Failed {
+    /// Whether it may be tried again with more room on the volume.
+    fn wants_room(&self) -> bool {
+        self.may_retry && is_shortage(&self.source) && !is_short_of_files(&self.source)
+    }
+}
+
 fn failing(action: &'static str) -> impl FnOnce(io::Error) -> Failed {
     move |source| Failed { action, source, may_retry: false }
 }
@@ -94,10 +105,20 @@ impl Writer {
             return;
         }
         log.place.touch();
-        match self.try_commit(log, now, force) {
-            Ok(()) => self.go_on(log),
-            Err(failed) => self.fail(log, &failed, now),
+        loop {
+            match self.try_commit(log, now, force) {
+                Ok(()) => return self.go_on(log),
+                // One segment less each time.
+                Err(failed) if failed.wants_room() && self.trim_one(log) => {}
+                Err(failed) => return self.fail(log, &failed, now),
+            }
         }
+    }
+
+    /// Lets the oldest segment go for what is queued, where that is what a full disk shall do.
+    fn trim_one(&self, log: &Inner) -> bool {
+        let retention = &self.options.retention;
+        retention.when_full == WhenFull::TrimOldest && log.trim_for_room(retention, 1)
     }
 
     fn try_commit(&mut self, log: &Inner, now: Timestamp, force: bool) -> Result<(), Failed> {
@@ -336,6 +357,9 @@ impl Writer {
         if self.is_dead {
             return;
         }
+        // A clock that went back leaves nothing due for as long as it was ahead.
+        self.unsynced_since = self.unsynced_since.map(|since| since.min(now));
+        self.retry_at = self.retry_at.map(|at| at.min(now.plus_nanos(nanos(RETRY))));
         if self.sync_due().is_some_and(|due| due <= now)
             && let Err(failed) = self.write(log, &mut Vec::new(), true, now)
         {
@@ -344,12 +368,17 @@ impl Writer {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.commit(log, now, false);
+            if locked(&log.state).blocks() && !log.space_came_back() {
+                self.look_again(log, now);
+            }
         }
-        // A log that fills its segments slowly begins new ones for its age, or nothing could ever go.
+        // A log that fills its segments slowly begins new ones for its age, or nothing could ever go. So does one that
+        // was begun by a clock that was ahead, for who asks when it was made.
         let half_age = self.options.retention.max_age.map(|age| nanos(age / 2));
+        let is_due = |half| self.begun.plus_nanos(half) <= now || self.begun > now.plus_nanos(half);
         // The seal stays the last thing in the newest segment: that is where it is looked for.
         let is_sealed = locked(&log.state).sealed_at.is_some();
-        if !is_sealed && half_age.is_some_and(|half| self.begun.plus_nanos(half) <= now) {
+        if !is_sealed && half_age.is_some_and(is_due) {
             self.roll_now(log, now);
         }
         log.trim(&self.options.retention, now);
@@ -363,17 +392,24 @@ impl Writer {
 
     /// Has the committer come back when something is due.
     pub(super) fn arm(&mut self, log: &Inner, now: Timestamp) {
-        let trim_due = self.options.retention.max_age.map(|age| {
-            now.plus_nanos(
-                nanos(age / 8).clamp(1_000_000_000, 60_000_000_000), // every 1 to 60 s
-            )
-        });
+        let Retention { max_age, min_free, .. } = self.options.retention;
+        let age_due = max_age.map(|age| nanos(age / 8).clamp(nanos(RETRY), nanos(LONGEST_TRIM)));
+        let free_due = min_free.map(|_| nanos(FREE_SPACE_LOOK));
+        let trim_due = [age_due, free_due].into_iter().flatten().min().map(|after| now.plus_nanos(after));
         let due = [self.sync_due(), trim_due, self.retry_at].into_iter().flatten().min();
         if let Some(due) = due
             && self.timer.is_none_or(|timer| timer.when > due)
             && let Some(log) = log.this.upgrade()
         {
             self.timer = Some(log.env.committer.tick_at(due, self.timer, &log));
+        }
+    }
+
+    /// Has the disk looked at again for room, where appends wait for it.
+    pub(super) fn look_again(&mut self, log: &Inner, now: Timestamp) {
+        if locked(&log.state).blocks() {
+            self.retry_at = Some(now.plus_nanos(nanos(RETRY)));
+            self.arm(log, now);
         }
     }
 
@@ -461,7 +497,7 @@ fn nanos(time: Duration) -> i64 {
 mod tests {
     use super::*;
     use crate::disk::SimDisk;
-    use crate::{Commit, Retention, Store, StoreOptions};
+    use crate::{Commit, Store, StoreOptions};
     use netchan_proto::{AsRecord, ChannelName};
     use std::time::Duration;
 
@@ -469,7 +505,7 @@ mod tests {
     fn a_log_has_one_timer_however_often_it_syncs_and_trims() {
         let options = StoreOptions { commit: Commit::Manual, min_free_percent: 0, ..StoreOptions::default() };
         let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
-        let retention = Retention { max_age: Some(Duration::from_secs(1000)), max_bytes: None };
+        let retention = Retention { max_age: Some(Duration::from_secs(1000)), ..Retention::default() };
         let interval = Duration::from_millis(1);
         let kept =
             LogOptions { durability: Durability::Interval, interval, retention, ..LogOptions::default() };

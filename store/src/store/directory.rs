@@ -1,6 +1,6 @@
 //! The data directory's files and directories, but for what is in a log.
 
-use netchan_proto::{ChannelName, LogId, NodeId, Timestamp};
+use netchan_proto::{ChannelName, LogId, NodeId, Offset, Timestamp};
 
 use super::Random;
 use crate::aside;
@@ -41,6 +41,7 @@ pub(super) fn state_meta(disk: &dyn Disk, random: &mut Random, now: Timestamp) -
         id: LogId(random.identity()),
         created: now,
         options: LogOptions { segment_bytes: 64 << 20, ..LogOptions::default() },
+        start: Offset::ZERO,
     };
     meta::replace(disk, "state", "meta", &meta.encode())?;
     Ok(meta)
@@ -109,6 +110,12 @@ fn remove_unmade(disk: &dyn Disk, dir: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A channel's meta as it stands on the disk; `None` if it is missing or damaged.
+pub(super) fn meta(disk: &dyn Disk, id: LogId) -> Result<Option<Meta>, StoreError> {
+    let bytes = meta::read_small(disk, &join(&path(id), "meta"))?;
+    Ok(bytes.and_then(|bytes| Meta::decode(&bytes)).filter(|meta| meta.id == id))
+}
+
 /// A directory's meta. One that is damaged is made again from the head of a segment, with default options.
 fn known_meta(disk: &dyn Disk, dir: &str) -> Result<Option<Meta>, StoreError> {
     let path = join(dir, "meta");
@@ -127,7 +134,7 @@ fn known_meta(disk: &dyn Disk, dir: &str) -> Result<Option<Meta>, StoreError> {
             if found.is_some() {
                 aside::set_aside(disk, dir, "meta").map_err(failed("setting aside", &join(dir, "meta")))?;
             }
-            let meta = Meta { name, id, created, options: LogOptions::default() };
+            let meta = Meta { name, id, created, options: LogOptions::default(), start: Offset::ZERO };
             meta::replace(disk, dir, "meta", &meta.encode())?;
             return Ok(Some(meta));
         }

@@ -204,7 +204,7 @@ impl<'a> Player<'a> {
             }
             Step::Trim { bytes } => {
                 self.told.trims = true;
-                log.set_retention(Retention { max_bytes: Some(bytes), max_age: None }).ok()?;
+                log.set_retention(Retention { max_bytes: Some(bytes), ..Retention::default() }).ok()?;
                 log.set_retention(Retention::default()).ok()
             }
             Step::Seal => {

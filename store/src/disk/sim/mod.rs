@@ -110,12 +110,18 @@ impl Sim {
         Ok(id)
     }
 
+    /// Bytes of the files that have a name.
     fn used(&self) -> u64 {
-        let used = |inode: &Inode| match inode {
-            Inode::File(file) => file.now.len() as u64,
-            Inode::Dir(_) => 0,
+        let dirs = self.inodes.values().filter_map(|inode| match inode {
+            Inode::Dir(dir) => Some(dir),
+            Inode::File(_) => None,
+        });
+        let named = dirs.flat_map(|dir| dir.now.values());
+        let used = |inode: &u64| match self.inodes.get(inode) {
+            Some(Inode::File(file)) => file.now.len() as u64,
+            _ => 0,
         };
-        self.inodes.values().map(used).sum()
+        named.map(used).sum()
     }
 
     fn power_on(&mut self) {

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use netchan_proto::Timestamp;
 
 use super::{Failed, Writer, failing, short_of, wake_all};
+use crate::WhenFull;
 use crate::disk::{DiskFile, Open};
 use crate::log::segment::{self, NewHead};
-use crate::log::state::Refusal;
+use crate::log::state::{Lack, Refusal};
 use crate::log::{Inner, locked};
 use crate::warm::{Cooling, is_shortage};
 
@@ -101,16 +102,28 @@ impl Writer {
         let step = self.allocated.clamp(FIRST_STEP, LARGEST_STEP);
         let least = end.next_multiple_of(PAGE);
         let mut target = (end + step).min(self.options.segment_bytes.max(end)).next_multiple_of(PAGE);
-        if log.env.is_short_of_space(target - self.allocated) {
-            target = least;
+        let retention = self.options.retention;
+        let mut lacking = log.lacking(&retention, self.allocated, target - self.allocated);
+        if let Some((_, bytes)) = lacking
+            && retention.when_full == WhenFull::TrimOldest
+            && log.trim_for_room(&retention, bytes)
+        {
+            lacking = log.lacking(&retention, self.allocated, target - self.allocated);
         }
-        if target == least && log.env.is_short_of_space(least - self.allocated) {
+        if lacking.is_some() {
+            target = least;
+            lacking = log.lacking(&retention, self.allocated, least - self.allocated);
+        }
+        if let Some((lack, _)) = lacking {
             let mut wake = Vec::new();
-            locked(&log.state).refuse(Refusal::NoSpace, &mut wake);
+            locked(&log.state).refuse(Refusal::NoSpace(lack), &mut wake);
             wake_all(wake);
-            if !log.env.nearly_full.swap(true, Ordering::Relaxed) {
-                tracing::warn!(channel = %log.name, "the volume is nearly full: appends are refused");
+            if let Lack::Ceiling(bytes) = lack {
+                tracing::warn!(channel = %log.name, bytes, "the channel is at its ceiling: it takes no more");
+            } else if !log.env.nearly_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(channel = %log.name, "the volume is nearly full: it takes no more");
             }
+            self.look_again(log, log.now());
         }
         let mut reserved = file.allocate(target);
         if target > least && reserved.as_ref().is_err_and(is_shortage) {
