@@ -212,7 +212,9 @@ impl From<AppendError> for Error {
             AppendError::Superseded => ErrorKind::Superseded,
             AppendError::Closed => ErrorKind::Closed,
             AppendError::Poisoned { .. } => ErrorKind::Poisoned,
-            AppendError::NoSpace { .. } | AppendError::Stalled { .. } => ErrorKind::DiskFull,
+            AppendError::NoSpace { .. } | AppendError::AtCeiling { .. } | AppendError::Stalled { .. } => {
+                ErrorKind::DiskFull
+            }
             AppendError::RecordTooLarge(_) => ErrorKind::TooLarge,
             AppendError::NotPublishable { .. } => ErrorKind::Protocol,
             _ => ErrorKind::Io,
@@ -231,6 +233,7 @@ impl From<LogError> for Error {
             LogError::BeyondEnd { .. } => ErrorKind::BeyondEnd,
             LogError::OtherLog { .. } => ErrorKind::OtherLog,
             LogError::Sealed { .. } => ErrorKind::Sealed,
+            LogError::Unsealable => ErrorKind::Denied,
             LogError::Deleted => ErrorKind::Deleted,
             LogError::Closed => ErrorKind::Closed,
             LogError::Poisoned { .. } => ErrorKind::Poisoned,

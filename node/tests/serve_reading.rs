@@ -474,6 +474,7 @@ fn close_is_answered_and_nothing_follows() {
 
 #[test]
 fn a_seal_ends_the_stream_after_the_last_record() {
+    // NC-STR-039
     let house = House::new();
     let log = house.log("my_log");
     house.fill(&log, 4, true);
@@ -485,7 +486,9 @@ fn a_seal_ends_the_stream_after_the_last_record() {
     for (id, from) in [(early, 0), (tail, 4)] {
         assert_eq!(link.reader(id).end, Some(End::Sealed { final_offset: Offset(5) }));
         assert_eq!(link.reader(id).offsets(), (from..5).collect::<Vec<_>>());
+        assert!(log.digest().is_some() && link.reader(id).digest == log.digest());
     }
+    assert_eq!(link.reader(early).subscription.digest(), log.digest(), "what was read comes to the same");
     let late = link.read("my_log", Start::Last(1));
     assert!(link.reader(late).opened.unwrap().sealed);
     assert_eq!(link.reader(late).texts(), ["last"]);

@@ -9,7 +9,9 @@ use far::{Far, Got, Wire, name, node, node_with, time_of};
 use netchan_node::{Dialling, ErrorKind, Event, Lost, Machine, Next, ReceiverCore, ReceiverOptions};
 use netchan_proto::limits::PING_INTERVAL;
 use netchan_proto::wire::{ErrorFrame, GapReason};
-use netchan_proto::{Epoch, ErrorCode, Instant, LogId, Offset, Position, Side, Start, Timestamp, Token};
+use netchan_proto::{
+    Digest, Epoch, ErrorCode, Instant, LogId, Offset, Position, Side, Start, Timestamp, Token,
+};
 
 fn from_start() -> ReceiverOptions {
     ReceiverOptions { start: Start::Earliest, ..ReceiverOptions::new(name()) }
@@ -46,6 +48,30 @@ fn records_come_in_order_and_the_seal_ends_them() {
         events[..],
         [Event::Connected { .. }, Event::Opened { .. }, Event::Sealed { end: Offset(8) }]
     ));
+}
+
+/// NC-STR-040
+#[test]
+fn who_has_read_all_holds_the_end_to_the_digest_and_ends_with_an_error_where_it_is_another() {
+    let whole = Far::with_batches(&[3, 1, 4]);
+    let digest = whole.batches.iter().fold(Digest::START, |sum, batch| sum.with(&batch.header, &batch.bytes));
+    for (told, start, holds) in [
+        (digest, from_start(), true),
+        (Digest::START, from_start(), false),
+        // Who has not read all of it cannot tell.
+        (Digest::START, ReceiverOptions { start: Start::Offset(Offset(3)), ..from_start() }, true),
+    ] {
+        let mut far = Far::with_batches(&[3, 1, 4]);
+        (far.sealed, far.digest) = (true, Some(told));
+        let mut receiver = receiver(start);
+        let mut got = Wire::new().run(&mut receiver, &mut far);
+        assert_eq!(got.pop(), Some(Got::Over));
+        match got.last() {
+            Some(Got::Error(ErrorKind::Damaged)) => assert!(!holds),
+            last => assert!(holds, "{last:?}"),
+        }
+        assert_eq!(far.opens, 1, "another connection would not mend it");
+    }
 }
 
 #[test]

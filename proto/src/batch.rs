@@ -15,6 +15,7 @@
 use bytes::Bytes;
 
 use crate::crc::{crc32c, crc32c_seeded};
+use crate::digest::Digest;
 use crate::limits::{BATCH_TARGET, MAX_BATCH_RECORDS, MAX_BODY};
 use crate::record::{NO_KEY, Record, RecordRef, TAG_PREFIX, TAGGED, Tags};
 use crate::types::{Epoch, Offset, ProducerId, Timestamp};
@@ -552,19 +553,27 @@ impl BatchBuilder {
     }
 }
 
-/// The batch that seals a channel at `next_offset`.
-pub fn seal_batch(next_offset: Offset, time: Timestamp, stamp: Stamp<'_>) -> (BatchHeader, Bytes) {
+/// The batch that seals a channel at `next_offset`, with the digest of all before it if that is known.
+pub fn seal_batch(
+    next_offset: Offset,
+    time: Timestamp,
+    digest: Option<Digest>,
+    stamp: Stamp<'_>,
+) -> (BatchHeader, Bytes) {
+    let number = digest.map(|digest| digest.get().to_le_bytes());
+    let body = number.as_ref().map_or(&[][..], |number| number);
     let header = BatchHeader {
+        body_len: if digest.is_some() { 8 } else { 0 },
         base_offset: next_offset,
         base_time: time,
-        body_crc: crc32c(&[]),
+        body_crc: crc32c(body),
         epoch: stamp.epoch,
         durable_offset: stamp.durable_offset,
         previous_crc: stamp.previous_crc,
         kind: BatchKind::Seal,
         ..BatchHeader::default()
     };
-    (header, Bytes::copy_from_slice(&header.encode(stamp.seed)))
+    (header, [&header.encode(stamp.seed), body].concat().into())
 }
 
 #[cfg(test)]
@@ -602,12 +611,18 @@ mod tests {
         assert_eq!(batch.records().next().unwrap().unwrap().payload, "x");
     }
 
+    // NC-BAT-027
     #[test]
-    fn a_seal_has_no_records() {
-        let batch = Batch::verify(seal_batch(Offset(5), Timestamp(6), stamp()).1, &SEED).unwrap();
-        assert_eq!(batch.header().kind, BatchKind::Seal);
-        assert_eq!(batch.header().next_offset(), Offset(5));
-        assert_eq!(batch.records().count(), 0);
+    fn a_seal_has_no_records_and_says_what_stands_before_it() {
+        for (digest, len) in [(None, HEADER_LEN), (Some(Digest::START), HEADER_LEN + 8)] {
+            let stored = seal_batch(Offset(5), Timestamp(6), digest, stamp()).1;
+            assert_eq!(stored.len(), len);
+            let batch = Batch::verify(stored, &SEED).unwrap();
+            assert_eq!(batch.header().kind, BatchKind::Seal);
+            assert_eq!(batch.header().next_offset(), Offset(5));
+            assert_eq!(batch.records().count(), 0);
+            assert_eq!(Digest::of_seal(batch.header(), batch.stored()), digest);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`types`] | offsets, timestamps, epochs, identities, names, positions |
 //! | [`limits`] | every number a peer or a disk can run into |
-//! | [`record`], [`batch`], [`inflow`] | what is stored and sent |
+//! | [`record`], [`batch`], [`inflow`], [`digest`] | what is stored and sent; what all of it comes to |
 //! | [`wire`] | frames as bytes and as values |
 //! | [`auth`], [`error_code`] | the token's proof; what went wrong |
 //! | [`conn`] | one connection, for both roles |
@@ -20,6 +20,7 @@ pub mod backoff;
 pub mod batch;
 pub mod conn;
 pub mod crc;
+pub mod digest;
 pub mod error_code;
 pub mod inflow;
 pub mod limits;
@@ -29,6 +30,7 @@ pub mod types;
 pub mod wire;
 
 pub use auth::{Side, Token};
+pub use digest::Digest;
 pub use error_code::ErrorCode;
 pub use record::{AsRecord, NewRecord, Record, RecordRef};
 pub use types::{

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::batch::{Batch, BatchError, BatchKind};
+use crate::digest::Digest;
 use crate::inflow::Inflow;
 use crate::limits::MAX_TOLD;
 use crate::types::{ChannelName, Epoch, LogId, Offset, Position, Timestamp};
@@ -81,6 +82,16 @@ pub enum SubscriptionError {
         /// Bytes received in all.
         received: u64,
     },
+    /// The channel was read from its first record to its seal, and comes to something else than its sender says.
+    #[error(
+        "what was read comes to {read}, and the channel to {told}: batches were lost, doubled or changed"
+    )]
+    Digest {
+        /// What was read comes to.
+        read: Digest,
+        /// What the sender says.
+        told: Digest,
+    },
     /// A frame that has no meaning in this state.
     #[error("{0} makes no sense here")]
     Unexpected(&'static str),
@@ -119,6 +130,10 @@ pub struct Subscription {
     /// What the sender last said of the channel's end.
     tail: Offset,
     stream_is_open: bool,
+    /// What was read comes to, and where it ends, if it was read from the first record on and without a gap.
+    read: Option<(Offset, Digest)>,
+    /// What the sender says that the sealed channel comes to.
+    told_digest: Option<Digest>,
     /// GAP, TRUNCATED and END frames in the queue.
     told: usize,
     /// The sender told more of them than may wait.
@@ -147,6 +162,8 @@ impl Subscription {
             seeks: 0,
             tail: Offset::ZERO,
             stream_is_open: false,
+            read: None,
+            told_digest: None,
             told: 0,
             is_flooded: false,
             over: false,
@@ -253,6 +270,17 @@ impl Subscription {
         self.push_unless_seeking(Item::Truncated(truncated));
     }
 
+    /// DIGEST came: what the channel comes to, which is sealed.
+    pub fn on_digest(&mut self, digest: Digest) {
+        self.told_digest = Some(digest);
+    }
+
+    /// What was read comes to, if that was all of the channel up to here.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.read.map(|(_, digest)| digest)
+    }
+
     /// END came.
     pub fn on_end(&mut self, end: End) {
         self.push_unless_seeking(Item::End(end));
@@ -352,6 +380,8 @@ impl Subscription {
         if self.position.is_none() {
             self.position = Some(Position { log: opened.log, epoch: opened.epoch, offset: opened.start });
             self.last_time = Timestamp::MIN;
+            let is_whole = opened.start == Offset::ZERO;
+            (self.read, self.told_digest) = (is_whole.then_some((Offset::ZERO, Digest::START)), None);
         }
         self.tail = opened.next;
         self.continues = false;
@@ -377,6 +407,7 @@ impl Subscription {
         }
         position.offset = header.next_offset();
         position.epoch = header.epoch;
+        self.read = self.read.and_then(|read| with(read, &batch));
         self.continues = true;
         self.last_time = header.last_time();
         self.tail = self.tail.max(header.next_offset());
@@ -395,6 +426,7 @@ impl Subscription {
         }
         position.offset = gap.to;
         position.epoch = position.epoch.max(gap.epoch);
+        self.read = None;
         self.continues = false;
         Ok(Delivery::Gap { from: gap.from, to: gap.to, why: gap.why })
     }
@@ -406,6 +438,7 @@ impl Subscription {
             return Err(SubscriptionError::OutOfOrder { expected: position.offset, found: truncated.end });
         }
         position.offset = truncated.end;
+        self.read = None;
         self.continues = false;
         self.last_time = Timestamp::MIN;
         Ok(Delivery::Truncated { epoch: truncated.epoch, end: truncated.end })
@@ -416,6 +449,12 @@ impl Subscription {
         let position = self.expected()?;
         match end {
             End::Sealed { final_offset } if final_offset == position.offset => {
+                if let (Some((end, read)), Some(told)) = (self.read, self.told_digest)
+                    && end == final_offset
+                    && read != told
+                {
+                    return Err(SubscriptionError::Digest { read, told });
+                }
                 self.over = true;
                 Ok(Some(Delivery::Sealed { end: final_offset }))
             }
@@ -436,5 +475,18 @@ impl Subscription {
     /// The log this subscription reads, once known.
     pub fn log(&self) -> Option<LogId> {
         self.position.map(|position| position.log)
+    }
+}
+
+/// What was read comes to with one more batch. One that was read before, of which records come again because the stream
+/// broke off within it, is in it already.
+fn with((end, digest): (Offset, Digest), batch: &Batch) -> Option<(Offset, Digest)> {
+    let header = batch.header();
+    if header.sparse {
+        None
+    } else if header.base_offset == end {
+        Some((header.next_offset(), digest.with(header, batch.stored())))
+    } else {
+        (header.next_offset() == end).then_some((end, digest))
     }
 }

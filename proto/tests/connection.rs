@@ -283,6 +283,7 @@ fn every_frame() -> Vec<Message> {
         Message::StatusReply(NodeStatus::default()),
         Message::Readers(Readers::default()),
         Message::ReadersReply(ReadersReply::default()),
+        Message::Digest(netchan_proto::Digest::START),
     ]
 }
 
@@ -321,7 +322,7 @@ fn states() -> Vec<State> {
         State {
             what: "reading",
             reach: || dialler_after(|c| c.open(&open(10)).unwrap(), &[Message::Opened(opened())]),
-            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::END, T::ERROR],
+            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::DIGEST, T::END, T::ERROR],
         },
         State {
             what: "reading, seeking",
@@ -331,7 +332,7 @@ fn states() -> Vec<State> {
                 dialler.seek(StreamId(id), &Seek { seek_id: 1, start: Start::Earliest });
                 (dialler, id)
             },
-            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::END, T::ERROR, T::SEEKED],
+            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::DIGEST, T::END, T::ERROR, T::SEEKED],
         },
         State {
             what: "publishing, opening",
@@ -434,6 +435,7 @@ fn states() -> Vec<State> {
                 T::PROGRESS,
                 T::GAP,
                 T::TRUNCATED,
+                T::DIGEST,
                 T::END,
                 T::WAITING,
                 T::PUBLISH_OPENED,
@@ -490,7 +492,7 @@ fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 18 * 30, "states x frames looked at");
+    assert_eq!(cells, 18 * 31, "states x frames looked at");
 }
 
 /// NC-FRM-019, NC-FRM-024, NC-HSK-006

@@ -10,7 +10,7 @@ use netchan_proto::conn::{Connection, Event, Side};
 use netchan_proto::subscription::{Delivery, Subscription, SubscriptionError};
 use netchan_proto::wire::*;
 use netchan_proto::{
-    AsRecord, ChannelName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, ProducerId,
+    AsRecord, ChannelName, Digest, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, ProducerId,
     Timestamp,
 };
 use pair::{Pair, config, connection, drain, feed, frame};
@@ -330,7 +330,71 @@ fn a_batch_that_a_seek_interrupted_is_forgotten() {
 fn a_seal_is_told_by_end_and_by_nothing_else() {
     let mut subscription = reading();
     let stamp = Stamp { seed: &LOG.0, epoch: Epoch(1), durable_offset: Offset(0), previous_crc: 0 };
-    subscription.on_data(seal_batch(Offset(0), Timestamp(1), stamp).1).unwrap();
+    subscription.on_data(seal_batch(Offset(0), Timestamp(1), None, stamp).1).unwrap();
     assert!(subscription.next_delivery().is_err());
     assert!(!subscription.is_over());
+}
+
+fn pair_of(base: u64) -> (netchan_proto::batch::BatchHeader, Bytes) {
+    let mut builder = BatchBuilder::new(Offset(base), None);
+    builder.push(Timestamp(base as i64 + 1), &"x".as_record());
+    builder.push(Timestamp(base as i64 + 2), &"y".as_record());
+    let stamp = Stamp { seed: &LOG.0, epoch: Epoch(1), durable_offset: Offset(0), previous_crc: 0 };
+    builder.finish(stamp)
+}
+
+/// NC-STR-039, NC-STR-040
+#[test]
+fn who_has_read_all_of_a_sealed_channel_holds_it_to_its_digest() {
+    let batches = [pair_of(0), pair_of(2), pair_of(4)];
+    let whole = batches.iter().fold(Digest::START, |digest, (header, bytes)| digest.with(header, bytes));
+    let end = End::Sealed { final_offset: Offset(6) };
+    for told in [None, Some(whole), Some(Digest::START)] {
+        let mut subscription = reading();
+        for (_, bytes) in &batches {
+            subscription.on_data(bytes.clone()).unwrap();
+            assert!(matches!(subscription.next_delivery(), Ok(Some(Delivery::Batch { .. }))));
+        }
+        assert_eq!(subscription.digest(), Some(whole));
+        told.into_iter().for_each(|told| subscription.on_digest(told));
+        subscription.on_end(end);
+        match (told, subscription.next_delivery()) {
+            (None, Ok(Some(Delivery::Sealed { .. }))) => {}
+            (Some(told), Ok(Some(Delivery::Sealed { .. }))) => assert_eq!(told, whole),
+            (Some(told), Err(SubscriptionError::Digest { read, told: said })) => {
+                assert!(told == said && read == whole && told != whole);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// NC-STR-040: a batch that comes again because the stream broke off counts once; a gap is nobody's fault.
+#[test]
+fn a_digest_is_held_over_connections_and_not_over_gaps() {
+    let batches = [pair_of(0), pair_of(2)];
+    let whole = batches.iter().fold(Digest::START, |digest, (header, bytes)| digest.with(header, bytes));
+    let mut subscription = reading();
+    subscription.on_data(batches[0].1.clone()).unwrap();
+    assert!(subscription.next_delivery().unwrap().is_some());
+    subscription.on_lost();
+    let _ = subscription.request();
+    subscription.on_opened(opened(2));
+    subscription.on_data(batches[1].1.clone()).unwrap();
+    assert!(subscription.next_delivery().unwrap().is_some());
+    assert_eq!(subscription.digest(), Some(whole));
+    subscription.on_gap(Gap { from: Offset(4), to: Offset(6), why: GapReason::Retention, epoch: Epoch(1) });
+    assert!(subscription.next_delivery().unwrap().is_some());
+    assert_eq!(subscription.digest(), None);
+    subscription.on_digest(Digest::START);
+    subscription.on_end(End::Sealed { final_offset: Offset(6) });
+    assert!(matches!(subscription.next_delivery(), Ok(Some(Delivery::Sealed { .. }))));
+}
+
+/// NC-STR-041
+#[test]
+fn a_digest_of_nothing_known_is_no_digest() {
+    let header = FrameHeader { len: 8, kind: FrameType::DIGEST, stream: StreamId(1) };
+    let error = Message::decode(&header, Bytes::from_static(&[0; 8])).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::MALFORMED);
 }

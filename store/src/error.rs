@@ -151,6 +151,9 @@ pub enum LogError {
         /// The log that was asked.
         ours: LogId,
     },
+    /// The channel was made so that it can never be sealed. Nothing was changed.
+    #[error("the channel was made so that it can never be sealed; nothing was changed")]
+    Unsealable,
     /// The channel is sealed, and nothing more will come.
     #[error("the channel is sealed at offset {at}")]
     Sealed {

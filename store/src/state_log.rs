@@ -214,7 +214,7 @@ fn broken(why: String) -> StoreError {
     }
 }
 
-fn store_error(error: LogError) -> StoreError {
+pub(crate) fn store_error(error: LogError) -> StoreError {
     match error {
         LogError::Closed => StoreError::Closed,
         LogError::Io { path, source } => StoreError::Io { action: "reading", path, source },

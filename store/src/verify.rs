@@ -13,7 +13,7 @@ use std::io;
 
 use netchan_proto::batch::{Batch, BatchHeader, BatchKind, HEADER_LEN, header_crc};
 use netchan_proto::limits::MAX_BATCH;
-use netchan_proto::{ChannelName, Epoch, LogId, Offset, Timestamp};
+use netchan_proto::{ChannelName, Digest, Epoch, LogId, Offset, Timestamp};
 
 use crate::StateLog;
 use crate::disk::{Disk, DiskFile, Open};
@@ -60,6 +60,8 @@ pub struct Verified {
     pub offsets: Option<(Offset, Offset)>,
     /// Whether it ends with a seal.
     pub sealed: bool,
+    /// What the sealed log comes to, by its seal.
+    pub digest: Option<Digest>,
     /// Bytes after the end that were never told durable: still being written, or a torn tail.
     pub unfinished: u64,
     /// What is wrong, at most a hundred of it.
@@ -253,6 +255,8 @@ struct Chain {
     time: Option<Timestamp>,
     epoch: Epoch,
     durable: Offset,
+    /// What all batches come to, as far as that is known.
+    digest: Option<Digest>,
 }
 
 /// `None` if the log was deleted meanwhile.
@@ -271,6 +275,7 @@ fn verify_log(
                     retention";
         verified.wrong(&path, 0, None, what);
     }
+    let start = meta.as_ref().map(|meta| meta.start);
     let mut chain = Chain { id: meta.map(|meta| meta.id), durable: known_durable, ..Chain::default() };
     let all = segments(disk, dir)?;
     if all.is_empty() && known_durable > Offset::ZERO && is_there(disk, dir) {
@@ -296,6 +301,9 @@ fn verify_log(
             tell,
         )?;
     }
+    if let (Some((first, next)), Some(start)) = (verified.offsets, start) {
+        verified.offsets = Some((first.max(start).min(next), next));
+    }
     Ok((is_there(disk, dir) || !all.is_empty()).then_some(verified))
 }
 
@@ -316,7 +324,7 @@ fn verify_segment(
             if let Some((place, _)) = first_batch(file, chain, base)? {
                 pos = place;
             }
-            chain.crc = None;
+            (chain.crc, chain.digest) = (None, None);
         }
         Some(head) => {
             if head.base != base {
@@ -331,6 +339,14 @@ fn verify_segment(
             if chain.crc.is_some_and(|crc| crc != head.previous_crc) {
                 verified.wrong(path, 12, None, "the segment does not follow the one before it");
             }
+            if let (Some(read), Some(told)) = (chain.digest, head.digest)
+                && read != told
+            {
+                let what =
+                    format!("what stands before the segment comes to {read}, and its head says {told}");
+                verified.wrong(path, 4072, None, what);
+            }
+            chain.digest = head.digest;
             chain.id = chain.id.or(Some(head.log));
             chain.crc = Some(head.previous_crc);
             pos = head.data_start;
@@ -374,6 +390,8 @@ fn verify_segment(
                 verified.offsets = Some((first.0, next));
             }
             At::End if end.map_or(chain.durable <= next, |end| end == next) => break,
+            // Room that was reserved, and that a power cut has brought back.
+            At::Nothing if end == Some(next) && not_zero(file, pos)? == 0 => break,
             found => {
                 // The next batch that holds, and what batches after it say was durable.
                 let (body, what) = match &found {
@@ -403,7 +421,7 @@ fn verify_segment(
                 }
                 let to = after.map(|(place, _)| place.offset).or(end).unwrap_or(chain.durable).max(next);
                 verified.wrong(path, pos, (next < to).then_some((next, to)), what);
-                chain.crc = None;
+                (chain.crc, chain.digest) = (None, None);
                 next = to;
                 match after {
                     Some((place, _)) => pos = place.pos,
@@ -455,6 +473,18 @@ fn follow(
             }
             time = Some(record.timestamp);
         }
+    }
+    let stored = batch.stored();
+    if header.kind == BatchKind::Seal {
+        verified.digest = Digest::of_seal(header, stored);
+        if let (Some(read), Some(told)) = (chain.digest, verified.digest)
+            && read != told
+        {
+            let what = format!("the log comes to {read}, and its seal says {told}");
+            verified.wrong(path, pos, None, what);
+        }
+    } else {
+        chain.digest = chain.digest.map(|digest| digest.with(header, stored));
     }
     chain.time = chain.time.max(Some(header.last_time()));
     chain.crc = Some(crc);

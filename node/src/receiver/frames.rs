@@ -69,6 +69,7 @@ impl ReceiverCore {
             Frame::Truncated(id, truncated) if ours(self.stream, id) => {
                 self.subscription.on_truncated(truncated);
             }
+            Frame::Digest(id, digest) if ours(self.stream, id) => self.subscription.on_digest(digest),
             Frame::End(id, end) if ours(self.stream, id) => self.on_end(end, now),
             Frame::StreamError(id, error) if ours(self.stream, id) => self.on_stream_error(&error, now),
             // Of a stream that was given up; or a request, which was refused already.
@@ -159,6 +160,10 @@ impl ReceiverCore {
         if error == SubscriptionError::OtherLog {
             let code = ErrorCode::OTHER_LOG;
             return self.fail(Error::of_code(code, None, &error.to_string(), self.name()));
+        }
+        if let SubscriptionError::Digest { .. } = error {
+            // Another connection would bring the same end.
+            return self.fail(Error::new(ErrorKind::Damaged, error.to_string()).about(self.name()));
         }
         if let Some(connection) = self.redial.connection() {
             let error = connection.close_with(ErrorCode::PROTOCOL, &error.to_string());

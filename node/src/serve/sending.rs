@@ -195,6 +195,9 @@ impl Sending {
                     Poll::Ready(Err(error)) => return Err(refuse(error)),
                 },
                 TailRead::Sealed(final_offset) => {
+                    if let Some(digest) = self.log.digest() {
+                        shared.connection.digest(id, digest);
+                    }
                     shared.connection.end(id, End::Sealed { final_offset });
                     return Ok(Step::Over);
                 }

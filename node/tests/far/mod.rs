@@ -77,6 +77,8 @@ pub(crate) struct Far {
     pub next: Offset,
     pub exists: bool,
     pub sealed: bool,
+    /// What it says that the sealed channel comes to.
+    pub digest: Option<netchan_proto::Digest>,
     /// Resuming past this offset in this epoch is past the epoch's end.
     pub rolled_back: Option<(Epoch, Offset)>,
     pub refuse: Option<ErrorFrame>,
@@ -112,6 +114,7 @@ impl Far {
             next: Offset::ZERO,
             exists: true,
             sealed: false,
+            digest: None,
             rolled_back: None,
             refuse: None,
             spoil: None,
@@ -351,6 +354,9 @@ impl Far {
                         self.batches.iter().find(|batch| batch.header.next_offset() > reader.at)
                     else {
                         if self.sealed {
+                            if let Some(digest) = self.digest {
+                                connection.digest(reader.stream, digest);
+                            }
                             connection.end(reader.stream, End::Sealed { final_offset: self.next });
                             ended.push(reader.stream);
                         }

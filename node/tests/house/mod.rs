@@ -313,6 +313,7 @@ impl<M: Machine> Link<M> {
             | Event::Gap(id, _)
             | Event::Truncated(id, _)
             | Event::Seeked(id, _)
+            | Event::Digest(id, _)
             | Event::End(id, _)
             | Event::StreamError(id, _) => *id,
             _ => return self.events.push(event),
@@ -459,6 +460,7 @@ pub(crate) struct Reader {
     pub gaps: Vec<Gap>,
     pub truncated: Vec<Truncated>,
     pub progress: Vec<Progress>,
+    pub digest: Option<netchan_proto::Digest>,
     pub seeked: Vec<u32>,
     pub end: Option<End>,
     pub error: Option<ErrorFrame>,
@@ -477,6 +479,7 @@ impl Reader {
             gaps: Vec::new(),
             truncated: Vec::new(),
             progress: Vec::new(),
+            digest: None,
             seeked: Vec::new(),
             end: None,
             error: None,
@@ -495,6 +498,10 @@ impl Reader {
             Event::Data(_, range) => {
                 self.ranges.push(range.clone());
                 self.subscription.on_data(range).unwrap();
+            }
+            Event::Digest(_, digest) => {
+                self.digest = Some(digest);
+                self.subscription.on_digest(digest);
             }
             Event::Progress(_, progress) => {
                 self.progress.push(progress);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::digest::Digest;
 use crate::error_code::ErrorCode;
 use crate::types::{ChannelName, NodeId};
 use crate::wire::{
@@ -44,6 +45,8 @@ pub enum Event {
     Truncated(StreamId, Truncated),
     /// To the receiver: reading goes on elsewhere.
     Seeked(StreamId, Seeked),
+    /// To the receiver: what the sealed channel comes to.
+    Digest(StreamId, Digest),
     /// To receiver or publisher: nothing more follows.
     End(StreamId, End),
 

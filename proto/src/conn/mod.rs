@@ -32,6 +32,7 @@ pub use self::outbound::Outbound;
 use self::streams::{Inbound, Outflow, Refused, Stream, Streams};
 pub use crate::auth::Side;
 use crate::auth::Token;
+use crate::digest::Digest;
 use crate::error_code::ErrorCode;
 use crate::limits::{
     HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MIN_READ,
@@ -408,6 +409,11 @@ impl Connection {
     /// The log was rolled back behind the receiver.
     pub fn truncated(&mut self, id: StreamId, truncated: &Truncated) {
         self.send_on(id, &Message::Truncated(*truncated));
+    }
+
+    /// What the sealed channel comes to. To be followed by its end.
+    pub fn digest(&mut self, id: StreamId, digest: Digest) {
+        self.send_on(id, &Message::Digest(digest));
     }
 
     /// Ends a stream that the peer reads or publishes on.

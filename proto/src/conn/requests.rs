@@ -122,6 +122,7 @@ fn reading(
         Message::Progress(progress) if *opened => tell(Event::Progress(id, progress)),
         Message::Gap(gap) if *opened => tell(Event::Gap(id, gap)),
         Message::Truncated(truncated) if *opened => tell(Event::Truncated(id, truncated)),
+        Message::Digest(digest) if *opened => tell(Event::Digest(id, digest)),
         Message::End(end) if *opened || closing => return over(Event::End(id, end)),
         Message::Error(error) => return over(Event::StreamError(id, error)),
         _ => return Err(NOT_HERE),

@@ -173,6 +173,8 @@ frame_types! {
     READERS = 0x32, Stream;
     /// Tells it.
     READERS_REPLY = 0x33, Stream;
+    /// What a sealed channel comes to. Who does not know it goes on without.
+    DIGEST = 0x81, Stream;
 }
 
 impl FrameType {

@@ -6,11 +6,12 @@ use nom::number::complete::{le_u16, le_u64};
 use super::control::{ErrorFrame, GoAway};
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, FrameType, Scope, StreamId};
 use super::handshake::{Auth, Hello, Reject, Welcome};
-use super::parse::{Fault, Parsed, Put, name};
+use super::parse::{Fault, Parsed, Put, invalid, name};
 use super::publish::{PublishAck, PublishNote, PublishOpen, PublishOpened};
 use super::request::{Done, List, ListReply, LogInfo};
 use super::status::{NodeStatus, Readers, ReadersReply};
 use super::stream::{End, Gap, Open, Opened, Progress, Range, Seek, Seeked, Truncated};
+use crate::digest::Digest;
 use crate::error_code::ErrorCode;
 use crate::limits::MAX_DATA;
 use crate::types::ChannelName;
@@ -122,6 +123,8 @@ messages! {
     Readers(Readers) = READERS;
     /// Tells it.
     ReadersReply(ReadersReply) = READERS_REPLY;
+    /// What a sealed channel comes to.
+    Digest(Digest) = DIGEST;
 }
 
 impl Message {
@@ -175,6 +178,7 @@ impl Message {
             Message::StatusReply(status) => status.put(out),
             Message::Readers(readers) => readers.put(out),
             Message::ReadersReply(reply) => reply.put(out),
+            Message::Digest(digest) => out.u64(digest.get()),
             Message::Ignorable { payload, .. } => out.all(payload),
         }
     }
@@ -235,6 +239,7 @@ impl Message {
             FrameType::STATUS_REPLY => whole(kind, all, NodeStatus::parse, Message::StatusReply),
             FrameType::READERS => whole(kind, all, Readers::parse, Message::Readers),
             FrameType::READERS_REPLY => whole(kind, all, ReadersReply::parse, Message::ReadersReply),
+            FrameType::DIGEST => whole(kind, all, digest, Message::Digest),
             _ if kind.is_ignorable() => Ok(Message::Ignorable { kind, payload }),
             _ => Err(DecodeError::UnknownType { kind }),
         }
@@ -251,6 +256,14 @@ impl Message {
 
 fn nothing(input: &[u8]) -> Parsed<'_, ()> {
     Ok((input, ()))
+}
+
+fn digest(input: &[u8]) -> Parsed<'_, Digest> {
+    let (input, number) = le_u64(input)?;
+    match Digest::from_number(number) {
+        Some(digest) => Ok((input, digest)),
+        None => invalid("digest"),
+    }
 }
 
 /// Reads one value that fills the payload.

@@ -7,7 +7,7 @@ use netchan_proto::auth::Side;
 use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
 use netchan_proto::wire::*;
 use netchan_proto::{
-    ChannelName, Durability, Epoch, ErrorCode, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
+    ChannelName, Digest, Durability, Epoch, ErrorCode, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -194,6 +194,7 @@ fn reading() -> BoxedStrategy<Message> {
             why,
             epoch
         })),
+        (1..=u64::MAX).prop_filter_map("none", |number| Digest::from_number(number).map(Message::Digest)),
         (epoch(), epoch(), offset()).prop_map(|(epoch, log_epoch, end)| Message::Truncated(Truncated {
             epoch,
             log_epoch,

@@ -43,6 +43,9 @@ pub(crate) fn glance(disk: &dyn Disk, dir: &str, meta: &Meta, closed: Closed) ->
     let mut bases: Vec<Offset> = disk.list(dir)?.iter().filter_map(|name| base_of(name)).collect();
     bases.sort_unstable();
     let (Some(&first), Some(&newest)) = (bases.first(), bases.last()) else { return Ok(None) };
+    if meta.start > first {
+        return Ok(None); // it begins within a segment
+    }
     let file = disk.open(&Segment::path_of(dir, newest), Open::Read)?;
     let size = file.size()?;
     let Some(head) = head_of(&*file, meta, newest)? else { return Ok(None) };

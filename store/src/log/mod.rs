@@ -8,7 +8,7 @@
 //! | `open` | making a log, and finding it again after whatever happened |
 //! | `segment`, `producers`, `epochs` | what a segment's head keeps |
 //! | `torn` | what stands after the end, and where it goes |
-//! | `trim` | retention |
+//! | `trim`, `truncate` | retention, and what goes because somebody says so |
 //! | `behind` | how far from the end an offset is |
 //! | `glance` | what there is to say of a log that is not open |
 //!
@@ -26,6 +26,7 @@ mod segment;
 mod state;
 mod torn;
 mod trim;
+mod truncate;
 mod waiters;
 mod writer;
 
@@ -39,7 +40,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use netchan_proto::batch::{Batch, BatchHeader, BatchKind};
 use netchan_proto::{
-    ChannelName, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record, RecordRef, Start, Timestamp,
+    ChannelName, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record, RecordRef, Start,
+    Timestamp,
 };
 
 use crate::committer::Committer;
@@ -98,6 +100,8 @@ pub(crate) struct Inner {
     name: ChannelName,
     id: LogId,
     created: Timestamp,
+    /// Whether it can never be sealed.
+    unsealable: bool,
     dir: String,
     state: Mutex<State>,
     writer: Mutex<Writer>,
@@ -269,6 +273,13 @@ impl Log {
     /// The offset right after the last record, once the seal is durable.
     pub fn sealed_at(&self) -> Option<Offset> {
         locked(&self.0.state).sealed_at
+    }
+
+    /// What a sealed log comes to: a receiver that has read all of it from offset 0 comes to the same. `None` before the
+    /// seal is durable, and where it is not known: records were lost to damage, or an earlier version began the log.
+    pub fn digest(&self) -> Option<Digest> {
+        let state = locked(&self.0.state);
+        state.digest.filter(|_| state.sealed_at.is_some())
     }
 
     /// Why the log has failed, if it has: a write or a sync did. It takes nothing until it is
@@ -513,7 +524,7 @@ impl Log {
     /// this returns. Sealing again is well. Blocks on the disk.
     ///
     /// # Errors
-    /// [`LogError::Stalled`], where sealing again goes on; others, where the log may be sealed when it is opened
+    /// [`LogError::Unsealable`], and [`LogError::Stalled`], where sealing again goes on; others, where the log may be sealed when it is opened
     /// again, or not.
     pub fn seal(&self) -> Result<Offset, LogError> {
         self.0.seal()
@@ -525,6 +536,26 @@ impl Log {
     /// [`LogError`].
     pub fn sync(&self) -> Result<Offset, LogError> {
         self.0.sync()
+    }
+
+    /// Lets all records before `before` go, at once and whatever retention says; what is not durable yet, and what is
+    /// sealed, never goes whole. Readers who wanted them are told a gap. Says where the log begins then; records before
+    /// that are gone for good when this returns, though bytes of them stay in the first segment until it goes. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], where the log begins where it did or at `before`; [`StoreError::Closed`] for a log that was
+    /// closed or deleted, or has failed.
+    pub fn truncate_before(&self, before: Offset) -> Result<Offset, StoreError> {
+        self.0.truncate(before)
+    }
+
+    /// As [`truncate_before`](Self::truncate_before), of all records that are older than `time`.
+    ///
+    /// # Errors
+    /// What reading the disk says; as there.
+    pub fn truncate_before_time(&self, time: Timestamp) -> Result<Offset, StoreError> {
+        let before = self.0.first_since(time).map_err(crate::state_log::store_error)?;
+        self.0.truncate(before)
     }
 
     /// Changes what may be trimmed, keeps it over restarts, and trims. Blocks on the disk.
@@ -671,6 +702,9 @@ impl Inner {
             let mut state = locked(&self.state);
             if let Some(failure) = state.failure() {
                 return Err(failure);
+            }
+            if self.unsealable {
+                return Err(LogError::Unsealable);
             }
             if !matches!(state.refusal, Some(Refusal::Sealed(_))) {
                 state.take_epoch();

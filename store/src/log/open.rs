@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, PRODUCER_PREFIX, header_crc};
 use netchan_proto::crc::crc32c;
-use netchan_proto::{LogId, Offset, Timestamp};
+use netchan_proto::{Digest, LogId, Offset, Timestamp};
 
 use super::epochs::Epochs;
 use super::index::{Place, Window};
@@ -45,6 +45,8 @@ struct Found {
     last_batch: u64,
     /// Where the seal stands, if there is one.
     seal: Option<u64>,
+    /// What all batches come to, if that is known; of a sealed log what the seal says.
+    digest: Option<Digest>,
     /// What batches say was durable.
     durable: Offset,
     /// Records up to here are known to have been, and are gone with the rest of the file.
@@ -82,6 +84,7 @@ pub(crate) fn open(
                 0,
                 Epochs::default(),
                 Producers::default(),
+                (known_durable == Offset::ZERO).then_some(Digest::START),
             )?;
         };
         if let Some(recovered) = opening.recover(&newest)? {
@@ -95,7 +98,9 @@ pub(crate) fn open(
     };
     let (file, found) = match found.lost_to {
         None => (file, found),
-        Some(to) => opening.begin(to, found.last_time, found.previous_crc, found.epochs, found.producers)?,
+        Some(to) => {
+            opening.begin(to, found.last_time, found.previous_crc, found.epochs, found.producers, None)?
+        }
     };
     Ok(opening.finish(options, file, found))
 }
@@ -119,6 +124,7 @@ impl Opening<'_> {
         previous_crc: u32,
         epochs: Epochs,
         producers: Producers,
+        digest: Option<Digest>,
     ) -> Result<Recovered, StoreError> {
         let head = NewHead {
             log: self.meta.id,
@@ -129,6 +135,7 @@ impl Opening<'_> {
             created: self.env.options.clock.now(),
             epochs: &epochs,
             producers: &producers,
+            digest,
         };
         let (segment, file, pos) = segment::create(&*self.env.disk, self.dir, &head, false)
             .map_err(|not_made| failed("making a segment in", self.dir)(not_made.source))?;
@@ -141,6 +148,7 @@ impl Opening<'_> {
             producers,
             last_batch: 0,
             seal: None,
+            digest,
             durable: base,
             lost_to: None,
             left_over: None,
@@ -198,6 +206,7 @@ impl Opening<'_> {
             producers: Producers::default(),
             last_batch: 0,
             seal: None,
+            digest: head.and_then(|head| head.digest),
             durable: self.known_durable,
             lost_to: None,
             left_over: None,
@@ -220,6 +229,7 @@ impl Opening<'_> {
                 && let Some(producers) = head.producers(&*file)?
             {
                 found.producers = producers;
+                found.digest = head.digest;
                 if found.epochs.pairs().is_empty() {
                     found.epochs = head.epochs.clone();
                 }
@@ -228,7 +238,7 @@ impl Opening<'_> {
         }
         for older in &older[first..] {
             let (file, _) = older.open(&*self.env.disk)?;
-            replay(&self.meta.id, &*file, &mut found)?;
+            replay(&self.meta.id, &*file, older.base, &mut found)?;
             older.keep(None);
         }
         Ok(found)
@@ -258,6 +268,10 @@ impl Opening<'_> {
                     found.last_batch = at.pos;
                     found.last_time = found.last_time.max(header.last_time());
                 }
+                found.digest = match (found.digest, header.kind) {
+                    (digest, BatchKind::Seal) => self.sealed_digest(digest, &header, bytes),
+                    (digest, _) => digest.map(|digest| digest.with(&header, bytes)),
+                };
                 found.previous_crc = crc;
                 segment.index().note(&header, at.pos);
                 found.end = Place { offset: header.next_offset(), pos: at.pos + header.stored_len() as u64 };
@@ -298,7 +312,19 @@ impl Opening<'_> {
                 }
             }
             chained = false;
+            found.digest = found.digest.filter(|_| found.end.offset == at.offset);
         }
+    }
+
+    /// What the seal in `bytes` says that the log comes to. What was read of it says nothing against the seal's own checksum.
+    fn sealed_digest(&self, read: Option<Digest>, header: &BatchHeader, bytes: &[u8]) -> Option<Digest> {
+        let told = Digest::of_seal(header, bytes);
+        if let (Some(read), Some(told)) = (read, told)
+            && read != told
+        {
+            tracing::error!(channel = %self.meta.name, %read, %told, "the log comes to something else than its seal says");
+        }
+        told
     }
 
     fn tell_damage(&self, segment: &Segment, at: Place, to: Offset) {
@@ -372,6 +398,7 @@ impl Opening<'_> {
             pos: found.end.pos,
             last_batch: found.last_batch,
             previous_crc: found.previous_crc,
+            digest: found.digest,
             last_time: found.last_time,
             written: found.end.offset,
             durable: found.end.offset,
@@ -397,6 +424,7 @@ impl Opening<'_> {
                 durability: options.durability,
                 retention: options.retention,
                 start: self.meta.start,
+                digest: found.digest,
             },
             &self.env.options,
             self.env.warm.tail_share(),
@@ -407,6 +435,7 @@ impl Opening<'_> {
             name: self.meta.name.clone(),
             id: self.meta.id,
             created: self.meta.created,
+            unsealable: options.unsealable,
             dir: self.dir.to_owned(),
             state: Mutex::new(state),
             writer: Mutex::new(writer),
@@ -427,6 +456,9 @@ impl Opening<'_> {
         );
         drop(state);
         inner.warm_up();
+        if self.meta.start > Offset::ZERO {
+            inner.trim_until(self.meta.start);
+        }
         inner
     }
 }
@@ -457,14 +489,17 @@ fn check(window: &mut Window<'_>, seed: &[u8; 16], at: Place) -> std::io::Result
 }
 
 /// Reads the headers of a closed segment for what they say of epochs, producers and time.
-fn replay(id: &LogId, file: &dyn DiskFile, found: &mut Found) -> std::io::Result<()> {
+fn replay(id: &LogId, file: &dyn DiskFile, base: Offset, found: &mut Found) -> std::io::Result<()> {
     let mut window = Window::new(file, 8 << 10);
-    let mut pos = HEAD_LEN as u64;
+    let (mut pos, mut next) = (HEAD_LEN as u64, base);
     loop {
         let bytes = window.get(pos, HEADER_LEN + PRODUCER_PREFIX)?;
         let Some(chunk) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(()) };
         if let Ok(header) = BatchHeader::decode(chunk, &id.0) {
             found.previous_crc = header_crc(chunk);
+            found.digest = found.digest.filter(|_| header.base_offset == next);
+            found.digest = found.digest.map(|digest| digest.with(&header, bytes));
+            next = header.next_offset();
             found.producers.note_batch(&header, bytes);
             found.epochs.note(header.epoch, header.base_offset);
             found.last_time = found.last_time.max(header.last_time());

@@ -72,9 +72,9 @@ impl Inner {
     }
 
     fn try_first_at(&self, time: Timestamp) -> Result<Offset, LogError> {
-        let (segments, visible) = {
+        let (segments, first, visible) = {
             let state = locked(&self.state);
-            (state.segments.clone(), state.visible())
+            (state.segments.clone(), state.first(), state.visible())
         };
         // The last segment whose records all come after one that is older than `time`.
         let mut low = 0;
@@ -89,8 +89,9 @@ impl Inner {
         }
         // Damage may hide the end of a segment: then the answer is the start of the next.
         for segment in &segments[low..] {
-            if let Some(offset) = self.first_in(&self.extent(segment.base)?, time)? {
-                return Ok(offset);
+            // The first segment may begin with records that were truncated.
+            if let Some(offset) = self.first_in(&self.extent(segment.base.max(first))?, time)? {
+                return Ok(offset.max(first));
             }
         }
         Ok(visible)
@@ -139,8 +140,14 @@ impl Inner {
             let file = self.open_segment(&extent.segment)?;
             self.learn_start(&extent, &*file)?;
             let place: Place = extent.segment.index().before(first);
-            match self.hop(&extent, &*file, place, |_| true)? {
-                Hop::Found(_, header) => Ok(header.base_time),
+            match self.hop(&extent, &*file, place, |header| header.next_offset() > first)? {
+                Hop::Found(_, header) if header.base_offset == first => Ok(header.base_time),
+                Hop::Found(place, header) => {
+                    let stored = read_exactly(&*file, place.pos, header.stored_len()).map_err(|error| {
+                        LogError::Io { path: extent.segment.path.clone(), source: Arc::new(error) }
+                    })?;
+                    Ok(time_in_batch(header, stored, first))
+                }
                 Hop::End => Ok(Timestamp::MIN),
             }
         };
@@ -161,4 +168,12 @@ fn first_in_batch(header: BatchHeader, stored: Vec<u8>, time: Timestamp) -> Offs
         .map_while(Result::ok)
         .find(|record| record.timestamp >= time)
         .map_or(header.base_offset, |record| record.offset)
+}
+
+/// The time of the record at `offset` in a batch that has it; of its first one where it cannot be read.
+fn time_in_batch(header: BatchHeader, stored: Vec<u8>, offset: Offset) -> Timestamp {
+    let batch = Batch::verify_body(header, stored.into()).ok();
+    let records = batch.iter().flat_map(Batch::records).map_while(Result::ok);
+    let mut at = records.filter(|record| record.offset == offset);
+    at.next().map_or(header.base_time, |record| record.timestamp)
 }

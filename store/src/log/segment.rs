@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use netchan_proto::crc::crc32c;
-use netchan_proto::{ChannelName, Epoch, LogId, Offset, Timestamp};
+use netchan_proto::{ChannelName, Digest, Epoch, LogId, Offset, Timestamp};
 
 use super::epochs::{Epochs, MAX_EPOCHS};
 use super::index::Index;
@@ -18,6 +18,7 @@ const MAGIC: [u8; 8] = *b"NCSEG001";
 const PAIRS_AT: usize = 80;
 const PAIR_LEN: usize = 12;
 const NAME_AT: usize = PAIRS_AT + MAX_EPOCHS * PAIR_LEN;
+const DIGEST_AT: usize = 4072;
 const CRC_AT: usize = HEAD_LEN - 4;
 
 /// What stands at the start of a segment: whose it is, what came before it, and what is needed to go on with the
@@ -38,6 +39,8 @@ pub(crate) struct SegmentHead {
     pub(crate) data_start: u64,
     producers_len: usize,
     producers_crc: u32,
+    /// What all batches before the first come to, if that is known.
+    pub(crate) digest: Option<Digest>,
 }
 
 /// What a new segment is told.
@@ -50,6 +53,7 @@ pub(super) struct NewHead<'a> {
     pub(super) created: Timestamp,
     pub(super) epochs: &'a Epochs,
     pub(super) producers: &'a Producers,
+    pub(super) digest: Option<Digest>,
 }
 
 impl NewHead<'_> {
@@ -77,6 +81,7 @@ impl NewHead<'_> {
             put(PAIRS_AT + index * PAIR_LEN + 4, &first.0.to_le_bytes());
         }
         put(NAME_AT, name);
+        put(DIGEST_AT, &self.digest.map_or(0, Digest::get).to_le_bytes());
         let crc = crc32c(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes.extend_from_slice(&producers);
@@ -120,6 +125,11 @@ impl SegmentHead {
             data_start: data_start as u64,
             producers_len: producers * ENTRY_LEN,
             producers_crc: word(64),
+            digest: match (Digest::from_number(long(DIGEST_AT)), long(32)) {
+                // Heads of earlier versions say nothing.
+                (None, 0) => Some(Digest::START),
+                (digest, _) => digest,
+            },
         })
     }
 
@@ -323,6 +333,7 @@ mod tests {
             created: Timestamp(1001),
             epochs: &epochs,
             producers: &producers,
+            digest: Digest::from_number(5),
         }
         .encode()
     }
@@ -334,6 +345,7 @@ mod tests {
         assert_eq!(good.len(), 2 * HEAD_LEN);
         let head = SegmentHead::decode(&good).unwrap();
         assert_eq!((head.base, head.epochs.last(), head.data_start), (Offset(12), Epoch(4), 8192));
+        assert_eq!(head.digest, Digest::from_number(5));
         for bit in 0..HEAD_LEN * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use netchan_proto::batch::{BatchBuilder, BatchHeader, HEADER_LEN, PRODUCER_PREFIX, RECORD_PREFIX};
-use netchan_proto::{Durability, Offset, ProducerId, Record, RecordRef, Timestamp};
+use netchan_proto::{Digest, Durability, Offset, ProducerId, Record, RecordRef, Timestamp};
 
 use super::epochs::Epochs;
 use super::producers::{MAX_PRODUCERS, Producers};
@@ -88,6 +88,8 @@ pub(super) struct State {
     /// Oldest first; never empty.
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) sealed_at: Option<Offset>,
+    /// What the sealed log comes to, if that is known.
+    pub(super) digest: Option<Digest>,
     /// The time of the newest record that was written.
     pub(super) written_time: Timestamp,
     tail: VecDeque<Stored>,
@@ -109,6 +111,7 @@ pub(super) struct Opened {
     pub(super) durability: Durability,
     pub(super) retention: Retention,
     pub(super) start: Offset,
+    pub(super) digest: Option<Digest>,
 }
 
 impl State {
@@ -142,6 +145,7 @@ impl State {
             visible_pos: opened.end_pos,
             segments: opened.segments,
             sealed_at,
+            digest: opened.digest.filter(|_| opened.sealed),
             written_time: opened.last_time,
             tail: VecDeque::new(),
             tail_bytes: tail,

@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use netchan_proto::batch::{BatchBuilder, HEADER_LEN, Stamp, header_crc, seal_batch};
-use netchan_proto::{Durability, Epoch, Offset, Timestamp};
+use netchan_proto::{Digest, Durability, Epoch, Offset, Timestamp};
 
 use super::producers::Producers;
 use super::segment::Segment;
@@ -28,6 +28,8 @@ pub(super) use room::FIRST_STEP;
 
 /// Bytes of batches that are written, and synced, at once.
 const GROUP_BYTES: usize = 4 << 20;
+/// Bytes of a seal.
+const SEAL_LEN: u64 = HEADER_LEN as u64 + 8;
 /// How long a log that is short of something waits before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 /// What has aged is trimmed at least so often, and at most every [`RETRY`].
@@ -51,6 +53,8 @@ pub(super) struct Writer {
     /// Up to here the file has room on disk.
     pub(super) allocated: u64,
     pub(super) previous_crc: u32,
+    /// What all batches come to, if that is known.
+    pub(super) digest: Option<Digest>,
     pub(super) last_time: Timestamp,
     pub(super) written: Offset,
     pub(super) durable: Offset,
@@ -200,6 +204,7 @@ impl Writer {
             previous_crc: self.previous_crc,
         });
         self.previous_crc = header_crc(&bytes);
+        self.digest = self.digest.map(|digest| digest.with(&header, &bytes));
         Stored { header, bytes }
     }
 
@@ -290,7 +295,7 @@ impl Writer {
             true => self.roll(log, now),
             false => Ok(()),
         });
-        if let Err(failed) = ready.and_then(|()| self.make_room(log, self.pos + HEADER_LEN as u64)) {
+        if let Err(failed) = ready.and_then(|()| self.make_room(log, self.pos + SEAL_LEN)) {
             return self.fail(log, &failed, now);
         }
         let (epoch, time) = {
@@ -302,7 +307,7 @@ impl Writer {
         };
         let stamp =
             Stamp { seed: &log.id.0, epoch, durable_offset: self.durable, previous_crc: self.previous_crc };
-        let (_, bytes) = seal_batch(self.written, time, stamp);
+        let (_, bytes) = seal_batch(self.written, time, self.digest, stamp);
         self.previous_crc = header_crc(&bytes);
         self.unsynced_since = Some(now);
         let done = self.file(log).and_then(|file| {
@@ -320,6 +325,7 @@ impl Writer {
         state.set_durable(self.durable, &mut wake);
         state.visible_pos = self.pos;
         state.sealed_at = Some(self.written);
+        state.digest = self.digest;
         state.change(&mut wake);
         state.waiters.take_all(&mut wake);
         drop(state);

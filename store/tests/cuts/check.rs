@@ -4,7 +4,7 @@ use netchan_proto::{AsRecord, Offset, Start};
 use netchan_store::disk::SimDisk;
 use netchan_store::{Log, Store};
 
-use super::rig::{name, read_from, try_open};
+use super::rig::{digest, name, read_from, try_open};
 use super::script::{CHANNEL, KEY, Told};
 
 /// Recovers as far as the power lasts.
@@ -55,6 +55,7 @@ pub(crate) fn whole(log: &Log, told: &Told) -> (Offset, Offset) {
     assert!(end.0 <= told.sent.len() as u64, "{end} of {} records", told.sent.len());
     assert!(first == Offset::ZERO || told.trims, "begins at {first}, and nobody trimmed");
     assert!(first <= end);
+    assert!(first >= told.start_done, "truncated up to {}, and begins at {first}", told.start_done);
     let (records, holes) = read_from(log, first, 1 << 20);
     assert_eq!(holes, [], "holes from {first} to {end}");
     assert_eq!(records.len() as u64, end.0 - first.0);
@@ -65,6 +66,9 @@ pub(crate) fn whole(log: &Log, told: &Told) -> (Offset, Offset) {
     assert!(log.is_sealed() || !told.is_sealed, "the seal is gone");
     assert!(!log.is_sealed() || told.is_sealing, "sealed by nobody");
     if log.is_sealed() {
+        if first == Offset::ZERO {
+            assert_eq!(log.digest(), Some(digest(log)), "the seal's digest");
+        }
         assert_eq!(end.0, told.sent.len() as u64, "sealed before its end");
     }
     (first, end)

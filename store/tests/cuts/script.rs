@@ -18,6 +18,7 @@ enum Step {
     Sync,
     State,
     Trim { bytes: u64 },
+    Truncate { part: u64 },
     Seal,
     Delete,
     Close,
@@ -42,7 +43,8 @@ impl Script {
             40..66 => Step::Commit,
             66..74 => Step::Sync,
             74..78 => Step::State,
-            78..84 => Step::Trim { bytes: random.u64(8_000..40_000) },
+            78..82 => Step::Trim { bytes: random.u64(8_000..40_000) },
+            82..84 => Step::Truncate { part: random.u64(0..5) },
             84..86 => Step::Seal,
             86..89 => Step::Delete,
             89..93 => Step::Close,
@@ -73,6 +75,9 @@ pub(crate) struct Told {
     pub(crate) seen: Option<Position>,
     /// Whether it was being trimmed, and the oldest record that must be there still.
     pub(crate) trims: bool,
+    /// Up to where it was being truncated, and where that was told to be done.
+    pub(crate) start_begun: Offset,
+    pub(crate) start_done: Offset,
     /// Whether it was being sealed, and whether that was told to be done.
     pub(crate) is_sealing: bool,
     pub(crate) is_sealed: bool,
@@ -206,6 +211,15 @@ impl<'a> Player<'a> {
                 self.told.trims = true;
                 log.set_retention(Retention { max_bytes: Some(bytes), ..Retention::default() }).ok()?;
                 log.set_retention(Retention::default()).ok()
+            }
+            Step::Truncate { part } => {
+                self.told.trims = true;
+                let before = Offset(self.told.sent.len() as u64 * part / 4);
+                self.told.start_begun = self.told.start_begun.max(before);
+                let first = log.truncate_before(before).ok()?;
+                assert!(first >= before);
+                self.told.start_done = self.told.start_done.max(before);
+                Some(())
             }
             Step::Seal => {
                 self.told.is_sealing = true;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Waker};
 
 use netchan_proto::batch::{Batch, BatchHeader};
-use netchan_proto::{AsRecord, ChannelName, Durability, LogId, Offset, Record, Timestamp};
+use netchan_proto::{AsRecord, ChannelName, Digest, Durability, LogId, Offset, Record, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{Clock, Commit, Log, LogError, LogOptions, Part, Run, Store, StoreOptions};
 
@@ -147,4 +147,18 @@ pub(crate) fn read_in_parts(log: &Log, from: Offset, max: usize) -> Result<Run, 
             }
         }
     }
+}
+
+/// What a receiver finds a log to come to that has all of it, from offset 0 on.
+pub(crate) fn digest(log: &Log) -> Digest {
+    let (mut digest, mut at) = (Digest::START, Offset(0));
+    while at < log.visible() {
+        let run = log.read(at, 10_000).unwrap();
+        for batch in batches(log.id(), run.bytes) {
+            assert_eq!(batch.header().base_offset, at);
+            digest = digest.with(batch.header(), batch.stored());
+            at = batch.header().next_offset();
+        }
+    }
+    digest
 }

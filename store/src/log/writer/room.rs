@@ -163,6 +163,7 @@ impl Writer {
             created: now,
             epochs: &epochs,
             producers: &self.producers,
+            digest: self.digest,
         };
         let made = segment::create(&*log.env.disk, &log.dir, &head, self.must_roll);
         let (segment, file, data_start) = made.map_err(|not_made| {
