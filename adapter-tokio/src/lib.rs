@@ -24,7 +24,7 @@ pub use netchan_proto::{
     AsRecord, ChannelName, Durability, Epoch, LogId, LogInfo, NewRecord, NodeId, Offset, Position,
     ProducerId, Record, RecordRef, Side, Start, Timestamp,
 };
-pub use netchan_store::{LogOptions, Retention, StoreOptions};
+pub use netchan_store::{LogOptions, Retention, StoreOptions, WhenFull};
 pub use pump::ByteStream;
 
 /// One program's part in netchan, on tokio. See [`Handle`](netchan_node::Handle) for what it can do.

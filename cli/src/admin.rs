@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::advice::was_closed;
 use crate::args;
 use crate::exit::Exit;
+use crate::kept;
 use crate::news::counted;
 use crate::status::Status;
 use crate::when;
@@ -28,7 +29,21 @@ pub(crate) async fn ls(args: args::Ls) -> Result<Exit> {
 pub(crate) async fn info(args: args::Info) -> Result<Exit> {
     let target: Target = args.target.parse()?;
     let info = args.home.reach(&target).await?.info(target.to_string()).await?;
-    print(&if args.json { vec![json(&info).to_string()] } else { told(&info) })
+    let kept = kept::of(&args.home, &target).filter(|kept| kept.log == info.id);
+    if args.json {
+        let mut value = json(&info);
+        value["unsealable"] = json!(kept.map(|kept| kept.options.unsealable));
+        value["retention"] = kept.as_ref().map_or(Value::Null, kept::json);
+        return print(&[value.to_string()]);
+    }
+    let mut rows = told(&info);
+    if let Some(kept) = kept {
+        rows.push(format!("{:8} {}", "keeps", kept::words(&kept.options.retention)));
+        if kept.options.unsealable {
+            rows.push(format!("{:8} it can never be sealed", "seal"));
+        }
+    }
+    print(&rows)
 }
 
 pub(crate) async fn seal(args: args::Seal, status: Status) -> Result<Exit> {

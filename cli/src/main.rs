@@ -7,7 +7,7 @@
 //! | `recv`, `output`, `files`, `exec`, `position` | a channel's records out: the order of things; one stream, a file each, a command each; going on later |
 //! | `json`, `shown` | a record as JSON, both ways; what a terminal may be shown of it |
 //! | `patience`, `progress` | how long nobody may be there; how far long work is |
-//! | `serve`, `admin` | being the node; looking at channels and ending them |
+//! | `serve`, `admin`, `kept` | being the node; looking at channels and ending them; how they are kept |
 //! | `top` | a node, live, on a terminal |
 //! | `bench` | how fast all of it is, beside the limits of the machine |
 //! | `doctor` | whether all is well around the program |
@@ -42,6 +42,7 @@ mod files;
 mod home;
 mod input;
 mod json;
+mod kept;
 mod log;
 mod making;
 mod manual;
@@ -107,6 +108,8 @@ fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
             Command::Info(args) => admin::info(args).await,
             Command::Seal(args) => admin::seal(args, status).await,
             Command::Rm(args) => admin::rm(args, status).await,
+            Command::Set(args) => kept::set(&args, status),
+            Command::Truncate(args) => kept::truncate(&args, status),
             Command::Verify(args) => verify::run(args, status).await,
             Command::Top(args) => top::run(args).await,
             Command::Demo(args) => demo::run(args).await,

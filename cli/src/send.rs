@@ -211,8 +211,14 @@ fn keeping(builder: netchan::SenderBuilder, keeping: &Keeping) -> netchan::Sende
         .retention(Retention {
             max_age: keeping.keep_age,
             max_bytes: keeping.keep_size,
-            ..Retention::default()
+            max_records: keeping.keep_records,
+            min_free: keeping.keep_free,
+            keep_bytes: keeping.least_size,
+            keep_records: keeping.least_records,
+            ceiling: keeping.ceiling,
+            when_full: keeping.when_full.into(),
         })
+        .unsealable(keeping.unsealable)
 }
 
 async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) -> Result<Sender> {

@@ -117,6 +117,7 @@ fn tell(log: &Verified, as_json: bool) -> io::Result<()> {
                 "first": log.offsets.map(|(first, _)| first.0),
                 "next": log.offsets.map(|(_, next)| next.0),
                 "sealed": log.sealed,
+                "digest": log.digest.map(|digest| digest.to_string()),
                 "unfinished": log.unfinished,
                 "problems": problems.collect::<Vec<_>>(),
                 "more_problems": log.more_problems,

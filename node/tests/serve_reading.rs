@@ -520,6 +520,32 @@ fn deletion_ends_a_stream_with_its_code() {
     assert_eq!(link.reader(id).got.len(), 2);
 }
 
+/// NC-STR-035, NC-POS-007
+#[test]
+fn a_late_reader_of_a_channel_that_was_made_again_is_told_and_gets_nothing_of_the_new_one() {
+    let house = cold_house();
+    let old = house.log("my_log");
+    house.fill(&old, 300, true);
+    let mut link = Link::new(&house);
+    // One is at the end, one has no credit to go on with, and one comes back with its position.
+    let (tail, position) = (
+        link.read("my_log", Start::Latest),
+        Position { log: old.id(), epoch: old.epoch(), offset: Offset(2) },
+    );
+    let slow = link.read_with(Subscription::new(name("my_log"), Start::Earliest, 1, false));
+    house.node.delete(&name("my_log")).unwrap();
+    let new = house.log("my_log");
+    house.fill(&new, 5, true);
+    link.pump();
+    for id in [tail, slow] {
+        assert_eq!(link.reader(id).error.as_ref().map(|error| error.code), Some(ErrorCode::DELETED));
+        assert!(link.reader(id).got.iter().all(|record| record.0 < 300));
+        assert!(link.reader(id).opened.is_some_and(|opened| opened.log == old.id()));
+    }
+    let late = link.read("my_log", Start::Resume(position));
+    assert_eq!(link.reader(late).error.as_ref().map(|error| error.code), Some(ErrorCode::OTHER_LOG));
+}
+
 #[test]
 fn what_is_visible_of_a_log_that_failed_is_served_before_the_error() {
     let house = House::new();

@@ -10,6 +10,7 @@
 //! | [`Log`] | one channel: appends in memory, marks, the tail, reads |
 //! | [`StateLog`] | what is not records: keys and values, last one wins |
 //! | [`verify`] | reads it all, beside the node if need be, and says what does not hold |
+//! | [`kept`] | how a channel is kept, beside the node if need be |
 //! | [`disk`] | the file system, real or simulated |
 //!
 //! The format on disk stands in spec/08-disk.md.
@@ -39,6 +40,7 @@ mod clock;
 mod committer;
 mod counts;
 mod error;
+mod kept;
 mod log;
 mod meta;
 mod options;
@@ -49,6 +51,7 @@ mod warm;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, LogError, StoreError};
+pub use kept::{Kept, kept};
 pub use log::{Appended, Behind, Claim, Log, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
 pub use options::{
     Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions, WhenFull,

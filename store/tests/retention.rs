@@ -317,10 +317,14 @@ fn a_full_volume_takes_the_oldest_where_it_shall_down_to_the_floor() {
     let scene = full(WhenFull::TrimOldest, None);
     scene.many(500);
     assert!(scene.log.first() > Offset(400), "{:?}", scene.log.info());
-    let scene = full(WhenFull::TrimOldest, Some(70));
+    // With room for some 85 records: nothing of a hundred may go.
+    let scene = full(WhenFull::TrimOldest, Some(100));
     let refused = until_refused(&scene, 1000).unwrap();
     assert!(matches!(refused, AppendError::NoSpace { .. }), "{refused}");
-    assert!(scene.records() >= 70 && scene.log.first() > Offset(0), "{:?}", scene.log.info());
+    assert_eq!(scene.log.first(), Offset(0), "{:?}", scene.log.info());
+    let scene = full(WhenFull::TrimOldest, Some(60));
+    scene.many(500);
+    assert!(scene.records() >= 60 && scene.log.first() > Offset(400), "{:?}", scene.log.info());
 }
 
 // NC-DSK-086
@@ -379,4 +383,7 @@ fn all_of_it_is_kept_over_a_restart_and_a_failure() {
     let scene = Scene { store, log, ..scene };
     scene.many(60);
     assert!(scene.records() <= 16);
+    let kept = netchan_store::kept(&scene.disk, &name("a")).unwrap().unwrap();
+    assert_eq!((kept.options.retention, kept.log), (retention, scene.log.id()));
+    assert_eq!(netchan_store::kept(&scene.disk, &name("b")).unwrap(), None);
 }

@@ -51,6 +51,48 @@ pub(crate) struct Keeping {
     /// Trim the oldest records beyond this size (500M, 20G)
     #[arg(long, value_name = "SIZE", env = "NETCHAN_KEEP_SIZE", value_parser = size)]
     pub(crate) keep_size: Option<u64>,
+    /// Trim the oldest records beyond this many
+    #[arg(long, value_name = "RECORDS")]
+    pub(crate) keep_records: Option<u64>,
+    /// Trim the oldest records while the volume has less room than this (5G)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) keep_free: Option<u64>,
+    /// Whatever is trimmed, leave at least this size
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) least_size: Option<u64>,
+    /// Whatever is trimmed, leave at least this many records
+    #[arg(long, value_name = "RECORDS")]
+    pub(crate) least_records: Option<u64>,
+    /// Take no more room than this; --when-full says what happens there
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) ceiling: Option<u64>,
+    /// What becomes of records at the ceiling and on a volume that is nearly full
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = WhenFull::Fail)]
+    pub(crate) when_full: WhenFull,
+    /// Nobody can ever seal it
+    #[arg(long)]
+    pub(crate) unsealable: bool,
+}
+
+/// What becomes of records for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenFull {
+    /// They are refused
+    Fail,
+    /// They wait until there is room
+    Block,
+    /// The oldest go for them
+    TrimOldest,
+}
+
+impl From<WhenFull> for netchan::WhenFull {
+    fn from(when_full: WhenFull) -> netchan::WhenFull {
+        match when_full {
+            WhenFull::Fail => netchan::WhenFull::Fail,
+            WhenFull::Block => netchan::WhenFull::Block,
+            WhenFull::TrimOldest => netchan::WhenFull::TrimOldest,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

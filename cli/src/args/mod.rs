@@ -7,6 +7,7 @@ mod bench;
 mod channel;
 mod demo;
 mod doctor;
+mod kept;
 mod program;
 mod recv;
 mod send;
@@ -24,6 +25,7 @@ pub(crate) use self::bench::{Bench, Case, Mode, Soak};
 pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
 pub(crate) use self::demo::Demo;
 pub(crate) use self::doctor::Doctor;
+pub(crate) use self::kept::{Before, Set, Truncate};
 pub(crate) use self::program::{Completions, Config, Examples, Man};
 pub(crate) use self::recv::{From, Recv, Start};
 pub(crate) use self::send::Send;
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     Info(Info),
     Seal(Seal),
     Rm(Rm),
+    Set(Set),
+    Truncate(Truncate),
     Verify(Verify),
     Top(Top),
     Demo(Demo),
@@ -126,6 +130,8 @@ impl Command {
             Command::Info(args) => &mut args.target,
             Command::Seal(args) => &mut args.target,
             Command::Rm(args) => &mut args.target,
+            Command::Set(args) => &mut args.target,
+            Command::Truncate(args) => &mut args.target,
             Command::Top(args) => &mut args.place,
             Command::Verify(args) => return args.targets.first_mut(),
             Command::Bench(args) => return args.connect.as_mut(),

@@ -36,6 +36,8 @@ Examples:
   netchan recv orders --from earliest --no-follow --json | netchan send copy --json
   netchan send app app.log --rate 1000 --acks | tail -1   # how many are durable
   netchan send app app.log --durability os --keep-age 7d --keep-size 20G
+  netchan send new app.log --keep-records 100 --keep-free 1M --least-size 1M --least-records 10
+  netchan send new app.log --ceiling 20G --when-full trim-oldest --unsealable
   netchan send build7:4747/app app.log --wait 30s   # to a node that may be starting
   netchan send build7:4747/app app.log --token-file token
   netchan send app app.log --via 'ssh build7 netchan serve --stdio'

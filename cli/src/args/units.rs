@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::channel::Delimiter;
+use super::kept::Before;
 use crate::when::{self, When};
 
 pub(super) fn delimiter(text: &str) -> Result<Delimiter, String> {
@@ -74,6 +75,34 @@ pub(super) fn path(text: &str) -> Result<FieldPath, String> {
 /// Where a field is in an object: names from outside to inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FieldPath(pub(crate) Vec<String>);
+
+/// A limit, or that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit<T>(pub(crate) Option<T>);
+
+fn limit<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Limit<T>, String> {
+    if text == "none" { Ok(Limit(None)) } else { parse(text).map(|value| Limit(Some(value))) }
+}
+
+pub(super) fn age_limit(text: &str) -> Result<Limit<Duration>, String> {
+    limit(text, length_of_time)
+}
+
+pub(super) fn size_limit(text: &str) -> Result<Limit<u64>, String> {
+    limit(text, size)
+}
+
+pub(super) fn count_limit(text: &str) -> Result<Limit<u64>, String> {
+    limit(text, |text| text.parse().map_err(|_| "a number is wanted, or `none`".to_owned()))
+}
+
+/// An offset, a time, or so long ago.
+pub(super) fn place(text: &str) -> Result<Before, String> {
+    match text.parse() {
+        Ok(offset) => Ok(Before::Offset(offset)),
+        Err(_) => when::parse(text).map(Before::Time),
+    }
+}
 
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

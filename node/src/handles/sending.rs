@@ -58,6 +58,12 @@ impl<A: Adapter> SenderBuilder<A> {
         self
     }
 
+    /// Whether the channel can never be sealed. No by default.
+    pub fn unsealable(mut self, unsealable: bool) -> SenderBuilder<A> {
+        self.options.unsealable = unsealable;
+        self
+    }
+
     /// The size at which a segment file is closed.
     pub fn segment_bytes(mut self, bytes: u64) -> SenderBuilder<A> {
         self.options.segment_bytes = bytes;
