@@ -24,7 +24,7 @@ fn dir(place: &Place, name: &str) -> PathBuf {
     let channels = fs::read_dir(place.path("data/channels")).unwrap().map(|entry| entry.unwrap().path());
     let has_name = |dir: &PathBuf| {
         let meta = fs::read(dir.join("meta")).unwrap();
-        meta[72..meta.len() - 4] == *name.as_bytes()
+        meta[120..meta.len() - 4] == *name.as_bytes()
     };
     channels.into_iter().find(has_name).unwrap()
 }
