@@ -205,14 +205,15 @@ fn all_tails_together_stay_within_the_budget() {
     let budget = 100 << 10;
     let store = with(&disk, |options| options.tail_budget = budget);
     let all = logs(&store, 30, &LogOptions::default());
-    for _ in 0..10 {
+    for round in 0..10 {
         for log in &all {
             append(log, &"x".repeat(10_000));
             commit(&store);
             let in_memory: usize = all.iter().map(tail_bytes).sum();
             assert!(in_memory <= budget, "{in_memory} bytes");
         }
-        assert!(all.iter().any(|log| tail_bytes(log) > 0));
+        // What came before anybody read it was not kept.
+        assert!(round == 0 || all.iter().any(|log| tail_bytes(log) > 0));
     }
 }
 

@@ -440,9 +440,11 @@ impl Log {
         drop(gone); // without the lock
     }
 
-    /// The batch at `from`, if memory has it. Never blocks on the disk.
+    /// The batch at `from`, if memory has it: newest batches are kept from the first call on, until the log rests. Never
+    /// blocks on the disk.
     pub fn read_tail(&self, from: Offset) -> TailRead {
-        let state = locked(&self.0.state);
+        let mut state = locked(&self.0.state);
+        state.note_read();
         let visible = state.visible();
         if from >= visible {
             return match state.sealed_at {

@@ -20,6 +20,8 @@ use crate::{AppendError, LogError, Retention, StoreOptions, WhenFull};
 
 /// Records that may pass before an open batch looks at the clock again.
 const RECORDS_PER_CLOCK: u32 = 32;
+/// Bytes of its newest batches that a log keeps in memory which nobody reads.
+const UNREAD_TAIL: usize = 4 << 10;
 /// What a batch in the tail costs beside its bytes.
 const TAIL_OVERHEAD: usize = 160;
 
@@ -95,6 +97,8 @@ pub(super) struct State {
     tail: VecDeque<Stored>,
     tail_bytes: Share,
     tail_cache: usize,
+    /// Whether anybody asked for the tail since it was dropped last.
+    is_read: bool,
     changes: u64,
     pub(super) waiters: Waiters,
 }
@@ -150,6 +154,7 @@ impl State {
             tail: VecDeque::new(),
             tail_bytes: tail,
             tail_cache: options.tail_cache,
+            is_read: false,
             changes: 1,
             waiters: Waiters::default(),
         }
@@ -455,13 +460,16 @@ impl State {
         }
     }
 
-    /// Keeps batches for readers, as many as `limit` (and the log's own) lets it.
+    /// Keeps batches for readers, as many as `limit` (and the log's own) lets it. Where there are none the memory goes
+    /// back at once, while it is warm in the processor's cache: who comes later reads from the disk first, and that is in
+    /// the system's cache.
     pub(super) fn push_tail(&mut self, batches: &mut Vec<Stored>, limit: usize) {
         for stored in batches.drain(..) {
             self.tail_bytes.take(stored.bytes.len() + TAIL_OVERHEAD);
             self.tail.push_back(stored);
         }
-        while self.tail_bytes.bytes() > self.tail_cache.min(limit) {
+        let most = if self.is_read { self.tail_cache.min(limit) } else { self.tail_cache.min(UNREAD_TAIL) };
+        while self.tail_bytes.bytes() > most {
             let Some(oldest) = self.tail.pop_front() else { break };
             self.tail_bytes.give_back(oldest.bytes.len() + TAIL_OVERHEAD);
         }
@@ -471,7 +479,13 @@ impl State {
         !self.tail.is_empty()
     }
 
+    /// Somebody reads what is new: it is worth keeping.
+    pub(super) fn note_read(&mut self) {
+        self.is_read = true;
+    }
+
     pub(super) fn drop_tail(&mut self) {
+        self.is_read = false;
         self.tail = VecDeque::new();
         self.tail_bytes.give_back(self.tail_bytes.bytes());
     }
