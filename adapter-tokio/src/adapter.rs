@@ -1,86 +1,64 @@
 //! What the handles ask of tokio.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use netchan_node::handles::{self, Adapter, Brings, Connects, Entered, Hub, Line, Polls, Receiver, Task};
-use netchan_node::{Dialling, Error, ErrorKind, Job, Lost, Machine, ReceiverCore, Remote, Served};
-use netchan_proto::Instant;
+use bytes::BytesMut;
+use netchan_node::handles::{Adapter, Brings, Connects, Entered, Receiver, Running, Task};
+use netchan_node::{Error, ErrorKind, Remote, Sender};
+use netchan_proto::conn::Outbound;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::pump::{Alarm, ByteStream, Clock, Pump};
-use crate::sockets::{self, Door};
+use crate::clock::{Clock, Sleeper};
+use crate::sockets::{self, ByteStream, Door};
 
 /// Bytes between a receiver and its node within one program.
 const MEMORY_STREAM: usize = 64 << 10;
 
 pub(crate) type Stream = Box<dyn ByteStream>;
-pub(crate) type Way = handles::Way<Stream>;
 
-/// The tokio runtime that a node was started in: its clock, and the node's tasks.
+/// The tokio runtime that a node was started in.
 #[derive(Debug)]
-pub struct Tokio {
-    pub(crate) clock: Clock,
-    tasks: Mutex<JoinSet<()>>,
-    doors: Mutex<JoinSet<()>>,
-}
+pub struct Tokio(Clock);
 
 impl Adapter for Tokio {
     type Given<T: Send + 'static> = Pin<Box<dyn Future<Output = T> + Send>>;
     type Stream = Stream;
     type Door = Door;
     type Listener = TcpListener;
+    type Alarm = Sleeper;
+    type Running = Spawned;
+    type Sender = Sender;
     type Receiver = Receiver<Tokio>;
 
     fn new() -> Tokio {
-        Tokio { clock: Clock::new(), tasks: Mutex::default(), doors: Mutex::default() }
+        Tokio(Clock::new())
     }
 
     fn give<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Self::Given<T> {
         Box::pin(work)
     }
 
-    fn now(&self) -> Instant {
-        self.clock.now()
+    fn alarm(&self) -> Sleeper {
+        Sleeper::new(self.0)
     }
 
-    fn pause(time: Duration) -> Task<()> {
-        Box::pin(tokio::time::sleep(time))
+    fn spawn(task: Task<()>) -> Spawned {
+        Spawned(tokio::spawn(task))
     }
 
     fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<Result<T, Error>> {
         let done = spawn_blocking(work);
         let failed = |error| Error::new(ErrorKind::Closed, format!("the runtime did not do it: {error}"));
         Box::pin(async move { done.await.map_err(failed) })
-    }
-
-    fn spawn(&self, task: Task<()>) {
-        let mut tasks = lock(&self.tasks);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
-
-    fn spawn_door(&self, task: Task<()>) {
-        lock(&self.doors).spawn(task);
-    }
-
-    fn end(&self, deadline: Duration) -> Task<()> {
-        lock(&self.doors).abort_all();
-        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
-        Box::pin(async move {
-            let leave = async { while tasks.join_next().await.is_some() {} };
-            if tokio::time::timeout(deadline, leave).await.is_err() {
-                tasks.shutdown().await;
-            }
-        })
     }
 
     fn call(remote: Remote) -> Task<io::Result<Stream>> {
@@ -98,9 +76,9 @@ impl Adapter for Tokio {
         Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 
-    fn pair() -> (Stream, Stream) {
+    fn pair() -> io::Result<(Stream, Stream)> {
         let (near, far) = tokio::io::duplex(MEMORY_STREAM);
-        (Box::new(near), Box::new(far))
+        Ok((Box::new(near), Box::new(far)))
     }
 
     fn listen(addresses: &[SocketAddr]) -> io::Result<(Door, SocketAddr)> {
@@ -125,70 +103,65 @@ impl Adapter for Tokio {
         Box::pin(async move { door.accept().await })
     }
 
-    fn serve(&self, mut served: Served, stream: Stream) -> Task<Lost> {
-        let mut pump = Pump::new(stream, self.clock);
-        Box::pin(poll_fn(move |cx| {
-            let lost = ready!(pump.poll_drive(&mut served, cx));
-            Poll::Ready(served.ended().cloned().unwrap_or(lost))
-        }))
+    fn poll_read(stream: &mut Stream, into: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        pin!(stream.read_buf(into)).poll(cx)
     }
 
-    fn drive<M: Dialling + 'static, T: Send + 'static>(
-        hub: Arc<Hub<Tokio>>,
-        machine: M,
-        way: Way,
-        mut found: impl FnMut(&mut M) -> Option<T> + Send + 'static,
-    ) -> Task<T> {
-        let mut line = Line::new(machine, hub, way);
-        Box::pin(poll_fn(move |cx| line.poll_until(cx, &mut found)))
+    fn poll_write(stream: &mut Stream, from: &mut Outbound, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        pin!(stream.write_buf(from)).poll(cx)
     }
 
-    fn receive(hub: Arc<Hub<Tokio>>, core: ReceiverCore, way: Way) -> Task<Receiver<Tokio>> {
-        Box::pin(Receiver::settled(hub, core, way))
-    }
-}
-
-impl Polls for Tokio {
-    type Pump = Pump;
-    type Alarm = Alarm;
-
-    fn pump(&self, stream: Stream) -> Pump {
-        Pump::new(stream, self.clock)
+    fn poll_flush(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(stream).poll_flush(cx)
     }
 
-    fn alarm(&self) -> Alarm {
-        Alarm::new(self.clock)
-    }
-
-    fn poll_turn(
-        pump: &mut Pump,
-        machine: &mut impl Machine,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Lost>> {
-        pump.poll_turn(machine, cx)
-    }
-
-    fn poll_alarm(alarm: &mut Alarm, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
-        alarm.poll(deadline, cx)
-    }
-
-    fn run(job: Job) {
-        drop(spawn_blocking(move || job.run()));
+    fn poll_close(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(stream).poll_shutdown(cx)
     }
 }
 
 impl<S: ByteStream> Brings<S> for Tokio {
-    fn bring(stream: S) -> Stream {
-        Box::new(stream)
+    fn bring(stream: S) -> io::Result<Stream> {
+        Ok(Box::new(stream))
     }
 }
 
 impl<S: ByteStream, F: Future<Output = io::Result<S>> + Send + 'static> Connects<F> for Tokio {
-    fn connect(attempt: F) -> Task<io::Result<Stream>> {
-        Box::pin(async move { Ok(Box::new(attempt.await?) as Stream) })
+    fn connects(
+        mut connect: impl FnMut() -> F + Send + 'static,
+    ) -> Box<dyn FnMut() -> Task<io::Result<Stream>> + Send> {
+        Box::new(move || {
+            let attempt = connect();
+            Box::pin(async move { Ok(Box::new(attempt.await?) as Stream) })
+        })
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// A task of tokio.
+#[derive(Debug)]
+pub struct Spawned(JoinHandle<()>);
+
+impl Running for Spawned {
+    fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    fn end(self) -> Task<()> {
+        self.0.abort();
+        Box::pin(self)
+    }
+}
+
+impl Future for Spawned {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }

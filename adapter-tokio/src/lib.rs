@@ -6,26 +6,18 @@
 //! | room | holds |
 //! |---|---|
 //! | `adapter` | what the handles ask of tokio: tasks, doors, calls |
-//! | `pump` | bytes and time for a machine |
+//! | `clock` | tokio's time |
 //! | `sockets` | TCP and Unix sockets |
 #![forbid(unsafe_code)]
 
 mod adapter;
-mod pump;
+mod clock;
 mod sockets;
 
 pub use adapter::Tokio;
-pub use netchan_node::{Error, ErrorKind, Event, Producer, Sender, Sent, Target};
-pub use netchan_proto::wire::{
-    Counter, CounterKind, CounterUnit, Counters, GapReason, NodeStatus, Note, ReaderInfo, ReaderKind,
-    ReadersReply,
-};
-pub use netchan_proto::{
-    AsRecord, ChannelName, Durability, Epoch, LogId, LogInfo, NewRecord, NodeId, Offset, Position,
-    ProducerId, Record, RecordRef, Side, Start, Timestamp,
-};
-pub use netchan_store::{LogOptions, Retention, StoreOptions, WhenFull};
-pub use pump::ByteStream;
+pub use netchan_node::words::*;
+pub use netchan_node::{Sender, Sent};
+pub use sockets::ByteStream;
 
 /// One program's part in netchan, on tokio. See [`Handle`](netchan_node::Handle) for what it can do.
 ///

@@ -1,24 +1,24 @@
 //! Sockets: called, listened on, and set up.
 
-use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use netchan_node::Remote;
-use netchan_node::handles::Entered;
+use netchan_node::handles::{Entered, KEEPALIVE};
 #[cfg(unix)]
 use netchan_node::place::SocketPath;
-use netchan_proto::limits::HANDSHAKE_TIMEOUT;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::adapter::Stream;
 
-/// Silence after which the operating system asks whether the peer's machine is there at all.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+/// A byte stream of any kind: whatever reads and writes is one.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
 
 /// Where others come in.
 #[derive(Debug)]
@@ -61,18 +61,12 @@ fn tuned(stream: TcpStream) -> TcpStream {
 
 /// Calls a node.
 pub(crate) async fn call(remote: &Remote) -> io::Result<TcpStream> {
-    in_time(async { Ok(tuned(TcpStream::connect((&*remote.host, remote.port)).await?)) }).await
+    Ok(tuned(TcpStream::connect((&*remote.host, remote.port)).await?))
 }
 
 /// Calls the program that holds a data directory.
 #[cfg(unix)]
 pub(crate) async fn call_socket(path: &Path) -> io::Result<UnixStream> {
     let way = SocketPath::new(path)?;
-    in_time(UnixStream::connect(way.path())).await
-}
-
-async fn in_time<T>(call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, call)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    UnixStream::connect(way.path()).await
 }

@@ -76,6 +76,8 @@ pub enum ErrorKind {
     Unreachable,
     /// Settings that contradict each other or a rule.
     Config,
+    /// It did not come in the time that was given. Nothing is lost: asking again goes on.
+    TimedOut,
 }
 
 impl ErrorKind {
@@ -92,6 +94,7 @@ impl ErrorKind {
                 | ErrorKind::Io
                 | ErrorKind::Locked
                 | ErrorKind::Unreachable
+                | ErrorKind::TimedOut
         )
     }
 

@@ -15,7 +15,8 @@
 //! | [`question`] | one question to another node: about a channel, for names, to seal or delete one |
 //! | `stats` | what a node counts while it works, and what it tells of that |
 //! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
-//! | [`error`] | the one error that programs see |
+//! | [`error`] | the one error that programs see; [`words`]: what programs use beside the handles |
+//! | [`reply`] | an answer that one owes and another waits for, without a runtime |
 #![forbid(unsafe_code)]
 
 mod budget;
@@ -31,12 +32,13 @@ pub mod publisher;
 pub mod question;
 pub mod receiver;
 mod redial;
-mod reply;
+pub mod reply;
 pub mod sender;
 pub mod serve;
 mod stats;
 pub mod target;
 mod wake;
+pub mod words;
 
 pub use config::{Limits, NodeConfig};
 pub use error::{Error, ErrorKind};

@@ -1,8 +1,12 @@
 //! An answer that one leaves and another waits for.
 
-use std::sync::Mutex;
-use std::task::{Poll, Waker};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
+use crate::error::{Error, ErrorKind};
 use crate::wake::lock;
 
 /// Where the answer is left. Given once, and taken once.
@@ -41,5 +45,66 @@ impl<T> Reply<T> {
                 Poll::Pending
             }
         }
+    }
+}
+
+/// An answer that is owed, and who waits for it. Needs no runtime.
+pub fn promise<T>() -> (Owed<T>, Promised<T>) {
+    let reply = Arc::new(Reply::default());
+    (Owed(Some(Arc::clone(&reply))), Promised(reply))
+}
+
+/// An answer that is given in any case: if this is dropped, who waits is told that it was not done.
+pub struct Owed<T>(Option<Arc<Reply<Result<T, Error>>>>);
+
+impl<T> Owed<T> {
+    /// Gives it.
+    pub fn give(mut self, answer: T) {
+        if let Some(reply) = self.0.take() {
+            reply.give(Ok(answer));
+        }
+    }
+}
+
+impl<T> Drop for Owed<T> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply.give(Err(Error::new(ErrorKind::Closed, "it was not done: the program is stopping")));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Owed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Owed(..)")
+    }
+}
+
+/// Ready when the answer is given, or will not be.
+///
+/// # Cancel safety
+/// Cancel safe: dropped before it is ready, the answer goes nowhere.
+#[must_use = "it only waits when it is awaited"]
+pub struct Promised<T>(Arc<Reply<Result<T, Error>>>);
+
+impl<T> Promised<T> {
+    /// Whether the answer is there, and was not taken yet.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        lock(&self.0.0).answer.is_some()
+    }
+}
+
+impl<T> Future for Promised<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx.waker())
+    }
+}
+
+impl<T> fmt::Debug for Promised<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Promised(..)")
     }
 }

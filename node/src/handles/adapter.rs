@@ -7,18 +7,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
+use netchan_proto::conn::Outbound;
 use netchan_proto::{Instant, Side};
 
 use crate::error::Error;
-use crate::handles::Hub;
-use crate::machine::{Dialling, Lost};
-use crate::receiver::ReceiverCore;
-use crate::serve::Served;
+use crate::handles::Receiver;
+use crate::machine::Lost;
+use crate::sender::Sender;
 use crate::target::Remote;
 
-/// Something under way. An adapter that blocks may do all of it when it is polled.
+/// Something under way.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Makes attempts to get a stream.
@@ -51,20 +53,50 @@ pub struct Entered<S> {
     pub address: Option<SocketAddr>,
 }
 
+/// Silence on a connection after which the operating system is to ask whether the peer's machine is there at all.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A clock with a bell.
+pub trait Alarm: Send + Unpin {
+    /// The time, as all of one node's alarms tell it.
+    fn now(&self) -> Instant;
+
+    /// Ready once `deadline` has passed. It may have been another one at the last look.
+    fn poll(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// A task that runs, or has run: ready when it has ended, however that came about. Dropping it ends it where it waits
+/// next, and neither waits nor panics, wherever that is done.
+pub trait Running: Future<Output = ()> + Send + Unpin + 'static {
+    /// Whether it has ended.
+    fn has_ended(&self) -> bool;
+
+    /// Ends it where it waits next; ready when what it held is gone.
+    fn end(self) -> Task<()>;
+}
+
 /// A runtime, or the lack of one: sockets, tasks, timers, and how to wait for them. It takes no decision.
 ///
-/// One belongs to each node. When it is dropped, its tasks are.
+/// One belongs to each node. What is polled here is polled by what [`give`](Self::give) or [`spawn`](Self::spawn) makes of
+/// a future, and always by the whole of it: an adapter without a runtime keeps a list of what was pending in the last
+/// poll, and waits for that.
 pub trait Adapter: fmt::Debug + Send + Sync + Sized + 'static {
     /// What a program gets for something that takes time: a future, or what comes of it.
     type Given<T: Send + 'static>;
     /// A byte stream of any kind.
-    type Stream: Send + 'static;
+    type Stream: Send + Unpin + 'static;
     /// Where others come in.
     type Door: Send + Sync + 'static;
     /// The kind of door that a program can bring.
     type Listener: Into<Self::Door>;
+    /// A timer.
+    type Alarm: Alarm;
+    /// A task.
+    type Running: Running;
+    /// The handle of a sender.
+    type Sender: From<Sender> + Send + 'static;
     /// The handle of a receiver.
-    type Receiver: Send + 'static;
+    type Receiver: From<Receiver<Self>> + Send + 'static;
 
     /// For one node. Its clock begins here.
     fn new() -> Self;
@@ -72,32 +104,26 @@ pub trait Adapter: fmt::Debug + Send + Sync + Sized + 'static {
     /// Gives `work` to the program that asked for it.
     fn give<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Self::Given<T>;
 
-    /// The machines' time.
-    fn now(&self) -> Instant;
+    /// A timer that is not set, by the node's clock.
+    fn alarm(&self) -> Self::Alarm;
 
-    /// Ready after `time`.
-    fn pause(time: Duration) -> Task<()>;
+    /// Runs a task.
+    fn spawn(task: Task<()>) -> Self::Running;
 
     /// Does what may wait for the disk where that is allowed; also if nobody waits for it.
     fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<Result<T, Error>>;
 
-    /// Runs a task that ends with the node at the latest.
-    fn spawn(&self, task: Task<()>);
-
-    /// As [`spawn`](Self::spawn), for a task that waits at a door, and ends first.
-    fn spawn_door(&self, task: Task<()>);
-
-    /// Closes the doors, and waits for the other tasks; drops those that are there still after `deadline`.
-    fn end(&self, deadline: Duration) -> Task<()>;
-
-    /// Calls a node. Gives up after the time that a handshake may take.
+    /// Calls a node.
     fn call(remote: Remote) -> Task<io::Result<Self::Stream>>;
 
     /// Calls the program that holds a data directory, through its socket.
     fn call_socket(path: &Path) -> Task<io::Result<Self::Stream>>;
 
     /// Two streams that are each other's far end.
-    fn pair() -> (Self::Stream, Self::Stream);
+    ///
+    /// # Errors
+    /// What the operating system says, if it has a part in it.
+    fn pair() -> io::Result<(Self::Stream, Self::Stream)>;
 
     /// Listens on the first of these addresses that is free; says which. May block.
     ///
@@ -115,29 +141,43 @@ pub trait Adapter: fmt::Debug + Send + Sync + Sized + 'static {
     /// The next one who comes in.
     fn accept(door: &Arc<Self::Door>) -> Task<io::Result<Entered<Self::Stream>>>;
 
-    /// Drives a served connection to its end; says why it is over.
-    fn serve(&self, served: Served, stream: Self::Stream) -> Task<Lost>;
+    /// Reads once, to the end of `into`, at most as much as there is room for without making more. 0: the end. A stream
+    /// that wants initialised memory is read through a [`Gulp`](crate::handles::Gulp).
+    fn poll_read(
+        stream: &mut Self::Stream,
+        into: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>>;
 
-    /// Drives a machine until `found` finds something in it.
-    fn drive<M: Dialling + 'static, T: Send + 'static>(
-        hub: Arc<Hub<Self>>,
-        machine: M,
-        way: Way<Self::Stream>,
-        found: impl FnMut(&mut M) -> Option<T> + Send + 'static,
-    ) -> Task<T>;
+    /// Writes once, and takes what was written off `from`.
+    fn poll_write(
+        stream: &mut Self::Stream,
+        from: &mut Outbound,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>>;
 
-    /// The handle of a receiver, once it [is settled](ReceiverCore::is_settled).
-    fn receive(hub: Arc<Hub<Self>>, core: ReceiverCore, way: Way<Self::Stream>) -> Task<Self::Receiver>;
+    /// Sends on what the stream keeps to itself, if it keeps anything.
+    fn poll_flush(_stream: &mut Self::Stream, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says that nothing more will be written. Nobody asks again.
+    fn poll_close(stream: &mut Self::Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 /// An adapter that takes an `S` for a byte stream.
 pub trait Brings<S>: Adapter {
     /// The stream.
-    fn bring(stream: S) -> Self::Stream;
+    ///
+    /// # Errors
+    /// What the operating system says, if it has a part in it.
+    fn bring(stream: S) -> io::Result<Self::Stream>;
 }
 
-/// An adapter that gets a byte stream from a `C`, which is what a program's closure gives it.
+/// An adapter that gets byte streams from a program's closure, which gives it a `C` each time.
 pub trait Connects<C>: Adapter {
-    /// The stream, once there is one.
-    fn connect(attempt: C) -> Task<io::Result<Self::Stream>>;
+    /// Makes attempts to get a stream.
+    fn connects(
+        connect: impl FnMut() -> C + Send + 'static,
+    ) -> Box<dyn FnMut() -> Task<io::Result<Self::Stream>> + Send>;
 }

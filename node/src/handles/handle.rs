@@ -10,7 +10,8 @@ use netchan_proto::wire::{NodeStatus, ReadersReply};
 use netchan_proto::{LogInfo, NodeId, Offset, Side};
 
 use crate::error::{Error, ErrorKind};
-use crate::handles::{Adapter, Brings, Hub, NodeBuilder, ReceiverBuilder, SenderBuilder};
+use crate::handles::line::drive;
+use crate::handles::{Adapter, Alarm, Brings, Hub, Left, NodeBuilder, ReceiverBuilder, SenderBuilder};
 use crate::machine::{Lost, Machine};
 use crate::question::{Answer, Ask};
 use crate::serve::Calling;
@@ -23,9 +24,9 @@ const READERS: usize = 1 << 16;
 ///
 /// When the last handle is gone (and the last receiver, which has one), peers are not served any more; what was sent
 /// is written and synced all the same. [`shutdown`](Self::shutdown) waits for that, and takes leave of peers.
-pub struct Handle<A>(pub(super) Arc<Hub<A>>);
+pub struct Handle<A: Adapter>(pub(super) Arc<Hub<A>>);
 
-impl<A> Clone for Handle<A> {
+impl<A: Adapter> Clone for Handle<A> {
     fn clone(&self) -> Handle<A> {
         Handle(Arc::clone(&self.0))
     }
@@ -196,6 +197,7 @@ impl<A: Adapter> Handle<A> {
     {
         let (hub, stream) = (Arc::clone(&self.0), A::bring(stream));
         A::give(async move {
+            let stream = stream.map_err(|error| Error::new(ErrorKind::Io, error.to_string()))?;
             match hub.serve(stream, side, false, "a stream").await {
                 Lost::Eof | Lost::Connection(ConnectionError::Closed) => Ok(()),
                 Lost::Connection(
@@ -218,23 +220,23 @@ impl<A: Adapter> Handle<A> {
         let (hub, remote) = (Arc::clone(&self.0), address.as_ref().parse::<Remote>());
         A::give(async move {
             let remote = remote?;
-            let calling = Calling::new(&hub.node(), remote.to_string(), hub.adapter().now());
+            let calling = Calling::new(&hub.node(), remote.to_string(), hub.adapter().alarm().now());
             let way = hub.way(Some(remote))?;
             let error =
-                A::drive(hub, calling, way, |calling| calling.is_over().then(|| calling.error().cloned()));
+                drive(hub, calling, way, |calling| calling.is_over().then(|| calling.error().cloned()));
             error.await.map_or(Ok(()), Err)
         })
     }
 
     /// Takes leave of peers, makes everything sent durable and closes the data directory, for all handles of this node.
-    /// After `deadline` it stops waiting for peers.
+    /// After `deadline` it stops waiting for peers, and for the nodes that were published to; says what was left.
     ///
     /// # Errors
     /// [`Error`] if the runtime is shutting down.
     ///
     /// # Cancel safety
     /// The node is closing once this was polled; dropping it only stops waiting.
-    pub fn shutdown(&self, deadline: Duration) -> A::Given<Result<(), Error>> {
+    pub fn shutdown(&self, deadline: Duration) -> A::Given<Result<Left, Error>> {
         A::give(Arc::clone(&self.0).shut_down(deadline))
     }
 }

@@ -3,20 +3,27 @@
 //! Whether this program holds the directory is decided by [`place`], anew at each attempt to reach it; here doors open
 //! once it does. Owns how many are let in, and the order in which a node shuts down.
 
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use netchan_proto::Side;
-use netchan_proto::limits::MAX_TURNED_AWAY;
+use netchan_proto::limits::{HANDSHAKE_TIMEOUT, MAX_TURNED_AWAY};
+use netchan_proto::{Instant, Side};
 use netchan_store::StoreOptions;
 
 use crate::budget::TurnedAway;
 use crate::config::{NodeConfig, may_listen};
 use crate::error::{Error, ErrorKind};
-use crate::handles::{Adapter, Entered, Reached, Task, Way};
-use crate::machine::Lost;
+use crate::handles::line::drive;
+use crate::handles::pump::Pump;
+use crate::handles::tasks::Tasks;
+use crate::handles::{Adapter, Alarm, Entered, Reached, Way};
+use crate::machine::{Lost, Machine};
 use crate::node::Node;
 use crate::place::{self, Place};
 use crate::publisher::{PublisherCore, Shared};
@@ -44,10 +51,21 @@ pub(super) struct Settings {
     pub(super) node: NodeConfig,
 }
 
+/// What was not done when a node was shut down, because the time for it was over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Left {
+    /// Connections that were cut off: of peers that were served, and to nodes that were published to.
+    pub connections: usize,
+    /// Records that were sent to other nodes and not acknowledged. They may or may not be in their channels.
+    pub records: u64,
+}
+
 /// What the handles of one node share.
 #[derive(Debug)]
-pub struct Hub<A> {
+pub struct Hub<A: Adapter> {
     adapter: A,
+    tasks: Tasks<A::Running>,
     pub(super) settings: Settings,
     /// With a store once this program holds the data directory.
     node: RwLock<Node>,
@@ -77,6 +95,7 @@ impl<A: Adapter> Hub<A> {
         }
         let hub = Arc::new(Hub {
             adapter: A::new(),
+            tasks: Tasks::default(),
             node: RwLock::new(Node::new(settings.node.clone())?),
             settings,
             finding: Mutex::default(),
@@ -96,8 +115,23 @@ impl<A: Adapter> Hub<A> {
     }
 
     /// The runtime it works with.
-    pub fn adapter(&self) -> &A {
+    pub(super) fn adapter(&self) -> &A {
         &self.adapter
+    }
+
+    fn now(&self) -> Instant {
+        self.adapter.alarm().now()
+    }
+
+    /// `call`, unless it takes longer than a handshake may.
+    async fn in_time<T>(&self, call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let (mut call, mut alarm) = (pin!(call), self.adapter.alarm());
+        let until = alarm.now().plus(HANDSHAKE_TIMEOUT);
+        poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Pending => alarm.poll(Some(until), cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            called => called,
+        })
+        .await
     }
 
     /// What machines share; it has a store only while this program holds the data directory.
@@ -194,7 +228,7 @@ impl<A: Adapter> Hub<A> {
     /// Serves who comes in.
     fn open(self: &Arc<Self>, (door, trusted): Entrance<A>) {
         let (hub, door) = (Arc::downgrade(self), Arc::new(door));
-        self.adapter.spawn_door(Box::pin(async move {
+        self.tasks.add_door(A::spawn(Box::pin(async move {
             loop {
                 let entered = A::accept(&door).await;
                 let Some(hub) = hub.upgrade() else { return };
@@ -203,25 +237,25 @@ impl<A: Adapter> Hub<A> {
                     Err(error) => {
                         hub.node().stats().doors().accepts_failed.add(1);
                         tracing::warn!(%error, "accepting a connection failed");
+                        let mut alarm = hub.adapter.alarm();
                         drop(hub);
-                        A::pause(ACCEPT_PAUSE).await;
+                        let until = alarm.now().plus(ACCEPT_PAUSE);
+                        poll_fn(|cx| alarm.poll(Some(until), cx)).await;
                     }
                 }
             }
-        }));
+        })));
     }
 
     /// Serves who came in, if there is a seat.
     fn enter(self: &Arc<Self>, Entered { stream, address }: Entered<A::Stream>, trusted: bool) {
         let node = self.node();
         let peer = address.map_or_else(|| "this machine".to_owned(), |at| at.to_string());
-        let served = || Served::new(&node, Side::Listener, trusted, self.adapter.now()).called_from(&*peer);
+        let served = || Served::new(&node, Side::Listener, trusted, self.now()).called_from(&*peer);
         match node.budget().admit(address.map(|at| at.ip().to_canonical()), trusted) {
             Ok(seat) => {
-                let served = self.adapter.serve(served().seated(seat), stream);
-                self.adapter.spawn(Box::pin(async move {
-                    served.await;
-                }));
+                let served = self.driven(served().seated(seat), stream);
+                self.spawn(async move { drop(served.await) });
             }
             Err(why) => {
                 let doors = node.stats().doors();
@@ -232,20 +266,36 @@ impl<A: Adapter> Hub<A> {
                 tracing::warn!(peer, %why, "a connection was turned away");
                 let told = Arc::clone(&self.turned_away);
                 if Arc::strong_count(&told) <= MAX_TURNED_AWAY + 1 {
-                    let served = self.adapter.serve(served().turned_away(why), stream);
-                    self.adapter.spawn(Box::pin(async move {
+                    let served = self.driven(served().turned_away(why), stream);
+                    self.spawn(async move {
                         served.await;
                         drop(told);
-                    }));
+                    });
                 }
             }
         }
     }
 
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.add(A::spawn(Box::pin(task)));
+    }
+
     /// Serves this node's channels on a stream from `peer`; says why it is over, once it is.
-    pub(super) fn serve(&self, stream: A::Stream, side: Side, trusted: bool, peer: &str) -> Task<Lost> {
-        let served = Served::new(&self.node(), side, trusted, self.adapter.now()).called_from(peer);
-        self.adapter.serve(served, stream)
+    pub(super) fn serve(
+        &self,
+        stream: A::Stream,
+        side: Side,
+        trusted: bool,
+        peer: &str,
+    ) -> impl Future<Output = Lost> + Send + use<A> {
+        self.driven(Served::new(&self.node(), side, trusted, self.now()).called_from(peer), stream)
+    }
+
+    fn driven(&self, mut served: Served, stream: A::Stream) -> impl Future<Output = Lost> + Send + use<A> {
+        let mut pump = Pump::<A>::new(stream, self.adapter.alarm());
+        poll_fn(move |cx| {
+            pump.poll_drive(&mut served, cx).map(|lost| served.ended().cloned().unwrap_or(lost))
+        })
     }
 
     /// The way to a node, or to this machine's channels.
@@ -260,20 +310,21 @@ impl<A: Adapter> Hub<A> {
                 })
             }));
         };
+        let hub = Arc::clone(self);
         Ok(Box::new(move || {
-            let remote = remote.clone();
-            Box::pin(async move { Ok(Reached::new(A::call(remote).await?, Side::Dialler)) })
+            let (hub, call) = (Arc::clone(&hub), A::call(remote.clone()));
+            Box::pin(async move { Ok(Reached::new(hub.in_time(call).await?, Side::Dialler)) })
         }))
     }
 
     /// A stream to this machine's channels, wherever they are now.
     async fn reach(self: &Arc<Self>, dir: &Path) -> Result<A::Stream, Lost> {
         if let Some(socket) = self.find(dir).await.map_err(|error| Lost::Io(error.to_string()))? {
-            return Ok(A::call_socket(&socket).await?);
+            return Ok(self.in_time(A::call_socket(&socket)).await?);
         }
-        let (near, far) = A::pair();
+        let (near, far) = A::pair()?;
         let served = self.serve(far, Side::Listener, true, "this program");
-        self.adapter.spawn(Box::pin(async move { drop(served.await) }));
+        self.spawn(async move { drop(served.await) });
         Ok(near)
     }
 
@@ -289,8 +340,8 @@ impl<A: Adapter> Hub<A> {
         let patience = if waits { PATIENCE } else { Duration::ZERO };
         let who = remote.as_ref().map_or_else(|| "this machine".into(), Remote::to_string);
         let way = self.way(remote)?;
-        let question = Question::new(&self.node(), ask, who).patient(self.adapter.now().plus(patience));
-        A::drive(self, question, way, Question::take_answer).await
+        let question = Question::new(&self.node(), ask, who).patient(self.now().plus(patience));
+        drive(self, question, way, Question::take_answer).await
     }
 
     /// What this node can say of itself, if it is the one that is asked: a connection to itself would be counted.
@@ -314,7 +365,6 @@ impl<A: Adapter> Hub<A> {
 
     /// Runs a publisher until it is over, to which it comes when the node is shut down.
     pub(super) fn publish(self: &Arc<Self>, core: PublisherCore, way: Way<A::Stream>) {
-        use crate::machine::Machine;
         let mut stop = lock(&self.stop);
         if stop.is_stopping {
             core.begin_close();
@@ -323,27 +373,27 @@ impl<A: Adapter> Hub<A> {
             stop.publishers.push(Arc::downgrade(core.shared()));
         }
         drop(stop);
-        let driven = A::drive(Arc::clone(self), core, way, |core| core.is_over().then_some(()));
-        self.adapter.spawn(driven);
+        self.spawn(drive(Arc::clone(self), core, way, |core| core.is_over().then_some(())));
     }
 
-    pub(super) async fn shut_down(self: Arc<Self>, deadline: Duration) -> Result<(), Error> {
-        let publishers = {
+    pub(super) async fn shut_down(self: Arc<Self>, deadline: Duration) -> Result<Left, Error> {
+        let publishers: Vec<Arc<Shared>> = {
             let mut stop = lock(&self.stop);
             stop.is_stopping = true;
-            std::mem::take(&mut stop.publishers)
+            std::mem::take(&mut stop.publishers).iter().filter_map(Weak::upgrade).collect()
         };
         tracing::info!(?deadline, "the node stops");
-        publishers.iter().filter_map(Weak::upgrade).for_each(|publisher| publisher.begin_close());
+        publishers.iter().for_each(|publisher| publisher.begin_close());
         self.node().shut_down(deadline);
         // A take-over that is under way comes to its end first.
         let hub = Arc::clone(&self);
         A::blocking(move || drop(lock(&hub.finding))).await?;
         self.node().shut_down(deadline);
-        self.adapter.end(deadline).await;
-        match self.node().store().cloned() {
-            Some(store) => A::blocking(move || store.close()).await,
-            None => Ok(()),
+        let connections = self.tasks.end(self.now().plus(deadline), self.adapter.alarm()).await;
+        let records = publishers.iter().map(|publisher| publisher.unacknowledged()).sum();
+        if let Some(store) = self.node().store().cloned() {
+            A::blocking(move || store.close()).await?;
         }
+        Ok(Left { connections, records })
     }
 }

@@ -4,19 +4,23 @@
 //! what a program gets back (a future, or what comes of it) is the [`Adapter`]'s.
 
 mod adapter;
+pub mod blocking;
 mod builder;
+mod gulp;
 mod handle;
 mod hub;
 mod line;
+mod pump;
 mod receiver;
 mod receiving;
 mod sending;
+mod tasks;
 
-pub use self::adapter::{Adapter, Brings, Connects, Entered, Reached, Task, Way};
+pub use self::adapter::{Adapter, Alarm, Brings, Connects, Entered, KEEPALIVE, Reached, Running, Task, Way};
 pub use self::builder::NodeBuilder;
+pub use self::gulp::Gulp;
 pub use self::handle::Handle;
-pub use self::hub::Hub;
-pub use self::line::{Line, Polls, work};
+pub use self::hub::{Hub, Left};
 pub use self::receiver::Receiver;
 pub use self::receiving::ReceiverBuilder;
 pub use self::sending::SenderBuilder;

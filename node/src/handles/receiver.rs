@@ -1,4 +1,4 @@
-//! A receiver that is awaited: the user's own task drives the connection, inside [`Receiver::recv`].
+//! A receiver: the user's own task, or thread, drives the connection, inside [`Receiver::recv`].
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,7 +11,8 @@ use netchan_proto::{Position, Record, Start};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::handles::{Hub, Line, Polls, Way};
+use crate::handles::line::Line;
+use crate::handles::{Adapter, Hub, Way};
 use crate::machine::Machine;
 use crate::receiver::{Next, ReceiverCore};
 
@@ -21,14 +22,14 @@ use crate::receiver::{Next, ReceiverCore};
 /// that is busy with a record for more than ten minutes is taken for gone; asking for the next one connects again.
 ///
 /// It is a [`Stream`] of its records and errors too. What it knows of its connection it tells beside them:
-pub struct Receiver<A: Polls> {
+pub struct Receiver<A: Adapter> {
     /// Never locked but to be looked at: what drives it has it by `&mut`.
     line: Mutex<Line<ReceiverCore, A>>,
 }
 
-impl<A: Polls> Receiver<A> {
+impl<A: Adapter> Receiver<A> {
     /// A receiver, once it is settled.
-    pub async fn settled(hub: Arc<Hub<A>>, core: ReceiverCore, way: Way<A::Stream>) -> Receiver<A> {
+    pub(super) async fn settled(hub: Arc<Hub<A>>, core: ReceiverCore, way: Way<A::Stream>) -> Receiver<A> {
         let mut receiver = Receiver { line: Mutex::new(Line::new(core, hub, way)) };
         poll_fn(|cx| receiver.line().poll_until(cx, |core| core.is_settled().then_some(()))).await;
         receiver
@@ -104,7 +105,7 @@ impl<A: Polls> Receiver<A> {
     }
 }
 
-impl<A: Polls> fmt::Debug for Receiver<A> {
+impl<A: Adapter> fmt::Debug for Receiver<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.look();
         f.debug_struct("Receiver")
@@ -114,7 +115,7 @@ impl<A: Polls> fmt::Debug for Receiver<A> {
     }
 }
 
-impl<A: Polls> Stream for Receiver<A> {
+impl<A: Adapter> Stream for Receiver<A> {
     type Item = Result<Record, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -6,7 +6,7 @@ use netchan_proto::{Side, Start, Timestamp};
 
 use crate::error::Error;
 use crate::handles::sending::through;
-use crate::handles::{Adapter, Brings, Connects, Hub, Reached, Way};
+use crate::handles::{Adapter, Brings, Connects, Hub, Reached, Receiver, Way};
 use crate::machine::Lost;
 use crate::receiver::{ReceiverCore, ReceiverOptions};
 use crate::target::{Remote, Target};
@@ -58,8 +58,11 @@ impl<A: Adapter> ReceiverBuilder<A> {
     {
         let mut stream = Some(A::bring(stream));
         let way: Way<A::Stream> = Box::new(move || {
-            let ended = || Lost::Final("the stream that was given has ended".into());
-            let reached = stream.take().map(|stream| Reached::new(stream, side)).ok_or_else(ended);
+            let reached = match stream.take() {
+                Some(Ok(stream)) => Ok(Reached::new(stream, side)),
+                Some(Err(error)) => Err(Lost::Final(error.to_string())),
+                None => Err(Lost::Final("the stream that was given has ended".into())),
+            };
             Box::pin(async move { reached })
         });
         ReceiverBuilder { way: Some(way), ..self }
@@ -101,7 +104,7 @@ impl<A: Adapter> ReceiverBuilder<A> {
                 None => self.hub.way(remote)?,
             };
             let core = ReceiverCore::new(&self.hub.node(), options);
-            Ok(A::receive(self.hub, core, way).await)
+            Ok(Receiver::settled(self.hub, core, way).await.into())
         })
     }
 

@@ -97,8 +97,8 @@ impl<A: Adapter> SenderBuilder<A> {
     ///
     /// # Cancel safety
     /// Cancel safe, but that the channel may have been made.
-    pub fn open(self) -> A::Given<Result<Sender, Error>> {
-        A::give(self.opened())
+    pub fn open(self) -> A::Given<Result<A::Sender, Error>> {
+        A::give(async move { self.opened().await.map(A::Sender::from) })
     }
 
     async fn opened(mut self) -> Result<Sender, Error> {
@@ -133,9 +133,10 @@ impl<A: Adapter> SenderBuilder<A> {
 }
 
 /// The way that a program's closure is.
-pub(super) fn through<A: Connects<C>, C>(mut connect: impl FnMut() -> C + Send + 'static) -> Way<A::Stream> {
+pub(super) fn through<A: Connects<C>, C>(connect: impl FnMut() -> C + Send + 'static) -> Way<A::Stream> {
+    let mut connects = A::connects(connect);
     Box::new(move || {
-        let stream = A::connect(connect());
+        let stream = connects();
         Box::pin(async move { Ok(Reached::new(stream.await?, Side::Dialler)) })
     })
 }

@@ -244,6 +244,12 @@ impl Shared {
         (into < run.count).then(|| run.offset.plus(into))
     }
 
+    /// How many records the other side has not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let queue = lock(&self.queue);
+        queue.next.map_or(0, |next| next.saturating_sub(queue.written))
+    }
+
     /// The last sequence that was given, if any was.
     pub(super) fn last_sequence(&self) -> Option<u64> {
         let queue = lock(&self.queue);

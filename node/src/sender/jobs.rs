@@ -1,12 +1,11 @@
 //! What blocks on the disk, done where that is allowed.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::job::Job;
-use crate::reply::Reply;
+use crate::reply::promise;
 
 /// Where work that blocks on the disk is done.
 #[derive(Clone, Default)]
@@ -22,34 +21,14 @@ impl Jobs {
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let Some(runner) = &self.0 else { return work() };
-        let reply = Arc::new(Reply::default());
-        let owed = Owed(Some(Arc::clone(&reply)));
+        let (owed, promised) = promise();
         runner(Job::new(move || owed.give(work())));
-        poll_fn(move |cx| reply.poll(cx.waker())).await
+        promised.await?
     }
 }
 
 impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Jobs(elsewhere)" } else { "Jobs(here)" })
-    }
-}
-
-/// An answer that is given in any case: a job that is dropped says so.
-struct Owed<T>(Option<Arc<Reply<Result<T, Error>>>>);
-
-impl<T> Owed<T> {
-    fn give(mut self, answer: Result<T, Error>) {
-        if let Some(reply) = self.0.take() {
-            reply.give(answer);
-        }
-    }
-}
-
-impl<T> Drop for Owed<T> {
-    fn drop(&mut self) {
-        if let Some(reply) = self.0.take() {
-            reply.give(Err(Error::new(ErrorKind::Closed, "it was not done: the program is stopping")));
-        }
     }
 }

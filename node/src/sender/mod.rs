@@ -6,7 +6,7 @@
 mod jobs;
 mod sent;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +19,7 @@ pub use self::jobs::JobRunner;
 use self::jobs::Jobs;
 pub use self::sent::{Reached, Sent};
 use crate::error::{Error, ErrorKind};
+use crate::event::Event;
 use crate::publisher::{Producer, Publisher, Refused, Ticket};
 
 /// Sends into a channel. Cheap to clone; clones send into the same channel, each record whole and in some order.
@@ -73,6 +74,16 @@ impl Sender {
             Way::Remote(publisher) => Some(publisher),
             Way::Local { .. } => None,
         }
+    }
+
+    /// The next thing that happened on the way to the channel: connected, lost, resumed. `None` when nothing will any
+    /// more, and for a channel of this node, which has no way.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn next_event(&self) -> Option<Event> {
+        let events = self.publisher()?.events();
+        poll_fn(|cx| events.poll_next(cx)).await
     }
 
     /// Sends a record: it has its place in order when this is ready, at once unless too much waits for the disk or the
