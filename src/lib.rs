@@ -41,9 +41,15 @@
 //! of the process, and *durable* when it survives the loss of power. Receivers see it when it is as safe as the channel's
 //! [`Durability`] says: by default, when it is durable.
 //!
-//! This crate has no code of its own: with the feature `tokio` (the default) it is `netchan-tokio`.
+//! This crate has no code of its own. With the feature `tokio` (the default) it is `netchan-tokio`; the features `smol` and
+//! `std` add [`smol`](https://docs.rs/netchan-smol) and [`std`](https://docs.rs/netchan-std): the same words on smol and on
+//! plain threads, side by side with the others if need be.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "smol")]
+pub use netchan_smol as smol;
+#[cfg(feature = "std")]
+pub use netchan_std as std;
 #[cfg(feature = "tokio")]
 pub use netchan_tokio::*;
 

@@ -1,0 +1,106 @@
+//! What every runtime's netchan must do: scenarios written once, run over each adapter and each pair of two, through the
+//! handles that programs hold and real sockets.
+//!
+//! The author of a runtime implements [`Runtime`] (for one that is awaited, by [`awaited!`]) and names it in
+//! [`scenarios!`]; `runtimes` and `tests/pairs.rs` do that for those of this repository. In a scenario everything blocks: it has threads
+//! where two things happen at a time, and no clock but for what is about time.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `runtime` | what a scenario does with the handles of any runtime |
+//! | `pair` | two nodes, each in its runtime, and what comes from one to the other |
+//! | `scenarios` | what must hold |
+//! | `proxy` | a network between them that cuts connections |
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
+mod pair;
+mod proxy;
+mod runtime;
+mod runtimes;
+pub mod scenarios;
+
+pub use pair::{Pair, payload};
+pub use runtime::{Given, Runtime};
+
+/// Makes a module of tests for each pair of runtimes, with a test for each scenario, and one that counts them.
+///
+/// ```ignore
+/// netchan_suite::scenarios! {
+///     tokio_to_std: Tokio => Std,
+/// }
+/// ```
+#[macro_export]
+macro_rules! scenarios {
+    ($($pair:ident: $from:ty => $to:ty),+ $(,)?) => {
+        $(
+            mod $pair {
+                use super::*;
+                $crate::each_scenario!($from, $to);
+            }
+        )+
+
+        #[test]
+        fn each_scenario_is_run_over_each_pair() {
+            let pairs = [$(stringify!($pair)),+];
+            let count = $crate::scenarios::NAMES.len();
+            println!("{count} scenarios over {} pairs: {} runs", pairs.len(), count * pairs.len());
+            assert!(count > 0);
+        }
+    };
+}
+
+macro_rules! name_scenarios {
+    ($dollar:tt $($name:ident),+ $(,)?) => {
+        /// A test for each scenario, from one runtime to another.
+        #[macro_export]
+        macro_rules! each_scenario {
+            ($dollar from:ty, $dollar to:ty) => {
+                $(
+                    #[test]
+                    fn $name() {
+                        $crate::scenarios::$name::<$dollar from, $dollar to>();
+                    }
+                )+
+            };
+        }
+
+        /// The names of all scenarios.
+        const ALL: &[&str] = &[$(stringify!($name)),+];
+    };
+}
+
+name_scenarios! { $
+    what_is_sent_is_received_with_its_key_headers_and_time,
+    a_record_is_as_safe_as_it_was_said_to_be,
+    a_receiver_may_come_before_the_channel_and_before_its_node,
+    who_does_not_want_to_wait_is_told_that_there_is_no_channel,
+    nothing_sent_after_open_is_missed,
+    a_seal_is_the_end_and_nothing_else_is,
+    reading_begins_where_it_is_told_and_goes_on_from_a_position,
+    a_gap_is_told_once_and_reading_goes_on,
+    a_late_joiner_reads_all_of_it,
+    ten_receivers_get_a_hundred_values_each,
+    a_large_record_goes_through_a_small_window,
+    many_threads_send_through_clones_of_one_handle,
+    records_pass_both_ways_at_once,
+    a_publisher_elsewhere_is_counted_once,
+    a_note_is_given_back_to_its_producer,
+    what_waits_too_long_is_refused_and_not_lost,
+    who_has_the_token_comes_in_and_nobody_else_does,
+    one_bad_client_harms_nobody,
+    channels_are_asked_about_listed_sealed_and_deleted,
+    readers_are_told_with_their_places,
+    a_guest_works_through_the_socket_of_who_holds_the_directory,
+    when_the_holder_goes_the_guest_takes_over,
+    a_stream_that_the_program_brings_is_as_good_as_any,
+    streams_are_made_anew_when_they_are_lost,
+    a_node_that_cannot_be_called_calls_its_receiver,
+    over_connections_that_are_cut_everything_comes_once_and_in_order,
+    over_connections_that_are_cut_everything_is_delivered_once,
+    events_tell_what_happens_beside_the_records,
+    what_was_sent_is_there_after_a_restart,
+    who_shuts_down_delivers_and_says_what_is_left,
+    handles_are_dropped_at_any_time_without_waiting,
+    nothing_is_left_of_nodes_that_are_gone,
+}

@@ -1,0 +1,150 @@
+//! What a scenario does with the handles of any runtime: everything blocks here.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use netchan_node::handles::{Adapter, Brings, Connects};
+use netchan_node::words::{
+    Error, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start,
+};
+
+/// What a runtime gives in place of a `T`.
+pub type Given<R, T> = <R as Adapter>::Given<T>;
+
+/// A runtime under test: how its program waits, and what its streams are.
+///
+/// Each function is the method of that name of the handle that programs hold, and waits for what it gives.
+pub trait Runtime:
+    Adapter<Sender: Clone + Send + Sync, Receiver: Send> + Brings<Self::Brought> + Connects<Self::Attempt>
+{
+    /// A byte stream that a program brings.
+    type Brought: Send + 'static;
+    /// What a program's closure gives that makes streams.
+    type Attempt: 'static;
+    /// What became of a record.
+    type Sent: Send;
+
+    /// Waits, in a program of this runtime.
+    fn wait<T: Send + 'static>(given: impl FnOnce() -> Given<Self, T>) -> T;
+
+    /// A stream of this machine, as a program of this runtime has it.
+    fn brought(stream: UnixStream) -> Self::Brought;
+
+    /// What a program's closure gives that makes this stream.
+    fn attempt(stream: UnixStream) -> Self::Attempt;
+
+    /// A listener as a program of this runtime has it.
+    fn listener(listener: TcpListener) -> Self::Listener;
+
+    /// See the sender.
+    fn send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error>;
+    /// See the sender.
+    fn try_send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error>;
+    /// See the sender.
+    fn flush(sender: &Self::Sender) -> Result<(), Error>;
+    /// See the sender.
+    fn seal(sender: &Self::Sender) -> Result<Offset, Error>;
+    /// See the sender.
+    fn close(sender: &Self::Sender) -> Result<(), Error>;
+    /// See the sender.
+    fn info(sender: &Self::Sender) -> Result<LogInfo, Error>;
+    /// See the sender.
+    fn producer(sender: &Self::Sender) -> Result<Producer, Error>;
+    /// See the sender.
+    fn note(sender: &Self::Sender, next_sequence: u64, note: Note) -> Result<(), Error>;
+    /// See the sender.
+    fn sender_event(sender: &Self::Sender) -> Option<Event>;
+    /// See what became of a record.
+    fn written(sent: &Self::Sent) -> Result<(), Error>;
+    /// See what became of a record.
+    fn durable(sent: &Self::Sent) -> Result<(), Error>;
+    /// See what became of a record.
+    fn offset(sent: &Self::Sent) -> Option<Offset>;
+    /// See the receiver.
+    fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error>;
+    /// Gives up after this time: then nothing, and nothing is lost.
+    fn recv_for(receiver: &mut Self::Receiver, time: Duration) -> Option<Result<Option<Record>, Error>>;
+    /// See the receiver.
+    fn next_event(receiver: &mut Self::Receiver) -> Option<Event>;
+    /// See the receiver.
+    fn position(receiver: &Self::Receiver) -> Option<Position>;
+    /// See the receiver.
+    fn seek(receiver: &mut Self::Receiver, start: Start);
+}
+
+/// What the methods of handles that are awaited have in common, for [`Runtime`]: `$wait` blocks on a future.
+#[macro_export]
+macro_rules! awaited {
+    ($wait:path) => {
+        type Sent = netchan_node::Sent;
+
+        fn wait<T: Send + 'static>(given: impl FnOnce() -> $crate::Given<Self, T>) -> T {
+            $wait(async move { given().await })
+        }
+
+        fn send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error> {
+            $wait(sender.send(record))
+        }
+
+        fn try_send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error> {
+            sender.try_send(record)
+        }
+
+        fn flush(sender: &Self::Sender) -> Result<(), Error> {
+            $wait(sender.flush())
+        }
+
+        fn seal(sender: &Self::Sender) -> Result<Offset, Error> {
+            $wait(sender.seal())
+        }
+
+        fn close(sender: &Self::Sender) -> Result<(), Error> {
+            $wait(sender.close())
+        }
+
+        fn info(sender: &Self::Sender) -> Result<LogInfo, Error> {
+            $wait(sender.info())
+        }
+
+        fn producer(sender: &Self::Sender) -> Result<Producer, Error> {
+            $wait(sender.producer())
+        }
+
+        fn note(sender: &Self::Sender, next_sequence: u64, note: Note) -> Result<(), Error> {
+            $wait(sender.note(next_sequence, note))
+        }
+
+        fn sender_event(sender: &Self::Sender) -> Option<Event> {
+            $wait(sender.next_event())
+        }
+
+        fn written(sent: &Self::Sent) -> Result<(), Error> {
+            $wait(sent.written())
+        }
+
+        fn durable(sent: &Self::Sent) -> Result<(), Error> {
+            $wait(sent.durable())
+        }
+
+        fn offset(sent: &Self::Sent) -> Option<Offset> {
+            sent.offset()
+        }
+
+        fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error> {
+            $wait(receiver.recv())
+        }
+
+        fn next_event(receiver: &mut Self::Receiver) -> Option<Event> {
+            $wait(receiver.next_event())
+        }
+
+        fn position(receiver: &Self::Receiver) -> Option<Position> {
+            receiver.position()
+        }
+
+        fn seek(receiver: &mut Self::Receiver, start: Start) {
+            receiver.seek(start);
+        }
+    };
+}

@@ -1,0 +1,176 @@
+//! The runtimes of this repository.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use netchan_node::words::{
+    Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start,
+};
+use netchan_smol::Smol;
+use netchan_std::Std;
+use netchan_tokio::Tokio;
+
+use crate::runtime::{Given, Runtime};
+
+mod of_tokio {
+    use std::sync::LazyLock;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    /// One for all tests of a process.
+    pub(super) static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+    pub(super) fn wait<F: Future>(future: F) -> F::Output {
+        RUNTIME.block_on(future)
+    }
+}
+
+impl Runtime for Tokio {
+    type Brought = tokio::net::UnixStream;
+    type Attempt = std::future::Ready<io::Result<tokio::net::UnixStream>>;
+
+    crate::awaited!(of_tokio::wait);
+
+    fn brought(stream: UnixStream) -> Self::Brought {
+        stream.set_nonblocking(true).unwrap();
+        let _inside = of_tokio::RUNTIME.enter();
+        tokio::net::UnixStream::from_std(stream).unwrap()
+    }
+
+    fn attempt(stream: UnixStream) -> Self::Attempt {
+        std::future::ready(Ok(Self::brought(stream)))
+    }
+
+    fn listener(listener: TcpListener) -> tokio::net::TcpListener {
+        listener.set_nonblocking(true).unwrap();
+        let _inside = of_tokio::RUNTIME.enter();
+        tokio::net::TcpListener::from_std(listener).unwrap()
+    }
+
+    fn recv_for(receiver: &mut Self::Receiver, time: Duration) -> Option<Result<Option<Record>, Error>> {
+        of_tokio::wait(async { tokio::time::timeout(time, receiver.recv()).await.ok() })
+    }
+}
+
+impl Runtime for Smol {
+    type Brought = smol::net::unix::UnixStream;
+    type Attempt = std::future::Ready<io::Result<smol::net::unix::UnixStream>>;
+
+    crate::awaited!(smol::block_on);
+
+    fn brought(stream: UnixStream) -> Self::Brought {
+        stream.try_into().unwrap()
+    }
+
+    fn attempt(stream: UnixStream) -> Self::Attempt {
+        std::future::ready(Ok(Self::brought(stream)))
+    }
+
+    fn listener(listener: TcpListener) -> smol::net::TcpListener {
+        listener.try_into().unwrap()
+    }
+
+    fn recv_for(receiver: &mut Self::Receiver, time: Duration) -> Option<Result<Option<Record>, Error>> {
+        let late = async {
+            smol::Timer::after(time).await;
+            None
+        };
+        smol::block_on(smol::future::or(async { Some(receiver.recv().await) }, late))
+    }
+}
+
+impl Runtime for Std {
+    type Brought = (UnixStream, UnixStream);
+    type Attempt = io::Result<UnixStream>;
+    type Sent = netchan_std::Sent;
+
+    fn wait<T: Send + 'static>(given: impl FnOnce() -> Given<Self, T>) -> T {
+        given()
+    }
+
+    fn brought(stream: UnixStream) -> Self::Brought {
+        (stream.try_clone().unwrap(), stream)
+    }
+
+    fn attempt(stream: UnixStream) -> Self::Attempt {
+        Ok(stream)
+    }
+
+    fn listener(listener: TcpListener) -> TcpListener {
+        listener
+    }
+
+    fn send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error> {
+        sender.send(record)
+    }
+
+    fn try_send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error> {
+        sender.try_send(record)
+    }
+
+    fn flush(sender: &Self::Sender) -> Result<(), Error> {
+        sender.flush()
+    }
+
+    fn seal(sender: &Self::Sender) -> Result<Offset, Error> {
+        sender.seal()
+    }
+
+    fn close(sender: &Self::Sender) -> Result<(), Error> {
+        sender.close()
+    }
+
+    fn info(sender: &Self::Sender) -> Result<LogInfo, Error> {
+        sender.info()
+    }
+
+    fn producer(sender: &Self::Sender) -> Result<Producer, Error> {
+        sender.producer()
+    }
+
+    fn note(sender: &Self::Sender, next_sequence: u64, note: Note) -> Result<(), Error> {
+        sender.note(next_sequence, note)
+    }
+
+    fn sender_event(sender: &Self::Sender) -> Option<Event> {
+        sender.next_event()
+    }
+
+    fn written(sent: &Self::Sent) -> Result<(), Error> {
+        sent.written()
+    }
+
+    fn durable(sent: &Self::Sent) -> Result<(), Error> {
+        sent.durable()
+    }
+
+    fn offset(sent: &Self::Sent) -> Option<Offset> {
+        sent.offset()
+    }
+
+    fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error> {
+        receiver.recv()
+    }
+
+    fn recv_for(receiver: &mut Self::Receiver, time: Duration) -> Option<Result<Option<Record>, Error>> {
+        match receiver.recv_timeout(time) {
+            Err(error) if error.kind() == ErrorKind::TimedOut => None,
+            received => Some(received),
+        }
+    }
+
+    fn next_event(receiver: &mut Self::Receiver) -> Option<Event> {
+        receiver.next_event()
+    }
+
+    fn position(receiver: &Self::Receiver) -> Option<Position> {
+        receiver.position()
+    }
+
+    fn seek(receiver: &mut Self::Receiver, start: Start) {
+        receiver.seek(start);
+    }
+}

@@ -1,0 +1,16 @@
+//! What must hold, from a sender in one runtime to a receiver in another.
+
+mod elsewhere;
+mod ends;
+mod order;
+mod places;
+mod weather;
+
+pub use elsewhere::*;
+pub use ends::*;
+pub use order::*;
+pub use places::*;
+pub use weather::*;
+
+/// The names of all of them.
+pub const NAMES: &[&str] = crate::ALL;
