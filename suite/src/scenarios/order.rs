@@ -1,13 +1,17 @@
 //! Order, starts and ends of one channel.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netchan_node::Handle;
 use netchan_node::words::{Durability, ErrorKind, GapReason, NewRecord, Offset, Retention, Start};
 
 use crate::pair::{Pair, is_at_end, listening, open, open_sender, payload, receives, send, start};
 use crate::runtime::Runtime;
+
+/// For fifty records there and back, on a machine that is slow and busy. Who sleeps through its wake-ups until the next sign of
+/// life, each 15 s, needs twelve times as long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn words<'a>(words: &'a [&'a str]) -> impl Iterator<Item = Vec<u8>> + 'a {
     words.iter().map(|word| word.as_bytes().to_vec())
@@ -220,7 +224,7 @@ pub fn many_threads_send_through_clones_of_one_handle<S: Runtime, R: Runtime>() 
     assert_eq!(next, [250; 4]);
 }
 
-/// Two channels, two connections, one pair of nodes.
+/// Two channels, two connections, one pair of nodes; and each record wakes who waits for it, not the next sign of life.
 pub fn records_pass_both_ways_at_once<S: Runtime, R: Runtime>() {
     let pair = Pair::<S, R>::start();
     let other = tempfile::tempdir().unwrap();
@@ -236,7 +240,9 @@ pub fn records_pass_both_ways_at_once<S: Runtime, R: Runtime>() {
             }
             R::seal(&pong).unwrap();
         });
+        let began = Instant::now();
         for number in 0..50 {
+            assert!(began.elapsed() < PATIENCE, "nobody was woken");
             send::<S>(&ping, number.to_string());
             receives::<S>(&mut echoed, number, numbers(number..number + 1));
         }
