@@ -44,7 +44,7 @@ fn a_stream_stands_beside_the_limits_of_the_same_run() {
     assert!(row(&all, "fdatasync of 4 KiB")["medians"]["per_s"].as_f64().unwrap() > 0.0);
     let verdicts: Vec<&str> =
         all["verdicts"].as_array().unwrap().iter().map(|verdict| verdict["what"].as_str().unwrap()).collect();
-    assert_eq!(verdicts, ["stream", "catch-up"]);
+    assert_eq!(verdicts, ["stream", "publish", "catch-up"]);
     let left: Vec<_> = std::fs::read_dir(place.path(".")).unwrap().filter_map(|entry| entry.ok()).collect();
     assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().contains("bench")), "{left:?}");
 }

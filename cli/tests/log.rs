@@ -82,11 +82,16 @@ fn many_channels_at_once_are_ten_lines_and_a_count() {
     for number in 0..25 {
         place.run(&format!("send c{number} --seal")).well();
     }
-    let err = place.run("ls -v").well().err;
+    let (node, address) = listening(&place, "-v");
+    for number in 0..25 {
+        place.run(&format!("info {address}/c{number}")).well();
+    }
+    node.signal("TERM");
+    let err = node.end().code(0).err;
     let told: Vec<_> = err.lines().filter(|line| line.contains("a log is open")).collect();
     // 25 channels and the state log
     assert_eq!(told.len(), 11, "{err}");
-    assert!(told[10].contains("and 16 more like this (after 10 within a minute): "), "{err}");
+    assert!(told[10].contains("and 16 more like this"), "{err}");
 }
 
 /// A node that listens, with this token, and its address.

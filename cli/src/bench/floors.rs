@@ -44,13 +44,15 @@ impl std::fmt::Display for Verdict {
 }
 
 /// With the sizes and numbers of the defaults.
-fn bounds() -> [(Subject, &'static str, Bound); 11] {
+fn bounds() -> [(Subject, &'static str, Bound); 13] {
     use Bound::{AtLeast, AtMost};
     let synced = |what| Subject::of(what).durability("sync");
     let os = Subject::of("latency").durability("os").size(100);
     [
         (synced("stream").size(100), "of_raw_tcp", AtLeast(0.08)),
         (synced("stream").size(1024), "of_write_sync", AtLeast(0.25)),
+        (synced("publish").size(100), "of_write_sync", AtLeast(0.35)),
+        (synced("publish").size(1024), "of_write_sync", AtLeast(0.6)),
         (synced("catch-up").size(100), "of_raw_tcp", AtLeast(0.16)),
         (os.clone(), "p50_of_raw_tcp", AtMost(4.0)),
         (os, "sent_p50_of_raw_tcp", AtMost(4.0)),
