@@ -9,15 +9,18 @@
 //! | `segment`, `producers`, `epochs` | what a segment's head keeps |
 //! | `torn` | what stands after the end, and where it goes |
 //! | `trim`, `truncate` | retention, and what goes because somebody says so |
-//! | `behind` | how far from the end an offset is |
+//! | `inner` | what else happens to a log: it rests, stalls, is sealed, closed, deleted |
+//! | `answers` | what it says when it is asked; `behind`: how far from the end an offset is |
 //! | `glance` | what there is to say of a log that is not open |
 //!
 //! Locks are taken in the order writer, state; neither is held while a waker is called.
 
+mod answers;
 mod behind;
 mod epochs;
 mod glance;
 mod index;
+mod inner;
 mod open;
 mod producers;
 mod read;
@@ -32,13 +35,11 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use netchan_proto::batch::{Batch, BatchHeader, BatchKind};
+use netchan_proto::batch::{Batch, BatchKind};
 use netchan_proto::{
     ChannelName, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record, RecordRef, Start,
     Timestamp,
@@ -47,13 +48,13 @@ use netchan_proto::{
 use crate::committer::Committer;
 use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock, Space};
-use crate::meta::{self, Meta};
-use crate::warm::{Cooling, Place, Warm};
-use crate::{AppendError, LogError, LogOptions, Retention, StoreError, StoreOptions};
+use crate::warm::{Place, Warm};
+use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
 use segment::Segment;
 use state::{Lack, Refusal, State};
-use writer::{FIRST_STEP, Writer, wake_all};
+use writer::Writer;
 
+pub use answers::{Appended, Claim, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
 pub use behind::Behind;
 pub(crate) use glance::{Closed, glance};
 pub(crate) use index::Window;
@@ -125,118 +126,6 @@ impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Log({} {})", self.0.name, self.0.id)
     }
-}
-
-/// How far a record has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Mark {
-    /// It survives SIGKILL.
-    Written,
-    /// It survives power loss.
-    Durable,
-    /// Readers may see it.
-    Visible,
-}
-
-/// What [`Log::poll_changed`] has told already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen(u64);
-
-/// The right to append as a producer, until somebody else claims it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The producer.
-    pub producer: ProducerId,
-    /// Its first sequence that was not in the log when it was claimed.
-    pub next_sequence: u64,
-    number: u64,
-}
-
-/// What became of a published batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// The offset of its first record that was new; `None` if all were in the log already.
-    pub first_offset: Option<Offset>,
-    /// The sequence of that record (or of the batch's first record if all were duplicates).
-    pub first_sequence: u64,
-    /// How many records were appended.
-    pub count: u64,
-    /// The offset to reach before the batch counts as written or durable, duplicates too.
-    pub end: Offset,
-}
-
-/// What the tail in memory has at an offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TailRead {
-    /// One stored batch that holds the offset.
-    Batch(Bytes, BatchHeader),
-    /// The offset is the visible end: nothing yet.
-    End,
-    /// The offset is the end, and the log is sealed there.
-    Sealed(Offset),
-    /// Records before this offset were trimmed.
-    Gap {
-        /// The first offset there is.
-        to: Offset,
-    },
-    /// Not in memory: ask [`Log::read`].
-    Cold,
-    /// Past the visible end.
-    Beyond,
-}
-
-/// Whole batches that follow each other, as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// The batches, headers and bodies checked.
-    pub bytes: Bytes,
-    /// The offset of the first record in `bytes`: at or before what was asked for.
-    pub first: Offset,
-    /// The offset to go on with.
-    pub next: Offset,
-}
-
-/// What there is to send of a log, in memory that has a bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Whole batches.
-    Run(Run),
-    /// Some bytes of one batch that is larger than what was asked for. The batch as a whole has been checked when its
-    /// first bytes were read.
-    OfBatch {
-        /// The bytes.
-        bytes: Bytes,
-        /// Where in the batch they begin.
-        at: usize,
-        /// Bytes of the whole batch, as stored.
-        len: usize,
-        /// Records in the batch.
-        records: u32,
-        /// The offset to go on with after the batch.
-        next: Offset,
-    },
-}
-
-/// Where a position's epoch ends in this log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TruncatedAt {
-    /// The position's epoch.
-    pub epoch: Epoch,
-    /// Where that epoch ends; reading goes on from here.
-    pub end: Offset,
-}
-
-/// A start, found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// The offset to read from.
-    pub start: Offset,
-    /// Records from here to `start` were asked for and were trimmed.
-    pub gap_from: Option<Offset>,
-    /// The position was past the end of its epoch.
-    pub truncated: Option<TruncatedAt>,
 }
 
 impl Log {
@@ -566,237 +455,5 @@ impl Log {
     /// [`StoreError::Io`]; [`StoreError::Closed`] for a log that was closed or deleted, or has failed.
     pub fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
         self.0.set_retention(retention)
-    }
-}
-
-impl Inner {
-    #[inline]
-    fn queue<T>(&self, append: impl Fn(&mut State) -> Result<T, AppendError>) -> Result<T, AppendError> {
-        let mut state = locked(&self.state);
-        let done = append(&mut state);
-        let schedule = done.is_ok() && !std::mem::replace(&mut state.scheduled, true);
-        drop(state);
-        if schedule {
-            self.schedule();
-        }
-        match done {
-            Err(AppendError::NoSpace { .. } | AppendError::AtCeiling { .. }) if self.space_came_back() => {
-                self.queue(append)
-            }
-            done => done,
-        }
-    }
-
-    #[cold]
-    fn schedule(&self) {
-        if let Some(this) = self.this.upgrade() {
-            self.env.committer.schedule(this);
-        }
-    }
-
-    /// What would be lacking if the log's files, of which the active one has `active` bytes, took `more`.
-    fn lacking(&self, retention: &Retention, active: u64, more: u64) -> Option<(Lack, u64)> {
-        if let Some(bytes) = NonZeroU64::new(self.env.lacking(more)) {
-            return Some((Lack::Volume, bytes.get()));
-        }
-        let ceiling = retention.ceiling?;
-        let closed = {
-            let state = locked(&self.state);
-            state.segments.split_last().map(|(_, closed)| closed.to_vec()).unwrap_or_default()
-        };
-        let takes = self.bytes_of(&closed).saturating_add(active).saturating_add(more);
-        (takes > ceiling).then(|| (Lack::Ceiling(ceiling), takes - ceiling))
-    }
-
-    /// Looks whether there is room again, and takes appends again if so.
-    #[cold]
-    fn space_came_back(&self) -> bool {
-        let (retention, active) = {
-            let state = locked(&self.state);
-            (state.retention, state.visible_pos)
-        };
-        // More than nothing, or the next record would find it full again.
-        if self.lacking(&retention, active, FIRST_STEP).is_some() {
-            return false;
-        }
-        let mut wake = Vec::new();
-        let mut state = locked(&self.state);
-        if matches!(state.refusal, Some(Refusal::NoSpace(_))) {
-            state.refusal = None;
-            state.waiters.capacity.take_all(&mut wake);
-            drop(state);
-            if self.env.nearly_full.swap(false, Ordering::Relaxed) {
-                tracing::info!("the volume has room again: appends are taken");
-            }
-            wake_all(wake);
-            return true;
-        }
-        state.refusal.is_none()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.env.options.clock.now()
-    }
-
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Stands in the line of those that hold something.
-    fn warm_up(&self) {
-        if self.env.warm.enter(&self.this, &self.place) {
-            self.env.committer.sweep_later(self.now());
-        }
-    }
-
-    /// Gives up what the log can do without; false if it is at work, or holds something still.
-    pub(crate) fn cool(&self, how: Cooling) -> bool {
-        let mut writer = match self.writer.try_lock() {
-            Ok(writer) => writer,
-            Err(TryLockError::Poisoned(writer)) => writer.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
-        if !writer.let_go(self, how, self.now()) {
-            return false;
-        }
-        let has_tail = {
-            let mut state = locked(&self.state);
-            if how != Cooling::Files {
-                state.drop_tail();
-            }
-            state.has_tail()
-        };
-        drop(writer);
-        let lately = std::mem::take(&mut *locked(&self.read_lately));
-        lately.iter().for_each(|segment| segment.keep(None));
-        !has_tail
-    }
-
-    pub(crate) fn is_poisoned(&self) -> bool {
-        matches!(locked(&self.state).refusal, Some(Refusal::Poisoned(_)))
-    }
-
-    fn sync(&self) -> Result<Offset, LogError> {
-        let target = locked(&self.state).queued;
-        let mut writer = locked(&self.writer);
-        loop {
-            {
-                let state = locked(&self.state);
-                if state.durable >= target {
-                    return Ok(state.durable);
-                }
-                // A deletion has dropped what was queued, and waits for the writer.
-                let is_hopeless = |failure: &LogError| writer.is_dead || matches!(failure, LogError::Deleted);
-                if let Some(failure) = state.failure().filter(is_hopeless) {
-                    return Err(failure);
-                }
-            }
-            writer.commit(self, self.now(), true);
-            if let Some(why) = writer.stalled.clone() {
-                return Err(LogError::Stalled { why });
-            }
-        }
-    }
-
-    fn seal(&self) -> Result<Offset, LogError> {
-        {
-            let mut wake = Vec::new();
-            let mut state = locked(&self.state);
-            if let Some(failure) = state.failure() {
-                return Err(failure);
-            }
-            if self.unsealable {
-                return Err(LogError::Unsealable);
-            }
-            if !matches!(state.refusal, Some(Refusal::Sealed(_))) {
-                state.take_epoch();
-                let at = state.queued;
-                state.refuse(Refusal::Sealed(at), &mut wake);
-            }
-            drop(state);
-            wake_all(wake);
-        }
-        let mut writer = locked(&self.writer);
-        if locked(&self.state).sealed_at.is_none() {
-            writer.seal(self, self.now());
-        }
-        let state = locked(&self.state);
-        match (state.sealed_at, state.failure(), &writer.stalled) {
-            (Some(at), ..) => Ok(at),
-            (None, None, Some(why)) => Err(LogError::Stalled { why: Arc::clone(why) }),
-            (None, failure, _) => Err(failure.unwrap_or(LogError::Closed)),
-        }
-    }
-
-    /// Takes no more appends, makes durable what was queued, and says how the log ends then.
-    pub(crate) fn close(&self) -> Closed {
-        let mut wake = Vec::new();
-        locked(&self.state).refuse(Refusal::Closed, &mut wake);
-        wake_all(std::mem::take(&mut wake));
-        locked(&self.writer).close(self, self.now());
-        // Who waited for a mark that has moved only now was woken by it; the others learn that it won't.
-        locked(&self.state).waiters.take_all(&mut wake);
-        wake_all(wake);
-        self.cool(Cooling::InNeed);
-        let writer = locked(&self.writer);
-        Closed { durable: writer.durable, last_batch: writer.last_batch }
-    }
-
-    /// Takes no more appends; what is queued is still committed.
-    pub(crate) fn refuse_more(&self) {
-        let mut wake = Vec::new();
-        locked(&self.state).refuse(Refusal::Closed, &mut wake);
-        wake_all(wake);
-    }
-
-    /// Begins a new segment, and says with which offset.
-    pub(crate) fn roll_now(&self) -> Offset {
-        let mut writer = locked(&self.writer);
-        writer.roll_now(self, self.now());
-        writer.written
-    }
-
-    /// Removes every segment before the one that holds `offset`.
-    pub(crate) fn trim_until(&self, offset: Offset) {
-        let _writer = locked(&self.writer);
-        self.trim_before(offset);
-    }
-
-    /// Refuses everything: the channel's files are going.
-    pub(crate) fn begin_delete(&self) {
-        let mut wake = Vec::new();
-        let mut state = locked(&self.state);
-        state.refuse(Refusal::Deleted, &mut wake);
-        state.drop_queue();
-        state.drop_tail();
-        drop(state);
-        wake_all(wake);
-        locked(&self.writer).is_dead = true;
-    }
-
-    fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
-        let now = self.now();
-        let mut writer = locked(&self.writer);
-        if writer.is_dead {
-            // The channel's files are gone, or another opening's.
-            return Err(StoreError::Closed);
-        }
-        let mut options = writer.options;
-        options.retention = retention;
-        let start = locked(&self.state).start;
-        self.write_meta(options, start)?;
-        writer.options = options;
-        locked(&self.state).retention = retention;
-        tracing::info!(channel = %self.name, ?retention, "another retention");
-        self.trim(&retention, now);
-        self.space_came_back();
-        writer.arm(self, now);
-        Ok(())
-    }
-
-    /// Replaces the channel's meta. The caller holds the writer's lock.
-    fn write_meta(&self, options: LogOptions, start: Offset) -> Result<(), StoreError> {
-        let meta = Meta { name: self.name.clone(), id: self.id, created: self.created, options, start };
-        meta::replace(&*self.env.disk, &self.dir, "meta", &meta.encode())
     }
 }
