@@ -8,10 +8,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use netchan_proto::RecordRef;
 use netchan_proto::batch::{Batch, HEADER_LEN};
-use netchan_proto::{Offset, RecordRef};
 
-use crate::log::{Env, Log};
+use crate::log::{Closed, Env, Log};
 use crate::meta::Meta;
 use crate::{AppendError, LogError, StoreError};
 
@@ -62,7 +62,7 @@ impl Table {
 
 impl StateLog {
     pub(crate) fn open(env: &Arc<Env>, dir: &str, meta: &Meta) -> Result<StateLog, StoreError> {
-        let log = Log(crate::log::open(env, dir, meta, Offset::ZERO)?);
+        let log = Log(crate::log::open(env, dir, meta, Closed::default())?);
         let mut table = Table::default();
         let mut from = log.first();
         while from < log.visible() {

@@ -238,7 +238,7 @@ impl Store {
         }
         slot.log = None;
         let closed = self.closed(slot.meta.id).unwrap_or_default();
-        let known_durable = closed.durable.max(slot.durable);
+        let known = Closed { durable: closed.durable.max(slot.durable), ..closed };
         let disk = &*self.0.env.disk;
         let dir = directory::path(slot.meta.id);
         let is_new = !channel.exists();
@@ -262,7 +262,7 @@ impl Store {
             tracing::info!(channel = %changed.name, options = ?changed.options, "other options");
             slot.meta = changed;
         }
-        let opened = crate::log::open(&self.0.env, &dir, &slot.meta, known_durable).map(Log);
+        let opened = crate::log::open(&self.0.env, &dir, &slot.meta, known).map(Log);
         if is_new {
             tracing::info!(channel = %slot.meta.name, path = dir, "a channel is made");
             let mut channels = locked(&self.0.channels);

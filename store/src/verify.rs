@@ -191,7 +191,7 @@ fn name_of(disk: &dyn Disk, dir: &str, id: LogId) -> io::Result<Option<ChannelNa
 
 /// What the state log says was durable of the logs when they were closed, by their directories: what is missing below
 /// that is no torn tail. Where the state log is damaged it says less, and that is told of the state log itself.
-fn durable_marks(disk: &dyn Disk) -> io::Result<BTreeMap<String, Offset>> {
+fn durable_marks(disk: &dyn Disk) -> io::Result<BTreeMap<String, Closed>> {
     let mut marks = BTreeMap::new();
     let Some(meta) = small(disk, "state/meta", Meta::decode)? else { return Ok(marks) };
     for (path, mut next) in segments(disk, "state")? {
@@ -205,7 +205,7 @@ fn durable_marks(disk: &dyn Disk) -> io::Result<BTreeMap<String, Offset>> {
                 let Some(log) = key.and_then(|key| key.strip_prefix(DURABLE_KEY)) else { continue };
                 let dir = join("channels", log);
                 match StateLog::value(&record.payload).and_then(Closed::decode) {
-                    Some(closed) => marks.insert(dir, closed.durable),
+                    Some(closed) => marks.insert(dir, closed),
                     None => marks.remove(&dir),
                 };
             }
@@ -264,7 +264,7 @@ fn verify_log(
     disk: &dyn Disk,
     dir: &str,
     name: Option<ChannelName>,
-    known_durable: Offset,
+    closed: Closed,
     tell: &mut dyn FnMut(u64),
 ) -> io::Result<Option<Verified>> {
     let mut verified = Verified { name, dir: dir.to_owned(), ..Verified::default() };
@@ -276,10 +276,10 @@ fn verify_log(
         verified.wrong(&path, 0, None, what);
     }
     let start = meta.as_ref().map(|meta| meta.start);
-    let mut chain = Chain { id: meta.map(|meta| meta.id), durable: known_durable, ..Chain::default() };
+    let mut chain = Chain { id: meta.map(|meta| meta.id), durable: closed.durable, ..Chain::default() };
     let all = segments(disk, dir)?;
-    if all.is_empty() && known_durable > Offset::ZERO && is_there(disk, dir) {
-        verified.wrong(dir, 0, Some((Offset::ZERO, known_durable)), "there is no segment");
+    if all.is_empty() && closed.durable > Offset::ZERO && is_there(disk, dir) {
+        verified.wrong(dir, 0, Some((Offset::ZERO, closed.durable)), "there is no segment");
     }
     for (index, (path, base)) in all.iter().enumerate() {
         let file = match disk.open(path, Open::Read) {
@@ -300,6 +300,10 @@ fn verify_log(
             &mut verified,
             tell,
         )?;
+    }
+    if closed.is_sealed && !verified.sealed && is_there(disk, dir) {
+        let newest = all.last().map_or(dir, |(path, _)| path);
+        verified.wrong(newest, 0, None, "the channel was sealed, and its seal is damaged or missing");
     }
     if let (Some((first, next)), Some(start)) = (verified.offsets, start) {
         verified.offsets = Some((first.max(start).min(next), next));

@@ -225,8 +225,8 @@ fn the_state_log_is_a_log_of_changes() {
             change(b"k", b"\x011"),
             change(b"k", b"\x012"),
             change(b"k", b"\x00"),
-            // one record is durable, and its batch begins after the head
-            change(&mark, &[&[1][..], &1u64.to_le_bytes(), &4096u64.to_le_bytes()].concat()),
+            // one record is durable, its batch begins after the head, and there is no seal
+            change(&mark, &[&[1][..], &1u64.to_le_bytes(), &4096u64.to_le_bytes(), &[0]].concat()),
         ]
     );
 }

@@ -3,8 +3,9 @@
 
 mod rig;
 
-use netchan_proto::{Durability, Offset};
-use netchan_store::disk::SimDisk;
+use netchan_proto::{AsRecord, Durability, Offset};
+use netchan_store::disk::{Disk, SimDisk};
+use netchan_store::{AppendError, verify};
 use rig::*;
 
 /// The seal's own sync fails, and the system takes its page for clean. Whoever opens the log then and tells that it is sealed
@@ -60,4 +61,59 @@ fn what_is_told_of_a_sealed_log_is_the_same_after_it_was_opened_again() {
     store.close();
     drop(store);
     assert_eq!(open(&disk).list(None, "", 9), told);
+}
+
+// NC-DSK-048, NC-DSK-071
+/// A channel that was sealed and closed stays sealed, whatever becomes of the seal: no bit of it and no length of the file
+/// lets it take records again, nothing of it is cut off, and verify tells.
+#[test]
+fn a_closed_channel_stays_sealed_whatever_becomes_of_its_seal() {
+    for records in [0, 3] {
+        let disk = SimDisk::new(1);
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+        for n in 0..records {
+            append(&log, &format!("{n}"));
+            commit(&store);
+        }
+        let path = segment(&log, 0);
+        log.seal().unwrap();
+        let begins = log.info().bytes;
+        store.close();
+        drop((log, store));
+        let whole = disk.contents(&path).unwrap();
+        assert_eq!(begins, whole.len() as u64);
+        let seal = seal_of(&whole);
+        let mut damaged: Vec<Vec<u8>> = (seal..whole.len()).map(|len| whole[..len].to_vec()).collect();
+        damaged.extend((seal * 8..whole.len() * 8).map(|bit| {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        }));
+        for (case, bytes) in damaged.into_iter().enumerate() {
+            disk.overwrite(&path, bytes.clone());
+            let mut found = Vec::new();
+            verify(&disk as &dyn Disk, &[name("a")], |log| found.push(log), |_| ()).unwrap();
+            let store = open(&disk);
+            let told = store.list(None, "", 1).remove(0);
+            let log = store.open_existing(&name("a")).unwrap().unwrap();
+            assert!(told.sealed && log.sealed_at() == Some(Offset(records)), "case {case}: {told:?}");
+            assert!(matches!(log.append(&"x".as_record()), Err(AppendError::Sealed { .. })), "case {case}");
+            if !found[0].holds() {
+                assert_eq!(disk.contents(&path).unwrap(), bytes, "case {case}: nothing is cut off");
+            } else {
+                assert_eq!(
+                    bytes[..whole.len() - 8],
+                    whole[..whole.len() - 8],
+                    "case {case}: only padding may pass"
+                );
+            }
+            store.close();
+        }
+    }
+}
+
+/// Where the last batch of a segment begins, which is a seal.
+fn seal_of(segment: &[u8]) -> usize {
+    segment.windows(4).rposition(|bytes| bytes == b"NCB1").unwrap()
 }

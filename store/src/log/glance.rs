@@ -20,21 +20,30 @@ pub(crate) struct Closed {
     pub(crate) durable: Offset,
     /// Where in the newest segment the last batch of records begins; 0 if there is none in it.
     pub(crate) last_batch: u64,
+    /// Whether it was sealed. No record vouches for a seal, which comes after all of them: this does.
+    pub(crate) is_sealed: bool,
 }
 
 impl Closed {
-    pub(crate) fn encode(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
+    pub(crate) fn encode(self) -> [u8; 17] {
+        let mut bytes = [0; 17];
         bytes[..8].copy_from_slice(&self.durable.0.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.last_batch.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.last_batch.to_le_bytes());
+        bytes[16] = u8::from(self.is_sealed);
         bytes
     }
 
     /// Reads what [`Closed::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Closed> {
-        let (durable, last_batch) = bytes.split_first_chunk::<8>()?;
-        let last_batch = u64::from_le_bytes(last_batch.try_into().ok()?);
-        Some(Closed { durable: Offset(u64::from_le_bytes(*durable)), last_batch })
+        let (durable, bytes) = bytes.split_first_chunk::<8>()?;
+        let (last_batch, is_sealed) = bytes.split_first_chunk::<8>()?;
+        let is_sealed = match is_sealed {
+            [] | [0] => false,
+            [1] => true,
+            _ => return None,
+        };
+        let (durable, last_batch) = (Offset(u64::from_le_bytes(*durable)), u64::from_le_bytes(*last_batch));
+        Some(Closed { durable, last_batch, is_sealed })
     }
 }
 
@@ -69,7 +78,7 @@ pub(crate) fn glance(disk: &dyn Disk, dir: &str, meta: &Meta, closed: Closed) ->
         (sealed, pos) = (true, pos + header.stored_len() as u64);
         epoch = epoch.max(header.epoch);
     }
-    if pos != size || end != closed.durable {
+    if pos != size || end != closed.durable || sealed != closed.is_sealed {
         return Ok(None);
     }
     let mut bytes = size;

@@ -187,7 +187,8 @@ impl Inner {
         wake_all(wake);
         self.cool(Cooling::InNeed);
         let writer = locked(&self.writer);
-        Closed { durable: writer.durable, last_batch: writer.last_batch }
+        let is_sealed = locked(&self.state).sealed_at.is_some();
+        Closed { durable: writer.durable, last_batch: writer.last_batch, is_sealed }
     }
 
     /// Takes no more appends; what is queued is still committed.

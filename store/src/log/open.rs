@@ -22,7 +22,7 @@ use super::segment::{self, HEAD_LEN, NewHead, Segment, SegmentHead, read_exactly
 use super::state::{Opened, State};
 use super::torn::{LeftOver, Torn};
 use super::writer::Writer;
-use super::{Env, Inner, locked};
+use super::{Closed, Env, Inner, locked};
 use crate::aside;
 use crate::disk::{DiskFile, Open};
 use crate::meta::{Meta, failed};
@@ -54,14 +54,9 @@ struct Found {
     left_over: Option<LeftOver>,
 }
 
-/// Opens the log in `dir`, making it if it has no segment. `known_durable` is what the state log says was durable
+/// Opens the log in `dir`, making it if it has no segment. `known` is what the state log says of it: how it was
 /// when the log was last closed.
-pub(crate) fn open(
-    env: &Arc<Env>,
-    dir: &str,
-    meta: &Meta,
-    known_durable: Offset,
-) -> Result<Arc<Inner>, StoreError> {
+pub(crate) fn open(env: &Arc<Env>, dir: &str, meta: &Meta, known: Closed) -> Result<Arc<Inner>, StoreError> {
     let disk = &*env.disk;
     let mut options = meta.options;
     options.segment_bytes = options.segment_bytes.clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES);
@@ -75,16 +70,16 @@ pub(crate) fn open(
     bases.sort_unstable();
     segments.extend(bases.into_iter().map(|base| Arc::new(Segment::new(dir, base))));
 
-    let mut opening = Opening { env, dir, meta, known_durable, segments };
+    let mut opening = Opening { env, dir, meta, known, segments };
     let (file, found) = loop {
         let Some(newest) = opening.segments.last().cloned() else {
             break opening.begin(
-                known_durable,
+                known.durable,
                 Timestamp::MIN,
                 0,
                 Epochs::default(),
                 Producers::default(),
-                (known_durable == Offset::ZERO).then_some(Digest::START),
+                (known.durable == Offset::ZERO).then_some(Digest::START),
             )?;
         };
         if let Some(recovered) = opening.recover(&newest)? {
@@ -96,12 +91,15 @@ pub(crate) fn open(
         aside::set_aside(disk, dir, &name).map_err(failed("setting aside", &newest.path))?;
         opening.segments.pop();
     };
-    let (file, found) = match found.lost_to {
+    let (file, mut found) = match found.lost_to {
         None => (file, found),
         Some(to) => {
             opening.begin(to, found.last_time, found.previous_crc, found.epochs, found.producers, None)?
         }
     };
+    if known.is_sealed {
+        found.seal.get_or_insert(found.end.pos);
+    }
     Ok(opening.finish(options, file, found))
 }
 
@@ -109,7 +107,7 @@ struct Opening<'a> {
     env: &'a Arc<Env>,
     dir: &'a str,
     meta: &'a Meta,
-    known_durable: Offset,
+    known: Closed,
     segments: Vec<Arc<Segment>>,
 }
 
@@ -171,7 +169,7 @@ impl Opening<'_> {
             return Err(StoreError::Damaged { path: path.clone(), what: "it belongs to another log" });
         }
         if head.is_none()
-            && self.known_durable <= segment.base
+            && self.known.durable <= segment.base
             && search(&*file, seed, 0, u64::MAX, |header| header.base_offset >= segment.base)
                 .map_err(io("reading"))?
                 .is_none()
@@ -181,7 +179,8 @@ impl Opening<'_> {
         segment.keep(Some(Arc::clone(&file)));
         let mut found = self.before(segment, head.as_ref(), &*file).map_err(io("reading"))?;
         self.walk(segment, &*file, &mut found).map_err(io("reading"))?;
-        if found.lost_to.is_none() {
+        self.look_for_seal(segment, &mut found);
+        if found.lost_to.is_none() && found.seal != Some(found.end.pos) {
             found.left_over = self.cut_tail(segment, &*file, found.end)?;
             self.write_again(segment, &*file, &found).map_err(io("writing again"))?;
         }
@@ -207,7 +206,7 @@ impl Opening<'_> {
             last_batch: 0,
             seal: None,
             digest: head.and_then(|head| head.digest),
-            durable: self.known_durable,
+            durable: self.known.durable,
             lost_to: None,
             left_over: None,
         };
@@ -325,6 +324,17 @@ impl Opening<'_> {
             tracing::error!(channel = %self.meta.name, %read, %told, "the log comes to something else than its seal says");
         }
         told
+    }
+
+    /// A log that is known to have been sealed is, whatever has become of the seal: what stands in its place is no torn tail.
+    fn look_for_seal(&self, segment: &Segment, found: &mut Found) {
+        if self.known.is_sealed && found.seal.is_none() && found.lost_to.is_none() {
+            tracing::error!(
+                channel = %self.meta.name, path = segment.path, pos = found.end.pos, "the seal is damaged or missing"
+            );
+            found.seal = Some(found.end.pos);
+            found.digest = None;
+        }
     }
 
     fn tell_damage(&self, segment: &Segment, at: Place, to: Offset) {
