@@ -52,7 +52,9 @@ mod warm;
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, LogError, StoreError};
 pub use kept::{Kept, kept};
-pub use log::{Appended, Behind, Claim, Log, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
+pub use log::{
+    Appended, Behind, Buffer, Buffers, Claim, Log, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt,
+};
 pub use options::{
     Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions, WhenFull,
 };

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use netchan_proto::limits::{
     MAX_CONNECTIONS, MAX_FRAME, MAX_MEMORY, MAX_NODE_JOBS, MAX_PER_ADDRESS, MAX_UNPROVEN,
 };
+use netchan_store::Buffers;
 
 pub(crate) use self::line::Waiter;
 use self::line::{For, Line};
@@ -78,6 +79,7 @@ struct Inner {
     limits: Limits,
     seats: Seats,
     bytes: AtomicUsize,
+    buffers: Buffers,
     /// Bytes of connections that are given up, and have their last words still.
     leaving: AtomicUsize,
     /// Connections that wait for bytes.
@@ -95,6 +97,7 @@ impl Budget {
             limits,
             seats: Seats::default(),
             bytes: AtomicUsize::new(0),
+            buffers: Buffers::default(),
             leaving: AtomicUsize::new(0),
             want_bytes: AtomicUsize::new(0),
             jobs: AtomicUsize::new(0),
@@ -117,6 +120,11 @@ impl Budget {
 
     fn shared(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Where what is read from the disk has its memory from.
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.0.buffers
     }
 
     /// Bytes that one connection may hold beside what it holds, if it moves so many a second.

@@ -274,7 +274,7 @@ impl Sending {
         self.fetching = Some(from);
         let log = self.log.clone();
         shared.desk.ask(id, move || {
-            let part = log.read_part(from.offset, from.skip, slot.bytes());
+            let part = log.read_part(from.offset, from.skip, slot.buffer());
             let part = part.map(|part| match part {
                 Part::Run(run) => Part::Run(Run { bytes: slot.hold(run.bytes), ..run }),
                 Part::OfBatch { bytes, at, len, records, next } => {

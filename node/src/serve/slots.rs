@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use netchan_proto::limits::BATCH_TARGET;
 use netchan_proto::wire::StreamId;
+use netchan_store::{Buffer, Buffers};
 
 use crate::budget::{Budget, Held, SHARE};
 
@@ -25,13 +26,14 @@ const MIN_RUN_BYTES: usize = BATCH_TARGET;
 pub(super) struct Slot {
     held: Arc<AtomicUsize>,
     counted: Option<Held>,
+    buffers: Buffers,
     bytes: usize,
 }
 
 impl Slot {
-    /// How long the run may be.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// Memory for the run.
+    pub(super) fn buffer(&self) -> Buffer {
+        self.buffers.take(self.bytes)
     }
 
     /// The same run. The node counts it until its last slice is gone. A short one is copied, to let go of what was read
@@ -152,7 +154,8 @@ impl Slots {
         }
         // Only this connection's own turn takes slots; other threads give them back.
         self.held.fetch_add(bytes, Ordering::AcqRel);
-        Some(Slot { held: Arc::clone(&self.held), counted: Some(self.budget.count(bytes)), bytes })
+        let (held, counted) = (Arc::clone(&self.held), Some(self.budget.count(bytes)));
+        Some(Slot { held, counted, buffers: self.budget.buffers().clone(), bytes })
     }
 }
 
@@ -192,7 +195,7 @@ mod tests {
         for readers in 0..300 {
             let mut slots = slots();
             let held: Vec<Slot> = (0..600).filter_map(|_| slots.spare(readers)).collect();
-            let bytes: usize = held.iter().map(Slot::bytes).sum();
+            let bytes: usize = held.iter().map(|slot| slot.bytes).sum();
             assert!(bytes <= HELD_BYTES && bytes > HELD_BYTES / 2);
             // Up to 16 readers have one run to send and one ahead; up to 32 have one.
             assert!(held.len() >= (2 * readers).min(32));

@@ -17,6 +17,7 @@
 
 mod answers;
 mod behind;
+mod buffers;
 mod epochs;
 mod glance;
 mod index;
@@ -56,6 +57,7 @@ use writer::Writer;
 
 pub use answers::{Appended, Claim, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
 pub use behind::Behind;
+pub use buffers::{Buffer, Buffers};
 pub(crate) use glance::{Closed, glance};
 pub(crate) use index::Window;
 pub(crate) use open::open;
@@ -358,19 +360,19 @@ impl Log {
     /// # Errors
     /// [`LogError::Trimmed`] and [`LogError::Damaged`] say where to go on.
     pub fn read(&self, from: Offset, max: usize) -> Result<Run, LogError> {
-        match self.0.read_part(from, max, None)? {
+        match self.0.read_part(from, Buffer::new(max), None)? {
             Part::Run(run) => Ok(run),
             Part::OfBatch { bytes, next, .. } => Ok(Run { bytes, first: from, next }), // never asked for
         }
     }
 
-    /// As [`read`](Self::read), but never more than `max` bytes (and a header): of a batch that is larger the part that
-    /// begins after `skip` bytes of it. Blocks on the disk.
+    /// As [`read`](Self::read), but never more than what `into` is for (and a header): of a batch that is larger the part
+    /// that begins after `skip` bytes of it. Blocks on the disk.
     ///
     /// # Errors
     /// [`LogError::Trimmed`] and [`LogError::Damaged`] say where to go on.
-    pub fn read_part(&self, from: Offset, skip: usize, max: usize) -> Result<Part, LogError> {
-        self.0.read_part(from, max, Some(skip))
+    pub fn read_part(&self, from: Offset, skip: usize, into: Buffer) -> Result<Part, LogError> {
+        self.0.read_part(from, into, Some(skip))
     }
 
     /// Finds a start by this log's clock and records. Blocks on the disk where a time is sought.

@@ -6,13 +6,15 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, MAGIC};
 use netchan_proto::crc::{RunningCrc, crc32c};
 use netchan_proto::limits::MAX_BATCH;
 use netchan_proto::{Offset, Timestamp};
 
+use super::buffers::Buffer;
 use super::index::{Place, Window};
-use super::segment::Segment;
+use super::segment::{Segment, read_into};
 use super::{Inner, Part, Run, locked};
 use crate::LogError;
 use crate::disk::DiskFile;
@@ -116,27 +118,31 @@ impl Inner {
         segment.keep(None);
     }
 
-    /// Whole batches; or, if a `skip` is given, the part of one that is larger than `max`.
-    pub(super) fn read_part(&self, from: Offset, max: usize, skip: Option<usize>) -> Result<Part, LogError> {
+    /// Whole batches; or, if a `skip` is given, the part of one that is larger than `into`.
+    pub(super) fn read_part(
+        &self,
+        from: Offset,
+        mut into: Buffer,
+        skip: Option<usize>,
+    ) -> Result<Part, LogError> {
+        let max = into.size();
         let extent = self.extent(from)?;
         if from == extent.end {
-            return Ok(Part::Run(Run { bytes: bytes::Bytes::new(), first: from, next: from }));
+            return Ok(Part::Run(Run { bytes: Bytes::new(), first: from, next: from }));
         }
         let file = self.open_segment(&extent.segment)?;
         let mut place = self.approach(&extent, &*file, from)?;
         let mut len = max.max(HEADER_LEN);
         loop {
             let room = usize::try_from(extent.end_pos.saturating_sub(place.pos)).unwrap_or(usize::MAX);
-            let bytes = super::segment::read_exactly(&*file, place.pos, len.min(room))
-                .map_err(|error| self.read_error(&extent.segment, error))?;
-            match self.cut(&extent, place, from, &bytes) {
+            self.fill(&mut into, &extent, &*file, place.pos, len.min(room))?;
+            match self.cut(&extent, place, from, into.as_ref()) {
                 Cut::Run { start, end, first, next } => {
-                    let bytes = bytes::Bytes::from(bytes).slice(start..end);
+                    let bytes = Bytes::from_owner(into).slice(start..end);
                     return Ok(Part::Run(Run { bytes, first, next }));
                 }
                 Cut::Needs { at, bytes: needed } if needed > max.max(HEADER_LEN) && skip.is_some() => {
-                    drop(bytes);
-                    return self.part_of_batch(&extent, &*file, (at, from), skip.unwrap_or(0), max);
+                    return self.part_of_batch(&extent, &*file, (at, from), skip.unwrap_or(0), into, max);
                 }
                 // The batch is larger than what was read, or stands too near its end.
                 Cut::Needs { at, bytes: needed } if at.pos > place.pos || needed > len => {
@@ -151,6 +157,22 @@ impl Inner {
         }
     }
 
+    /// Reads so many bytes, fewer only where the file ends. `into` is given back and replaced where it has another size: a
+    /// read fills all there is.
+    fn fill(
+        &self,
+        into: &mut Buffer,
+        extent: &Extent,
+        file: &dyn DiskFile,
+        pos: u64,
+        len: usize,
+    ) -> Result<(), LogError> {
+        if into.size() != len {
+            *into = Buffer::new(len);
+        }
+        read_into(file, pos, len, into.bytes()).map_err(|error| self.read_error(&extent.segment, error))
+    }
+
     /// Bytes of the batch at `at` after `skip` of them. The first time, when none are skipped, all of it is checked.
     fn part_of_batch(
         &self,
@@ -158,14 +180,15 @@ impl Inner {
         file: &dyn DiskFile,
         (at, from): (Place, Offset),
         skip: usize,
+        mut into: Buffer,
         max: usize,
     ) -> Result<Part, LogError> {
-        let read = |pos, len| {
-            super::segment::read_exactly(file, pos, len)
-                .map_err(|error| self.read_error(&extent.segment, error))
+        let read = |pos, len, bytes: &mut Vec<u8>| {
+            read_into(file, pos, len, bytes).map_err(|error| self.read_error(&extent.segment, error))
         };
-        let head = read(at.pos, HEADER_LEN)?;
-        let Some(header) = head.first_chunk().and_then(|bytes| self.header_at(bytes, at.offset)) else {
+        let mut bytes = Vec::new();
+        read(at.pos, HEADER_LEN, &mut bytes)?;
+        let Some(header) = bytes.first_chunk().and_then(|bytes| self.header_at(bytes, at.offset)) else {
             return Err(self.damaged(extent, file, at, from));
         };
         let (len, body) = (header.stored_len(), header.body_len as usize);
@@ -173,7 +196,7 @@ impl Inner {
             let mut crc = RunningCrc::default();
             for done in (0..body).step_by(CHECK_CHUNK) {
                 let chunk = CHECK_CHUNK.min(body - done);
-                let bytes = read(at.pos + (HEADER_LEN + done) as u64, chunk)?;
+                read(at.pos + (HEADER_LEN + done) as u64, chunk, &mut bytes)?;
                 if bytes.len() < chunk {
                     return Err(self.damaged(extent, file, at, from));
                 }
@@ -185,9 +208,9 @@ impl Inner {
             extent.segment.index().note(&header, at.pos);
         }
         let skip = skip.min(len);
-        let bytes = read(at.pos + skip as u64, max.min(len - skip))?;
+        self.fill(&mut into, extent, file, at.pos + skip as u64, max.min(len - skip))?;
         let (records, next) = (header.record_count, header.next_offset());
-        Ok(Part::OfBatch { bytes: bytes.into(), at: skip, len, records, next })
+        Ok(Part::OfBatch { bytes: Bytes::from_owner(into), at: skip, len, records, next })
     }
 
     /// Remembers and tells that the body of the batch at `at` does not hold. What stands in it may look like batches:

@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use netchan_proto::batch::{Batch, BatchHeader};
 use netchan_proto::{AsRecord, ChannelName, Digest, Durability, LogId, Offset, Record, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{Clock, Commit, Log, LogError, LogOptions, Part, Run, Store, StoreOptions};
+use netchan_store::{Buffer, Clock, Commit, Log, LogError, LogOptions, Part, Run, Store, StoreOptions};
 
 /// A clock that is set by hand and goes on by a microsecond each time it is read.
 #[derive(Clone, Default)]
@@ -133,7 +133,7 @@ pub(crate) fn segment(log: &Log, base: u64) -> String {
 pub(crate) fn read_in_parts(log: &Log, from: Offset, max: usize) -> Result<Run, LogError> {
     let mut whole = Vec::new();
     loop {
-        match log.read_part(from, whole.len(), max)? {
+        match log.read_part(from, whole.len(), Buffer::new(max))? {
             Part::Run(run) => {
                 assert!(whole.is_empty() && run.bytes.len() <= max.max(64));
                 return Ok(run);
