@@ -15,10 +15,11 @@
 //! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
 //! | `manual` | examples, completions and man pages, out of `args` |
 //! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
+//! | `allocator` | that memory which was held for peers goes back to the system |
 //! | `advice` | what helps against what went wrong |
 //! | `exit`, `status`, `news`, `stop` | exit codes; what is said on stderr, and of connections; signals |
 //! | `log`, `metrics` | what the library logs, as lines; what a node counts, over HTTP |
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ use anyhow::Result;
 
 mod admin;
 mod advice;
+mod allocator;
 mod args;
 mod bench;
 mod config;
@@ -69,6 +71,7 @@ mod when;
 const BLOCKING_THREADS: usize = 16;
 
 fn main() -> ExitCode {
+    allocator::gives_back_large_blocks();
     let words: Vec<_> = std::env::args_os().collect();
     let settled = match settings::settle(&words, |name| std::env::var_os(name)) {
         Ok(settled) => settled,

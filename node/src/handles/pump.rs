@@ -136,7 +136,10 @@ impl<A: Adapter> Pump<A> {
             Poll::Ready(Ok(0)) => connection.end_of_stream(),
             Poll::Ready(Ok(count)) => connection.received(count, self.alarm.now()),
             Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => return Ok(false),
+            Poll::Pending => {
+                connection.nothing_came();
+                return Ok(false);
+            }
         }
         Ok(true)
     }

@@ -273,8 +273,10 @@ impl Sending {
     fn fetch(&mut self, from: At, mut slot: Slot, id: StreamId, shared: &mut Shared) {
         self.fetching = Some(from);
         let log = self.log.clone();
+        // Asked for here: an allocator that keeps some memory for each thread that ever asked would keep it for each that runs jobs.
+        let into = slot.buffer();
         shared.desk.ask(id, move || {
-            let part = log.read_part(from.offset, from.skip, slot.buffer());
+            let part = log.read_part(from.offset, from.skip, into);
             let part = part.map(|part| match part {
                 Part::Run(run) => Part::Run(Run { bytes: slot.hold(run.bytes), ..run }),
                 Part::OfBatch { bytes, at, len, records, next } => {

@@ -84,6 +84,13 @@ impl Input {
         self.most = most.clamp(MIN_READ, MAX_READ);
     }
 
+    /// Nothing was there to be read: who says little holds no memory to read to meanwhile.
+    pub(super) fn nothing_came(&mut self) {
+        if self.bytes.is_empty() && self.read_size == MIN_READ {
+            self.bytes = BytesMut::new();
+        }
+    }
+
     /// Nothing came for a while: lets go of what a busy time has left.
     pub(super) fn relax(&mut self) {
         self.read_size = MIN_READ;
@@ -119,6 +126,13 @@ mod tests {
         }
         assert!(input.room().capacity() >= MAX_READ / 2);
         input.relax();
+        assert_eq!(input.bytes.capacity(), 0);
+        input.room().extend_from_slice(b"something");
+        input.nothing_came();
+        assert_eq!(input.bytes(), b"something");
+        input.take(9);
+        input.room();
+        input.nothing_came();
         assert_eq!(input.bytes.capacity(), 0);
         assert!(input.room().capacity() <= MIN_READ);
     }

@@ -147,6 +147,11 @@ impl Connection {
         self.input.room()
     }
 
+    /// The socket had nothing to be read: who says little holds no memory for it until there is something. May be left out.
+    pub fn nothing_came(&mut self) {
+        self.input.nothing_came();
+    }
+
     /// Whether bytes are welcome: not while a whole frame waits to be asked for, nor while the peer doesn't
     /// read what it made us say, nor beyond what [`limit`](Self::limit) allows.
     pub fn wants_read(&self) -> bool {
