@@ -3,7 +3,7 @@
 //! glibc takes large blocks from the system and gives them back, until the first one is freed: from then on it keeps blocks of that
 //! size for itself, for every thread anew. A node reads runs of up to 1 MiB for its peers, so the memory that such an
 //! attack makes it hold would never come down. Measured with the attack of `tests/attack.rs` at full size
-//! (`NETCHAN_ATTACK=full`): 72 to 95 MiB at most without this, 54 to 56 MiB with it.
+//! (`NETCHAN_ATTACK=full`): 70 to 91 MiB at most without this, 54 to 59 MiB with it.
 
 /// Blocks of at least so many bytes go back to the system when they are freed. Above what a connection reads at once, which
 /// comes and goes too often for that.
