@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::channel::Durability;
 use super::units::size;
@@ -25,6 +26,7 @@ Examples:
   netchan bench publish --keys 1000 --seconds 0.2 --runs 1            # records with keys
   netchan bench fan-out --receivers 3 --size 1K --seconds 0.1 --runs 1
   netchan bench latency --rate 2000 --seconds 0.5 --runs 1 --plots plots   # plots/latency.svg
+  netchan bench stream latency --runtimes tokio,smol,std --seconds 0.2 --runs 1   # the three adapters
   netchan bench channels --channels 50 --rate 500 --seconds 0.5 --runs 1
   netchan bench idle --channels 50 --connections 50 --settle 0.5 --runs 1 --check
   netchan bench stream --dir . --seconds 0.2 --runs 1   # on the disk of this directory
@@ -46,6 +48,9 @@ pub(crate) struct Bench {
     /// When a record counts as sent [default: sync; latency: os and sync]
     #[arg(long, value_enum)]
     pub(crate) durability: Option<Durability>,
+    /// What stream and latency run on, one runtime or several side by side
+    #[arg(long, value_enum, value_name = "RUNTIMES", value_delimiter = ',', default_value = "tokio")]
+    pub(crate) runtimes: Vec<Runtime>,
     /// Receivers of one channel in fan-out
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) receivers: NonZeroU32,
@@ -115,6 +120,15 @@ pub(crate) enum Case {
     Channels,
     /// What a node costs that does nothing: alone, each connection, each channel
     Idle,
+}
+
+/// What the two sides of a stream run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub(crate) enum Runtime {
+    Tokio,
+    Smol,
+    /// Plain threads, no runtime
+    Std,
 }
 
 const SOAK_HELP: &str = "\

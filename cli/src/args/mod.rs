@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::admin::{Info, Ls, Rm, Seal};
-pub(crate) use self::bench::{Bench, Case, Mode, Soak};
+pub(crate) use self::bench::{Bench, Case, Mode, Runtime, Soak};
 pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
 pub(crate) use self::demo::Demo;
 pub(crate) use self::doctor::Doctor;

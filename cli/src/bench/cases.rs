@@ -96,7 +96,7 @@ impl Site {
     fn sent_and_received(&mut self, sending: &Sending, receivers: u32, load: Load) -> Result<Done> {
         let home = self.home();
         let sending = Sending { channel: home.channel.clone(), ..sending.clone() };
-        let size = sending.size as u64;
+        let (on, size) = (sending.on, sending.size as u64);
         let mut sender = Actor::start(&Role::Send { place: home.place.clone(), sending, load, seal: true })?;
         let (paced, skip) = (load.per_second.is_some(), load.warm_up());
         let (addr, channel) = (sender.says()?, home.channel.clone());
@@ -104,7 +104,10 @@ impl Site {
             Place::Own(_) => Far::open(addr),
             Place::At(far) => far.clone(),
         };
-        let mut receiver = Actor::start(&Role::Receive { far, channel, receivers, paced, skip })?;
+        let mut receiver = Actor::start(&match receivers {
+            1 => Role::Receive { on, far, channel, paced, skip },
+            _ => Role::FanOut { far, channel, receivers },
+        })?;
         receiver.says()?;
         sender.go()?;
         sender.says()?;
@@ -119,7 +122,7 @@ impl Site {
     pub(super) fn publish_and_catch_up(&mut self, sending: &Sending, seconds: f64) -> Result<(Done, Done)> {
         let home = self.home();
         let sending = Sending { channel: home.channel.clone(), ..sending.clone() };
-        let size = sending.size as u64;
+        let (on, size) = (sending.on, sending.size as u64);
         let load = Load { seconds, per_second: None };
         let mut sender = Actor::start(&Role::Send { place: home.place.clone(), sending, load, seal: true })?;
         sender.says()?;
@@ -135,7 +138,7 @@ impl Site {
             Place::At(far) => (None, far.clone()),
         };
         let channel = home.channel.clone();
-        let receiver = Role::Receive { far, channel, receivers: 1, paced: false, skip: 0 };
+        let receiver = Role::Receive { on, far, channel, paced: false, skip: 0 };
         let received = Actor::run_after_word(&receiver)?;
         complete(&sent.figures, &received.figures, 1)?;
         let mut served = Figures::default();

@@ -55,6 +55,9 @@ pub(super) struct Subject {
     pub(super) size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) durability: Option<&'static str>,
+    /// What both sides run on, where that is what is compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) runtime: Option<&'static str>,
     /// Of receivers, channels, connections: of what the case is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) count: Option<u32>,
@@ -62,7 +65,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) const fn of(what: &'static str) -> Subject {
-        Subject { what, size: None, durability: None, count: None }
+        Subject { what, size: None, durability: None, runtime: None, count: None }
     }
 
     pub(super) const fn size(self, size: u64) -> Subject {
@@ -71,6 +74,10 @@ impl Subject {
 
     pub(super) const fn durability(self, durability: &'static str) -> Subject {
         Subject { durability: Some(durability), ..self }
+    }
+
+    pub(super) const fn on(self, runtime: &'static str) -> Subject {
+        Subject { runtime: Some(runtime), ..self }
     }
 
     pub(super) const fn count(self, count: u32) -> Subject {
@@ -83,6 +90,9 @@ impl std::fmt::Display for Subject {
         match self.count {
             Some(count) => write!(f, "{} ({count})", self.what)?,
             None => write!(f, "{}", self.what)?,
+        }
+        if let Some(runtime) = self.runtime {
+            write!(f, " on {runtime}")?;
         }
         if let Some(durability) = self.durability {
             write!(f, ", {durability}")?;

@@ -44,17 +44,21 @@ impl std::fmt::Display for Verdict {
 }
 
 /// With the sizes and numbers of the defaults.
-fn bounds() -> [(Subject, &'static str, Bound); 13] {
+fn bounds() -> Vec<(Subject, &'static str, Bound)> {
     use Bound::{AtLeast, AtMost};
     let synced = |what| Subject::of(what).durability("sync");
     let os = Subject::of("latency").durability("os").size(100);
-    [
+    let of_runtimes = ["tokio", "smol", "std"].into_iter().flat_map(|runtime| {
+        [100, 1024].map(|size| (synced("stream").on(runtime).size(size), "of_best_runtime", AtLeast(0.8)))
+    });
+    let bounds = [
         (synced("stream").size(100), "of_raw_tcp", AtLeast(0.08)),
         (synced("stream").size(1024), "of_write_sync", AtLeast(0.25)),
         (synced("publish").size(100), "of_write_sync", AtLeast(0.35)),
         (synced("publish").size(1024), "of_write_sync", AtLeast(0.6)),
         (synced("catch-up").size(100), "of_raw_tcp", AtLeast(0.16)),
         (os.clone(), "p50_of_raw_tcp", AtMost(4.0)),
+        (os.clone().on("std"), "sent_p50_of_raw_tcp", AtMost(2.5)),
         (os, "sent_p50_of_raw_tcp", AtMost(4.0)),
         (synced("fan-out").count(10).size(100), "of_one_receiver", AtLeast(0.8)),
         (synced("fan-out").count(10).size(1024), "of_one_receiver", AtLeast(0.8)),
@@ -62,7 +66,8 @@ fn bounds() -> [(Subject, &'static str, Bound); 13] {
         (Subject::of("idle node"), "memory_mib", AtMost(16.0)),
         (Subject::of("idle connection").count(2000), "kib_each", AtMost(16.0)),
         (Subject::of("idle channel").count(1000), "kib_each", AtMost(32.0)),
-    ]
+    ];
+    bounds.into_iter().chain(of_runtimes).collect()
 }
 
 /// The verdicts on what was measured as it must be measured for them.

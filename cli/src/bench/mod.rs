@@ -6,7 +6,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `cases` | one measurement of each kind: its processes, and what becomes of their figures |
-//! | `roles`, `raw` | what one process does, with channels and over bare TCP |
+//! | `roles`, `sides`, `raw` | what one process does: with channels, on which runtime; over bare TCP |
 //! | `child` | processes, as who started them sees them |
 //! | `machine` | the limits of the machine, and what it is |
 //! | `clock`, `delays`, `vitals` | time and pace; times of records; memory, descriptors, threads |
@@ -25,6 +25,7 @@ mod plot;
 mod raw;
 mod report;
 mod roles;
+mod sides;
 mod soak;
 mod vitals;
 
@@ -144,14 +145,24 @@ fn one_run(
         };
         // How fan-out compares is measured one after the other.
         if wants_any(&[Case::Stream, Case::FanOut]) {
-            tell(&of("stream").to_string())?;
-            add(table, of("stream"), site.stream(&sending, 1, args.seconds)?);
+            let mut streams = Vec::new();
+            for &on in &args.runtimes {
+                let subject = running(args, on, of("stream"));
+                tell(&subject.to_string())?;
+                streams.push((subject, site.stream(&Sending { on, ..sending.clone() }, 1, args.seconds)?));
+            }
+            let rates = streams.iter().filter_map(|(_, done)| done.figures.get("records_per_s"));
+            let best = rates.reduce(f64::max).filter(|_| streams.len() > 1);
+            for (subject, mut done) in streams {
+                done.figures.set_ratio("of_best_runtime", "records_per_s", best);
+                add(table, subject, done);
+            }
         }
         if wants(Case::FanOut) {
             let subject = of("fan-out").count(args.receivers.get());
             tell(&subject.to_string())?;
             let mut done = site.stream(&sending, args.receivers.get(), args.seconds)?;
-            let one = table.latest(&of("stream"), "records_per_s");
+            let one = table.latest(&running(args, args::Runtime::Tokio, of("stream")), "records_per_s");
             done.figures.set_ratio("of_one_receiver", "records_per_s", one);
             add(table, subject, done);
         }
@@ -169,10 +180,11 @@ fn one_run(
         tell(&raw.to_string())?;
         table.add(raw.clone(), site.raw_latency(size, load)?);
         let modes = args.durability.map_or(vec![Durability::Os, Durability::Sync], |mode| vec![mode]);
-        for mode in modes {
-            let subject = Subject::of("latency").durability(word(mode)).size(size);
+        let sides = |mode| args.runtimes.iter().map(move |&on| (mode, on));
+        for (mode, on) in modes.into_iter().flat_map(sides) {
+            let subject = running(args, on, Subject::of("latency").durability(word(mode)).size(size));
             tell(&subject.to_string())?;
-            let mut done = site.latency(&sending(args, size, mode)?, load)?;
+            let mut done = site.latency(&Sending { on, ..sending(args, size, mode)? }, load)?;
             for figure in ["p50", "p99", "sent_p50", "sent_p99"] {
                 let name = format!("{figure}_us");
                 let limit = table.latest(&raw, &name);
@@ -203,10 +215,26 @@ const SYNC: Subject = Subject::of("fdatasync of 4 KiB");
 const RAW: Subject = Subject::of("raw framed TCP");
 const RAW_LATENCY: Subject = Subject::of("latency of raw framed TCP");
 
+/// Says what it runs on, if something else than what the program itself does was asked for.
+fn running(args: &Bench, on: args::Runtime, subject: Subject) -> Subject {
+    let name = match on {
+        args::Runtime::Tokio => "tokio",
+        args::Runtime::Smol => "smol",
+        args::Runtime::Std => "std",
+    };
+    if args.runtimes == [args::Runtime::Tokio] { subject } else { subject.on(name) }
+}
+
 fn sending(args: &Bench, size: u64, mode: Durability) -> Result<Sending> {
     let size = usize::try_from(size)?;
     let keys = args.keys.map_or(0, |keys| keys.get());
-    Ok(Sending { channel: String::new(), size, durability: word(mode).to_owned(), keys })
+    Ok(Sending {
+        on: args::Runtime::Tokio,
+        channel: String::new(),
+        size,
+        durability: word(mode).to_owned(),
+        keys,
+    })
 }
 
 fn word(mode: args::Durability) -> &'static str {

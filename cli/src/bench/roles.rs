@@ -2,25 +2,23 @@
 //! and says its figures at the end.
 
 use std::io::{BufRead, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use netchan::{Durability, ErrorKind, Node, Receiver, RecordRef, Sender, Start};
+use anyhow::{Context, Result};
+use netchan::{ErrorKind, Start};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::clock::{self, Pacer};
 use super::delays::{Delays, Stamps};
 use super::figures::{Done, Figures};
+use super::sides::{FAREWELL, Records, Span, durability, on_smol, on_std, on_tokio};
 use super::{raw, vitals};
+use crate::args;
 use crate::exit::Exit;
 
 /// Who sends as fast as it can looks at the clock once in so many records.
 pub(super) const LOOK_AT_CLOCK: u64 = 256;
-/// How long peers may take to let go when a node ends.
-const FAREWELL: Duration = Duration::from_secs(5);
 /// Records of 1 KiB that a channel holds which then is idle, and that a connection has received.
 pub(super) const FILLING: u32 = 256;
 /// Handshakes at once, where thousands connect.
@@ -50,15 +48,7 @@ impl Far {
         Far { addr, token: None }
     }
 
-    async fn node(&self) -> Result<Node> {
-        let builder = match &self.token {
-            Some(token) => Node::builder().token(token),
-            None => Node::builder(),
-        };
-        Ok(builder.start().await?)
-    }
-
-    fn target(&self, channel: &str) -> String {
+    pub(super) fn target(&self, channel: &str) -> String {
         format!("{}/{channel}", self.addr)
     }
 }
@@ -81,6 +71,8 @@ impl Load {
 /// One channel, and what is sent into it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Sending {
+    /// What both sides run on.
+    pub(super) on: args::Runtime,
     pub(super) channel: String,
     pub(super) size: usize,
     pub(super) durability: String,
@@ -97,8 +89,10 @@ pub(super) enum Role {
     RawReceive { paced: bool, skip: u64 },
     /// Sends into a channel, seals it when told so (or else leaves it), and stays until its input ends.
     Send { place: Place, sending: Sending, load: Load, seal: bool },
-    /// Receives a channel to its end, with so many receivers.
-    Receive { far: Far, channel: String, receivers: u32, paced: bool, skip: u64 },
+    /// Receives a channel to its end.
+    Receive { on: args::Runtime, far: Far, channel: String, paced: bool, skip: u64 },
+    /// Receives a channel to its end with so many receivers.
+    FanOut { far: Far, channel: String, receivers: u32 },
     /// Sends into many channels at an even rate, over all of them.
     Channels { place: Place, sending: Sending, channels: u32, load: Load },
     /// Makes channels with some records in each.
@@ -123,10 +117,17 @@ fn play(role: Role) -> Result<Exit> {
     let done = match role {
         Role::RawSend { addr, size, load } => raw::send(&addr, size, load)?,
         Role::RawReceive { paced, skip } => raw::receive(paced, skip)?,
-        Role::Send { place, sending, load, seal } => serving()?.block_on(send(place, sending, load, seal))?,
-        Role::Receive { far, channel, receivers, paced, skip } => {
-            alone()?.block_on(receive(far, channel, receivers, paced, skip))?
-        }
+        Role::Send { place, sending, load, seal } => match sending.on {
+            args::Runtime::Tokio => serving()?.block_on(on_tokio::send(place, sending, load, seal))?,
+            args::Runtime::Smol => smol::block_on(on_smol::send(place, sending, load, seal))?,
+            args::Runtime::Std => on_std::send(place, sending, load, seal)?,
+        },
+        Role::Receive { on, far, channel, paced, skip } => match on {
+            args::Runtime::Tokio => alone()?.block_on(on_tokio::receive(far, channel, paced, skip))?,
+            args::Runtime::Smol => smol::block_on(on_smol::receive(far, channel, paced, skip))?,
+            args::Runtime::Std => on_std::receive(far, channel, paced, skip)?,
+        },
+        Role::FanOut { far, channel, receivers } => alone()?.block_on(fan_out(far, channel, receivers))?,
         Role::Channels { place, sending, channels, load } => {
             serving()?.block_on(many(place, sending, channels, load))?
         }
@@ -167,7 +168,7 @@ pub(super) fn ready(addr: &str) -> Result<()> {
 }
 
 /// Waits for the next word, or for the end of its input.
-fn word() {
+pub(super) fn word() {
     let _ = std::io::stdin().lock().read_line(&mut String::new());
 }
 
@@ -188,170 +189,32 @@ impl Meter {
     }
 }
 
-fn durability(word: &str) -> Result<Durability> {
-    Ok(match word {
-        "sync" => Durability::Sync,
-        "interval" => Durability::Interval,
-        "os" => Durability::Os,
-        _ => bail!("{word} is no durability"),
-    })
-}
-
-/// A node, and how channels at `place` are named from it.
-async fn node_for(place: &Place) -> Result<(Node, String)> {
-    match place {
-        Place::Own(dir) => {
-            let node = Node::builder().data_dir(dir).listen("127.0.0.1:0").start().await?;
-            Ok((node, String::new()))
-        }
-        Place::At(far) => Ok((far.node().await?, far.target(""))),
-    }
-}
-
-fn address(node: &Node, place: &Place) -> Result<String> {
-    match place {
-        Place::Own(_) => Ok(node.local_addr().context("the node does not listen")?.to_string()),
-        Place::At(far) => Ok(far.addr.clone()),
-    }
-}
-
-/// Payloads, with keys in turn.
-struct Records {
-    payload: Vec<u8>,
-    keys: Vec<Vec<u8>>,
-    next: usize,
-}
-
-impl Records {
-    fn new(sending: &Sending) -> Records {
-        let keys = (0..sending.keys).map(|key| format!("key-{key:06}").into_bytes()).collect();
-        Records { payload: vec![b'x'; sending.size], keys, next: 0 }
-    }
-
-    async fn send(&mut self, log: &Sender) -> Result<netchan::Sent, netchan::Error> {
-        if self.keys.is_empty() {
-            return log.send(&self.payload).await;
-        }
-        let key = &self.keys[self.next];
-        self.next = (self.next + 1) % self.keys.len();
-        log.send(RecordRef { payload: &self.payload, key: Some(key), ..RecordRef::default() }).await
-    }
-}
-
-async fn send(place: Place, sending: Sending, load: Load, seal: bool) -> Result<Done> {
-    let (node, prefix) = node_for(&place).await?;
-    let name = format!("{prefix}{}", sending.channel);
-    let log = node.sender(name).durability(durability(&sending.durability)?).open().await?;
-    log.info().await?; // a channel elsewhere is there when this is answered
-    ready(&address(&node, &place)?)?;
-    let mut records = Records::new(&sending);
-    let meter = Meter::start();
-    let begin = clock::now();
-    let end = begin + clock::from_seconds(load.seconds);
-    let mut count = 0u64;
-    match load.per_second {
-        Some(per_second) => {
-            for (due, sent) in Pacer::new(per_second, load.seconds) {
-                Stamps { due, sent }.write(&mut records.payload);
-                records.send(&log).await?;
-                count += 1;
-            }
-        }
-        None => {
-            while !count.is_multiple_of(LOOK_AT_CLOCK) || clock::now() < end {
-                records.send(&log).await?;
-                count += 1;
-            }
-        }
-    }
-    log.flush().await?;
-    let took = clock::now() - begin;
-    let figures = meter.figures().with("records", count as f64);
-    let mut figures = figures.with("records_per_s", clock::rate(count, took));
-    if seal {
-        log.seal().await?;
-    }
-    announce("sent")?;
-    word();
-    figures.absorb("", &meter.figures());
-    node.shutdown(FAREWELL).await?;
-    Ok(Done { figures, ..Done::default() })
-}
-
-/// When records came, to all receivers together.
-#[derive(Default)]
-struct Span {
-    first: AtomicU64,
-    last: AtomicU64,
-}
-
-async fn receive(far: Far, channel: String, receivers: u32, paced: bool, skip: u64) -> Result<Done> {
-    let node = far.node().await?;
+async fn fan_out(far: Far, channel: String, receivers: u32) -> Result<Done> {
+    let node = on_tokio::caller(&far).await?;
     let mut opened = Vec::new();
     for _ in 0..receivers {
         opened.push(node.receiver(far.target(&channel)).from(Start::Earliest).open().await?);
     }
     announce("")?;
-    let meter = Meter::start();
-    let mut done = Done::default();
-    let span = Arc::new(Span { first: AtomicU64::new(u64::MAX), last: AtomicU64::new(0) });
+    let (meter, span) = (Meter::start(), Arc::new(Span::new()));
+    let tasks: Vec<_> = opened
+        .into_iter()
+        .map(|mut receiver| {
+            let span = Arc::clone(&span);
+            tokio::spawn(async move { on_tokio::take_all(&mut receiver, &span, None).await })
+        })
+        .collect();
     let (mut count, mut gaps) = (0, 0);
-    if let [receiver] = &mut opened[..] {
-        let mut delays = Delays::new(skip)?;
-        (count, gaps) = take_all(receiver, &span, paced.then_some(&mut delays)).await?;
-        if paced {
-            done = delays.done();
-        }
-    } else {
-        let tasks: Vec<_> = opened
-            .into_iter()
-            .map(|mut receiver| {
-                let span = Arc::clone(&span);
-                tokio::spawn(async move { take_all(&mut receiver, &span, None).await })
-            })
-            .collect();
-        for task in tasks {
-            let (taken, missing) = task.await??;
-            (count, gaps) = (count + taken, gaps + missing);
-        }
+    for task in tasks {
+        let (taken, missing) = task.await??;
+        (count, gaps) = (count + taken, gaps + missing);
     }
-    let took = span.last.load(Ordering::Relaxed).saturating_sub(span.first.load(Ordering::Relaxed));
-    let figures = meter.figures().with("records", count as f64).with("gaps", gaps as f64);
-    done.figures.absorb("", &figures.with("records_per_s", clock::rate(count, took)));
-    Ok(done)
-}
-
-/// Receives to the end; says how many records came, and how often some were gone.
-async fn take_all(
-    receiver: &mut Receiver,
-    span: &Span,
-    mut delays: Option<&mut Delays>,
-) -> Result<(u64, u64)> {
-    let (mut count, mut gaps) = (0u64, 0u64);
-    loop {
-        match receiver.recv().await {
-            Ok(Some(record)) => {
-                if count == 0 {
-                    span.first.fetch_min(clock::now(), Ordering::Relaxed);
-                }
-                count += 1;
-                if let Some(delays) = &mut delays {
-                    delays.note(&record.payload);
-                }
-                std::hint::black_box(&record.payload);
-            }
-            Ok(None) => break,
-            Err(error) if matches!(error.kind(), ErrorKind::Gap { .. }) => gaps += 1,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    span.last.fetch_max(clock::now(), Ordering::Relaxed);
-    Ok((count, gaps))
+    Ok(Done { figures: span.figures(&meter, (count, gaps)), ..Done::default() })
 }
 
 /// Each record's delay is from when it was due until this process was told that it is durable.
 async fn many(place: Place, sending: Sending, channels: u32, load: Load) -> Result<Done> {
-    let (node, prefix) = node_for(&place).await?;
+    let (node, prefix) = on_tokio::node_for(&place).await?;
     let mut logs = Vec::new();
     for channel in 0..channels {
         let name = format!("{prefix}{}/{channel}", sending.channel);
@@ -359,7 +222,7 @@ async fn many(place: Place, sending: Sending, channels: u32, load: Load) -> Resu
         log.send("the first").await?.durable().await?;
         logs.push(log);
     }
-    ready(&address(&node, &place)?)?;
+    ready(&on_tokio::address(&node, &place)?)?;
     let per_second = load.per_second.context("many channels have a rate")?;
     let delays = Arc::new(Mutex::new(Delays::new(load.warm_up())?));
     let mut records = Records::new(&sending);
@@ -367,7 +230,7 @@ async fn many(place: Place, sending: Sending, channels: u32, load: Load) -> Resu
     let mut tasks = tokio::task::JoinSet::new();
     let mut count = 0u64;
     for ((due, sent), log) in Pacer::new(per_second, load.seconds).zip(logs.iter().cycle()) {
-        let told = records.send(log).await?;
+        let told = log.send(records.next()).await?;
         let delays = Arc::clone(&delays);
         tasks.spawn(async move {
             told.durable().await?;
@@ -394,7 +257,7 @@ async fn many(place: Place, sending: Sending, channels: u32, load: Load) -> Resu
 }
 
 async fn fill(far: Far, channel: String, channels: u32) -> Result<Done> {
-    let node = far.node().await?;
+    let node = on_tokio::caller(&far).await?;
     let mut filling = tokio::task::JoinSet::new();
     for number in 0..channels {
         if filling.len() >= CALLS
@@ -420,7 +283,7 @@ async fn fill(far: Far, channel: String, channels: u32) -> Result<Done> {
 }
 
 async fn wait(far: Far, channel: String, connections: u32) -> Result<Done> {
-    let node = far.node().await?;
+    let node = on_tokio::caller(&far).await?;
     let target = far.target(&channel);
     let mut opening = tokio::task::JoinSet::new();
     let mut waiting = Vec::new();
@@ -447,7 +310,7 @@ async fn wait(far: Far, channel: String, connections: u32) -> Result<Done> {
 }
 
 async fn delete(far: Far, channel: String) -> Result<Done> {
-    let node = far.node().await?;
+    let node = on_tokio::caller(&far).await?;
     match node.delete(far.target(&channel)).await {
         Err(error) if error.kind() != ErrorKind::NoChannel => Err(error.into()),
         _ => Ok(Done::default()),

@@ -14,7 +14,7 @@ use super::machine::Machine;
 use super::roles::{Load, Place, Role, Sending};
 use super::vitals::Vitals;
 use super::{place, plot, plots};
-use crate::args::Soak;
+use crate::args::{Runtime, Soak};
 use crate::exit::Exit;
 use crate::status::Status;
 use crate::stop::Stop;
@@ -170,12 +170,13 @@ fn passing(
     mut look: impl FnMut(f64, u32) -> Result<()>,
 ) -> Result<Figures> {
     let mut server = Server::start(data)?;
-    let sending = Sending { channel: CHANNEL.into(), size, durability: "sync".into(), keys: 0 };
+    let on = Runtime::Tokio;
+    let sending = Sending { on, channel: CHANNEL.into(), size, durability: "sync".into(), keys: 0 };
     let place = Place::At(server.far());
     let mut sender = Actor::start(&Role::Send { place, sending, load, seal: true })?;
     sender.says()?;
     let (far, channel) = (server.far(), CHANNEL.into());
-    let mut receiver = Actor::start(&Role::Receive { far, channel, receivers: 1, paced: false, skip: 0 })?;
+    let mut receiver = Actor::start(&Role::Receive { on, far, channel, paced: false, skip: 0 })?;
     receiver.says()?;
     sender.go()?;
     let step = Duration::from_secs_f64(load.seconds / f64::from(SAMPLES)).max(LEAST_STEP);
