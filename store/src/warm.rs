@@ -115,10 +115,15 @@ impl Warm {
         self.tails.load(Ordering::Relaxed)
     }
 
+    /// Whether logs have to cool for the tail budget.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.tail_bytes() > self.tail_budget
+    }
+
     /// Cools logs until they are within the tail budget. Nothing of the caller's may be locked.
     pub(crate) fn relieve(&self) {
-        if self.tail_bytes() > self.tail_budget {
-            self.cool_until(Cooling::InNeed, |warm| warm.tail_bytes() <= warm.tail_budget);
+        if self.is_strained() {
+            self.cool_until(Cooling::InNeed, |warm| !warm.is_strained());
         }
     }
 

@@ -4,10 +4,11 @@
 
 mod rig;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::{AsRecord, Durability, Epoch, NewRecord, Offset, Position, Start, Timestamp};
-use netchan_store::disk::SimDisk;
+use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{AppendError, LogError, LogOptions, Mark, Retention, Store, StoreError, TailRead};
 use rig::*;
 
@@ -54,6 +55,44 @@ fn a_record_is_queued_then_written_then_durable() {
     assert!(with_cx(|cx| log.poll_reached(Mark::Durable, Offset(2), cx)).is_pending());
     commit(&store);
     assert!(with_cx(|cx| log.poll_reached(Mark::Durable, Offset(2), cx)).is_ready());
+}
+
+#[test]
+fn who_may_wait_writes_what_comes_alone_and_needs_one_write_only() {
+    const ALONE: i64 = 50_000;
+    let (disk, clock) = (SimDisk::new(1), HandClock::default());
+    let store = Store::open(Arc::new(disk.clone()) as Arc<dyn Disk>, options(&clock)).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    let mut now = 0;
+    let mut send = |log: &netchan_store::Log, after: i64, payload: &[u8]| {
+        now += after;
+        clock.set(now);
+        let offset = log.append_waiting(&payload.as_record()).unwrap();
+        log.written() > offset
+    };
+    assert!(!send(&log, ALONE, b"the first of its epoch wants a sync"));
+    commit(&store);
+    assert!(send(&log, ALONE, b"alone"));
+    assert_eq!(log.durable(), Offset(1), "nothing is synced for it");
+    assert!(matches!(log.read_tail(Offset(1)), TailRead::Batch(..)), "it is seen");
+    assert!(!send(&log, ALONE - 2_000, b"soon after"));
+    assert!(!send(&log, ALONE, b"while another waits"));
+    commit(&store);
+    assert!(send(&log, ALONE, b"alone again"));
+    assert!(with_cx(|cx| log.poll_reached(Mark::Durable, log.queued(), cx)).is_pending());
+    commit(&store);
+    assert!(!send(&log, ALONE, &[0; 8 << 10]), "a segment has to be begun");
+    commit(&store);
+    assert!(with_cx(|cx| log.poll_reached(Mark::Visible, log.queued(), cx)).is_ready());
+
+    let synced = store.create_or_open(&name("b"), &small(Durability::Sync)).unwrap();
+    assert!(!send(&synced, ALONE, b"first"));
+    commit(&store);
+    assert!(!send(&synced, ALONE, b"it would have to be synced"));
+    assert_eq!(texts(&log).len(), 6);
+    store.close();
+    let store = open(&disk);
+    assert_eq!(texts(&store.open_existing(&name("a")).unwrap().unwrap()).len(), 6);
 }
 
 #[test]

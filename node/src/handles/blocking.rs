@@ -74,7 +74,12 @@ impl<A: Blocks> Sender<A> {
     /// Why the channel takes no record; nothing was sent then.
     #[inline]
     pub fn send(&self, record: impl AsRecord) -> Result<Sent<A>, Error> {
-        A::block_on(self.sender.send(record)).map(Sent::from)
+        match self.sender.try_send_waiting(&record) {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                A::block_on(self.sender.send(record)).map(Sent::from)
+            }
+            sent => sent.map(Sent::from),
+        }
     }
 
     /// Sends a record if that can be done at once.
@@ -229,7 +234,10 @@ impl<A: Blocks> Receiver<A> {
     /// A lost connection is no error: it is made again.
     #[inline]
     pub fn recv(&mut self) -> Result<Option<Record>, Error> {
-        A::block_on(poll_fn(|cx| self.0.poll_recv(cx)))
+        match self.0.at_hand() {
+            Some(next) => next,
+            None => A::block_on(poll_fn(|cx| self.0.poll_recv(cx))),
+        }
     }
 
     /// As [`recv`](Self::recv), for at most `time`.

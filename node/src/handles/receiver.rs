@@ -55,17 +55,26 @@ impl<A: Adapter> Receiver<A> {
     /// As [`recv`](Self::recv).
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Record>, Error>> {
-        let line = self.line();
         loop {
-            match line.machine.next(line.now) {
-                Next::Record(record) => return Poll::Ready(Ok(Some(record))),
-                Next::Error(error) => return Poll::Ready(Err(error)),
-                Next::Over => {
-                    line.hang_up();
-                    return Poll::Ready(Ok(None));
-                }
-                Next::Idle => ready!(line.poll_step(cx)),
+            if let Some(next) = self.at_hand() {
+                return Poll::Ready(next);
             }
+            ready!(self.line().poll_step(cx));
+        }
+    }
+
+    /// What `recv` gives, if that takes no waiting.
+    #[inline]
+    pub(super) fn at_hand(&mut self) -> Option<Result<Option<Record>, Error>> {
+        let line = self.line();
+        match line.machine.next(line.now) {
+            Next::Record(record) => Some(Ok(Some(record))),
+            Next::Error(error) => Some(Err(error)),
+            Next::Over => {
+                line.hang_up();
+                Some(Ok(None))
+            }
+            Next::Idle => None,
         }
     }
 

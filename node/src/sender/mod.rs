@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use netchan_proto::wire::Note;
-use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset};
+use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset, RecordRef};
 use netchan_store::{AppendError, Log};
 
 pub use self::jobs::JobRunner;
@@ -103,9 +103,24 @@ impl Sender {
     /// # Errors
     /// [`ErrorKind::Full`] if it cannot; else why the channel takes no record. Nothing was sent then.
     pub fn try_send<R: AsRecord>(&self, record: R) -> Result<Sent, Error> {
+        self.send_by(record, Log::append)
+    }
+
+    /// As [`try_send`](Self::try_send), in a thread that may wait for the system to take a write.
+    #[inline]
+    pub(crate) fn try_send_waiting<R: AsRecord>(&self, record: R) -> Result<Sent, Error> {
+        self.send_by(record, Log::append_waiting)
+    }
+
+    #[inline]
+    fn send_by<R: AsRecord>(
+        &self,
+        record: R,
+        append: impl Fn(&Log, &RecordRef<'_>) -> Result<Offset, AppendError>,
+    ) -> Result<Sent, Error> {
         let record = record.as_record();
         match &self.way {
-            Way::Local { log, .. } => match log.append(&record) {
+            Way::Local { log, .. } => match append(log, &record) {
                 Ok(offset) => Ok(Sent::local(log.clone(), offset)),
                 Err(error) => Err(Error::from(error).about(log.name())),
             },

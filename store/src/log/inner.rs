@@ -14,22 +14,33 @@ use crate::meta::{self, Meta};
 use crate::warm::{Cooling, Place};
 use crate::{AppendError, LogError, LogOptions, Retention, StoreError};
 
+/// Who writes what is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ByWhom {
+    Committer,
+    /// The thread that appends, if that comes alone; else the committer.
+    ItselfIfAlone,
+}
+
 impl Inner {
     #[inline]
     pub(super) fn queue<T>(
         &self,
         append: impl Fn(&mut State) -> Result<T, AppendError>,
+        by: ByWhom,
     ) -> Result<T, AppendError> {
         let mut state = locked(&self.state);
+        let before = state.newest_time();
         let done = append(&mut state);
         let schedule = done.is_ok() && !std::mem::replace(&mut state.scheduled, true);
+        let alone = by == ByWhom::ItselfIfAlone && schedule && state.comes_alone_after(before);
         drop(state);
-        if schedule {
+        if schedule && !(alone && self.write_here()) {
             self.schedule();
         }
         match done {
             Err(AppendError::NoSpace { .. } | AppendError::AtCeiling { .. }) if self.space_came_back() => {
-                self.queue(append)
+                self.queue(append, by)
             }
             done => done,
         }

@@ -51,6 +51,7 @@ use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock, Space};
 use crate::warm::{Place, Warm};
 use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
+use inner::ByWhom;
 use segment::Segment;
 use state::{Lack, Refusal, State};
 use writer::Writer;
@@ -189,7 +190,19 @@ impl Log {
     #[inline]
     pub fn append(&self, record: &RecordRef<'_>) -> Result<Offset, AppendError> {
         record.check()?;
-        self.0.queue(|state| state.append(record, &*self.0.env.options.clock))
+        self.0.queue(|state| state.append(record, &*self.0.env.options.clock), ByWhom::Committer)
+    }
+
+    /// As [`append`](Self::append), by a thread that may wait for the system to take a write. Where the mode asks for no
+    /// sync, a record that comes alone (50 us or more after the one before, with nothing to do but one write) is written when
+    /// this returns: a hop to another thread costs more. All others wait for company, as ever.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    #[inline]
+    pub fn append_waiting(&self, record: &RecordRef<'_>) -> Result<Offset, AppendError> {
+        record.check()?;
+        self.0.queue(|state| state.append(record, &*self.0.env.options.clock), ByWhom::ItselfIfAlone)
     }
 
     /// Queues those records of a published batch that are not in the log yet, all or none. The batch's base offset
@@ -211,9 +224,12 @@ impl Log {
             record.as_ref().check()?;
         }
         let bytes = batch.stored().len();
-        self.0.queue(|state| {
-            state.append_batch(claim, header.base_offset.0, &records, bytes, &*self.0.env.options.clock)
-        })
+        self.0.queue(
+            |state| {
+                state.append_batch(claim, header.base_offset.0, &records, bytes, &*self.0.env.options.clock)
+            },
+            ByWhom::Committer,
+        )
     }
 
     /// Takes over the right to append as `producer`: who claimed it before can append nothing more. So what the

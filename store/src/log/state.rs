@@ -20,6 +20,8 @@ use crate::{AppendError, LogError, Retention, StoreOptions, WhenFull};
 
 /// Records that may pass before an open batch looks at the clock again.
 const RECORDS_PER_CLOCK: u32 = 32;
+/// Nanoseconds after the record before at which one comes alone: about what it takes to write one and have it read.
+const ALONE: i64 = 50_000;
 /// Bytes of its newest batches that a log keeps in memory which nobody reads.
 const UNREAD_TAIL: usize = 4 << 10;
 /// What a batch in the tail costs beside its bytes.
@@ -309,7 +311,7 @@ impl State {
     /// Whether `need` bytes may be queued. An empty queue takes anything, or the largest records would never go.
     #[inline]
     fn has_room(&self, need: usize) -> bool {
-        let queued = self.backlog + self.open.as_ref().map_or(0, BatchBuilder::byte_len);
+        let queued = self.queued_bytes();
         queued + need <= self.max_queued || queued == 0
     }
 
@@ -369,6 +371,21 @@ impl State {
             self.change(wake);
             self.waiters.capacity.take_all(wake);
         }
+    }
+
+    /// The time of the newest record that is queued.
+    pub(super) fn newest_time(&self) -> Timestamp {
+        self.last_time
+    }
+
+    /// Whether what was queued just now, and may be seen before it is synced, came long enough after what was before.
+    pub(super) fn comes_alone_after(&self, before: Timestamp) -> bool {
+        self.durability != Durability::Sync && self.last_time >= before.plus_nanos(ALONE)
+    }
+
+    /// Bytes that are queued.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.backlog + self.open.as_ref().map_or(0, BatchBuilder::byte_len)
     }
 
     pub(super) fn has_queue(&self) -> bool {

@@ -180,6 +180,19 @@ impl Writer {
         }
     }
 
+    /// Whether what is queued goes into the open file, in which it has room, and nothing asks for a sync.
+    fn needs_only_to_write(&self, state: &State) -> bool {
+        let end = self.pos + (state.queued_bytes() as u64).next_multiple_of(8);
+        !self.is_dead
+            && self.file.is_some()
+            && self.stalled.is_none()
+            && !self.must_roll
+            && self.torn.is_none()
+            && end <= self.allocated.min(self.options.segment_bytes)
+            && state.epochs.last() <= self.synced_epoch
+            && state.sync_wanted <= self.durable
+    }
+
     /// How many of `batches` go into the active segment, and how long they are together. A batch larger than a segment
     /// has one of its own.
     fn fitting(&self, batches: &[BatchBuilder]) -> (usize, u64) {
@@ -470,17 +483,34 @@ impl Writer {
 impl Inner {
     /// Commits a group; says whether more is queued. Called by who took the log from the committer's queue.
     pub(crate) fn commit(&self, now: Timestamp) -> bool {
-        let again = {
-            let mut writer = locked(&self.writer);
-            writer.commit(self, now, false);
-            // Before anybody else has the writer, and finds that it goes on. Who cannot is come back to when it is due.
-            let mut state: std::sync::MutexGuard<'_, State> = locked(&self.state);
-            state.scheduled = writer.stalled.is_none()
-                && (state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none()));
-            state.scheduled
-        };
+        let again = self.commit_with(&mut locked(&self.writer), now);
         self.env.warm.relieve();
         again
+    }
+
+    fn commit_with(&self, writer: &mut Writer, now: Timestamp) -> bool {
+        writer.commit(self, now, false);
+        // Before anybody else has the writer, and finds that it goes on. Who cannot is come back to when it is due.
+        let mut state = locked(&self.state);
+        state.scheduled = writer.stalled.is_none()
+            && (state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none()));
+        state.scheduled
+    }
+
+    /// Commits what was queued, if that takes one write and nothing else. Called by who has the log to schedule; false if it
+    /// is to be scheduled still.
+    #[cold]
+    pub(super) fn write_here(&self) -> bool {
+        let Ok(mut writer) = self.writer.try_lock() else { return false };
+        if self.env.warm.is_strained() || !writer.needs_only_to_write(&locked(&self.state)) {
+            return false;
+        }
+        let again = self.commit_with(&mut writer, self.now());
+        drop(writer);
+        if again {
+            self.schedule();
+        }
+        true
     }
 
     /// Does what is due.
