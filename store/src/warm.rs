@@ -257,6 +257,10 @@ impl Disk for FewFiles {
         Ok(Arc::new(Counted { file, warm: Arc::clone(&self.warm) }))
     }
 
+    fn size(&self, path: &str) -> io::Result<u64> {
+        self.with_files(|| self.disk.size(path))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.disk.rename(from, to)
     }

@@ -811,3 +811,32 @@ fn a_seal_that_was_found_after_its_sync_failed_outlives_the_next_power_cut() {
         }
     }
 }
+
+// NC-DSK-035
+#[test]
+fn a_power_cut_brings_no_room_back_into_a_segment_that_is_closed() {
+    for seed in 0..200 {
+        let disk = SimDisk::new(seed);
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+        for n in 0..30 {
+            append(&log, &format!("{n} {}", "x".repeat(700)));
+            commit(&store);
+        }
+        disk.crash();
+        let dir = format!("channels/{}", log.id());
+        let mut files: Vec<_> =
+            disk.list(&dir).unwrap().into_iter().filter(|name| name.ends_with(".log")).collect();
+        files.sort();
+        assert!(files.len() > 3);
+        for closed in &files[..files.len() - 1] {
+            let bytes = disk.contents(&format!("{dir}/{closed}")).unwrap();
+            let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+            assert!(
+                bytes.len() < end + 8,
+                "{closed} of {files:?}: {} bytes, and {end} are in use",
+                bytes.len()
+            );
+        }
+    }
+}

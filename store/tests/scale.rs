@@ -46,6 +46,9 @@ impl Disk for Counting {
         self.opens.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(CountingFile(self.disk.open(path, how)?, Arc::clone(&self.bytes))))
     }
+    fn size(&self, path: &str) -> io::Result<u64> {
+        self.disk.size(path)
+    }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.disk.rename(from, to)
     }
@@ -137,4 +140,20 @@ fn a_time_is_found_in_as_many_steps_as_the_number_of_segments_has_digits() {
         let (opens, bytes) = disk.take();
         assert!(opens <= 1 && bytes <= 2 * 8192, "again: {opens} files, {bytes} bytes");
     }
+}
+
+#[test]
+fn what_there_is_to_say_of_a_log_is_said_without_opening_its_closed_segments() {
+    let (disk, store, log, _) = opened(300);
+    let info = log.info();
+    assert_eq!((info.segments, info.next), (300, Offset(300)));
+    let (opens, bytes) = disk.take();
+    assert!(opens <= 1 && bytes <= 4096 + 8192, "{opens} files, {bytes} bytes");
+    store.close();
+    // Nor of one that is not open.
+    let store = Store::open(Arc::new(disk.clone()), options(&HandClock::default())).unwrap();
+    disk.take();
+    assert_eq!(store.list(None, "", 10), [info]);
+    let (opens, bytes) = disk.take();
+    assert!(opens <= 4 && bytes <= 4 * (4096 + 8192), "{opens} files, {bytes} bytes");
 }

@@ -52,6 +52,13 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the disk says.
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn DiskFile>>;
+    /// The length of a file in bytes.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn size(&self, path: &str) -> io::Result<u64> {
+        self.open(path, Open::Read)?.size()
+    }
     /// Renames a file or directory; an existing file of the new name is replaced.
     ///
     /// # Errors

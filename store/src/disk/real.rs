@@ -64,6 +64,10 @@ impl Disk for RealDisk {
         Ok(Arc::new(RealFile(options.open(self.root.join(path))?)))
     }
 
+    fn size(&self, path: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.root.join(path))?.len())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.root.join(from), self.root.join(to))
     }

@@ -83,7 +83,7 @@ pub(crate) fn glance(disk: &dyn Disk, dir: &str, meta: &Meta, closed: Closed) ->
     }
     let mut bytes = size;
     for base in bases.iter().filter(|base| **base != newest) {
-        bytes += disk.open(&Segment::path_of(dir, *base), Open::Read)?.size()?;
+        bytes += disk.size(&Segment::path_of(dir, *base))?;
     }
     Ok(Some(LogInfo {
         name: meta.name.clone(),

@@ -264,8 +264,16 @@ impl Segment {
         if let Some(&len) = self.len.get() {
             return Ok(len);
         }
-        let len = self.glance(disk)?.size()?;
+        let len = match self.kept() {
+            Some(file) => file.size()?,
+            None => disk.size(&self.path)?,
+        };
         Ok(*self.len.get_or_init(|| len))
+    }
+
+    /// It is closed now, with so many bytes.
+    pub(super) fn set_len(&self, len: u64) {
+        let _ = self.len.set(len);
     }
 }
 

@@ -150,10 +150,8 @@ fn has_segments(disk: &dyn Disk, dir: &str) -> Result<bool, StoreError> {
 pub(super) fn bytes(disk: &dyn Disk, id: LogId) -> u64 {
     let dir = path(id);
     let names = disk.list(&dir).unwrap_or_default();
-    let sizes = names.iter().filter(|name| is_segment(name)).map(|name| {
-        let file = disk.open(&join(&dir, name), Open::Read).and_then(|file| file.size());
-        file.unwrap_or(0)
-    });
+    let sizes = names.iter().filter(|name| is_segment(name));
+    let sizes = sizes.map(|name| disk.size(&join(&dir, name)).unwrap_or(0));
     sizes.sum()
 }
 

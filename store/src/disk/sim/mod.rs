@@ -364,6 +364,15 @@ impl Disk for SimDisk {
         Ok(Arc::new(SimFile::new(self, &mut sim, inode, how != Open::Read)?))
     }
 
+    fn size(&self, path: &str) -> io::Result<u64> {
+        let mut sim = self.sim();
+        if !sim.is_on {
+            return Err(off());
+        }
+        let inode = sim.lookup(path)?;
+        Ok(sim.file(inode)?.now.len() as u64)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut sim = self.sim();
         let fate = sim.count()?.before()?;

@@ -149,8 +149,11 @@ impl Writer {
     /// Closes the segment, which is durable, and begins the next.
     pub(super) fn roll(&mut self, log: &Inner, now: Timestamp) -> Result<(), Failed> {
         self.clear_end(log)?;
-        if self.allocated > self.pos || self.file.is_some() {
-            self.file(log)?.set_len(self.pos).map_err(short_of("cutting the preallocated end of"))?;
+        if self.allocated > self.pos {
+            let file = self.file(log)?;
+            file.set_len(self.pos).map_err(short_of("cutting the preallocated end of"))?;
+            // Or a power cut could bring back room in a segment that is closed.
+            file.sync().map_err(failing("syncing"))?;
             self.allocated = self.pos;
         }
         let epochs = locked(&log.state).epochs.clone();
@@ -174,6 +177,7 @@ impl Writer {
         self.must_roll = false;
         let segment = Arc::new(segment);
         let before = std::mem::replace(&mut self.segment, Arc::clone(&segment));
+        before.set_len(self.pos);
         self.file = Some(file);
         self.data_start = data_start;
         self.begun = now;
