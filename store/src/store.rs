@@ -63,6 +63,8 @@ struct Slot {
     meta: Meta,
     log: Option<Log>,
     is_deleted: bool,
+    /// It was deleted, and nobody knows whether for good: before anything else that is done again.
+    is_going: bool,
     /// What was durable when its log failed, should it not be open since.
     durable: Offset,
 }
@@ -72,7 +74,13 @@ impl Channel {
         Arc::new(Channel {
             exists: AtomicBool::new(exists),
             bytes: AtomicU64::new(0),
-            slot: Mutex::new(Slot { meta, log: None, is_deleted: false, durable: Offset::ZERO }),
+            slot: Mutex::new(Slot {
+                meta,
+                log: None,
+                is_deleted: false,
+                is_going: false,
+                durable: Offset::ZERO,
+            }),
         })
     }
 
@@ -198,6 +206,9 @@ impl Store {
                 }
             };
             let mut slot = locked(&channel.slot);
+            if slot.is_going {
+                self.delete_slot(&channel, &mut slot)?;
+            }
             if !slot.is_deleted {
                 return self.open_slot(&channel, &mut slot, Some(options));
             }
@@ -211,6 +222,9 @@ impl Store {
     pub fn open_existing(&self, name: &ChannelName) -> Result<Option<Log>, StoreError> {
         let Some(channel) = locked(&self.0.channels).by_name.get(name).cloned() else { return Ok(None) };
         let mut slot = locked(&channel.slot);
+        if slot.is_going {
+            self.delete_slot(&channel, &mut slot)?;
+        }
         if slot.is_deleted || !channel.exists() {
             return Ok(None);
         }
@@ -285,7 +299,7 @@ impl Store {
     fn info(&self, name: &ChannelName) -> Result<Option<LogInfo>, StoreError> {
         let Some(channel) = locked(&self.0.channels).by_name.get(name).cloned() else { return Ok(None) };
         let mut slot = locked(&channel.slot);
-        if slot.is_deleted || !channel.exists() {
+        if slot.is_deleted || slot.is_going || !channel.exists() {
             return Ok(None);
         }
         if slot.log.is_none()
@@ -388,7 +402,8 @@ impl Store {
     /// disk.
     ///
     /// # Errors
-    /// [`StoreError::NoChannel`]; [`StoreError::Io`], where the channel may still be there at the next open.
+    /// [`StoreError::NoChannel`]; [`StoreError::Io`], where the channel may still be there at the next open. Where it may be
+    /// gone by then, it is gone for everybody until then, and whoever asks for a channel of its name deletes it again first.
     pub fn delete(&self, name: &ChannelName) -> Result<(), StoreError> {
         let no_channel = || StoreError::NoChannel { name: name.clone() };
         let channel = locked(&self.0.channels).by_name.get(name).cloned().ok_or_else(no_channel)?;
@@ -402,12 +417,17 @@ impl Store {
         if let Some(log) = slot.log.take() {
             log.0.begin_delete();
         }
-        directory::discard(&*self.0.env.disk, slot.meta.id)?;
-        tracing::info!(channel = %name, id = %slot.meta.id, "a channel is deleted");
+        self.delete_slot(&channel, &mut slot)
+    }
+
+    fn delete_slot(&self, channel: &Channel, slot: &mut Slot) -> Result<(), StoreError> {
+        let (disk, id, name) = (&*self.0.env.disk, slot.meta.id, &slot.meta.name);
+        directory::discard(disk, id).inspect_err(|_| slot.is_going = directory::is_out_of_sight(disk, id))?;
+        tracing::info!(channel = %name, %id, "a channel is deleted");
         slot.is_deleted = true;
         channel.exists.store(false, Ordering::Release);
         locked(&self.0.channels).by_name.remove(name);
-        self.0.state.remove(&durable_key(slot.meta.id))
+        self.0.state.remove(&durable_key(id))
     }
 
     /// Commits everything, stops the threads, cuts preallocation, gives the lock back. Appends are refused from now

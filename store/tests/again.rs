@@ -5,7 +5,7 @@
 mod rig;
 
 use netchan_proto::{Durability, Offset, Position, Start};
-use netchan_store::disk::SimDisk;
+use netchan_store::disk::{Fault, SimDisk};
 use netchan_store::{LogError, Mark, StoreError};
 use rig::*;
 
@@ -52,4 +52,48 @@ fn a_late_reader_of_a_channel_that_was_deleted_and_made_again_is_told_so_and_rea
         other => panic!("{other:?}"),
     }
     assert_eq!(texts(&new).len(), 60);
+}
+
+/// A deletion that fails leaves the channel, or is done again by whoever next asks for its name; in neither case is a record lost
+/// that is acknowledged after that, nor does one of the channel that is gone come back.
+#[test]
+fn a_deletion_that_failed_blocks_no_name() {
+    let filled = SimDisk::new(1);
+    let store = open(&filled);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "old");
+    log.sync().unwrap();
+    store.close();
+    let (mut stayed, mut went) = (0, 0);
+    for seed in 0..40 {
+        for operation in 1.. {
+            let disk = filled.fork(seed);
+            let store = open(&disk);
+            let old = store.open_existing(&name("a")).unwrap().unwrap();
+            disk.fail_at(operation, Fault::Io);
+            let deleted = store.delete(&name("a"));
+            if disk.is_to_fail() {
+                break;
+            }
+            if deleted.is_err() && seed % 2 == 0 {
+                // Who looks only is told that it is gone, or gets it as it was.
+                let found = store.open_existing(&name("a")).unwrap();
+                assert!(found.is_none_or(|log| log.id() == old.id() && texts(&log) == ["old"]));
+            }
+            let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+            let expected: &[&str] = if log.id() == old.id() { &["old", "new"] } else { &["new"] };
+            stayed += u64::from(log.id() == old.id());
+            went += u64::from(log.id() != old.id() && deleted.is_err());
+            append(&log, "new");
+            log.sync().unwrap();
+            let id = log.id();
+            drop((store, log, old));
+            disk.crash();
+            let store = open(&disk);
+            let log = store.open_existing(&name("a")).unwrap().unwrap();
+            assert_eq!(log.id(), id, "operation {operation}, seed {seed}");
+            assert_eq!(texts(&log), expected, "operation {operation}, seed {seed}");
+        }
+    }
+    assert!(stayed > 0 && went > 0, "{stayed} stayed, {went} went");
 }

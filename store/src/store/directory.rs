@@ -173,10 +173,19 @@ pub(super) fn unmake(disk: &dyn Disk, id: LogId) {
     let _ = disk.remove_dir(&dir);
 }
 
+/// Whether a channel's directory is out of sight, though perhaps not durably.
+pub(super) fn is_out_of_sight(disk: &dyn Disk, id: LogId) -> bool {
+    disk.list(&path(id)).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// Takes a channel's directory out of sight, durably, and removes it.
 pub(super) fn discard(disk: &dyn Disk, id: LogId) -> Result<(), StoreError> {
     let dir = path(id);
     let trash = format!("{dir}{TRASH}");
+    if is_out_of_sight(disk, id) {
+        // By an earlier attempt, whose sync failed: what that has not written is not written by the next sync, but done again.
+        disk.rename(&trash, &dir).map_err(failed("setting aside", &dir))?;
+    }
     disk.rename(&dir, &trash).map_err(failed("setting aside", &dir))?;
     disk.sync_dir("channels").map_err(failed("syncing", "channels"))?;
     if let Err(error) = empty_out(disk, &trash) {
