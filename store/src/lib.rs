@@ -10,6 +10,7 @@
 //! | [`Log`] | one channel: appends in memory, marks, the tail, reads |
 //! | [`StateLog`] | what is not records: keys and values, last one wins |
 //! | [`verify`] | reads it all, beside the node if need be, and says what does not hold |
+//! | [`repair`] | sets aside what is damaged, keeps what holds, declares what is lost |
 //! | [`kept`] | how a channel is kept, beside the node if need be |
 //! | [`disk`] | the file system, real or simulated |
 //!
@@ -44,6 +45,7 @@ mod kept;
 mod log;
 mod meta;
 mod options;
+mod repair;
 mod state_log;
 mod store;
 mod verify;
@@ -58,6 +60,7 @@ pub use log::{
 pub use options::{
     Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions, WhenFull,
 };
+pub use repair::{Left, Repaired, Step, repair};
 pub use state_log::StateLog;
 pub use store::Store;
 pub use verify::{Problem, Verified, VerifyProgress, verify};

@@ -58,6 +58,8 @@ pub struct Verified {
     pub bytes: u64,
     /// The first offset, and the one after the last that holds.
     pub offsets: Option<(Offset, Offset)>,
+    /// Records that are lost, and that a repair has declared so: the first, and the one after the last.
+    pub declared: Vec<(Offset, Offset)>,
     /// Whether it ends with a seal.
     pub sealed: bool,
     /// What the sealed log comes to, by its seal.
@@ -191,15 +193,28 @@ fn name_of(disk: &dyn Disk, dir: &str, id: LogId) -> io::Result<Option<ChannelNa
 
 /// What the state log says was durable of the logs when they were closed, by their directories: what is missing below
 /// that is no torn tail. Where the state log is damaged it says less, and that is told of the state log itself.
-fn durable_marks(disk: &dyn Disk) -> io::Result<BTreeMap<String, Closed>> {
+pub(crate) fn durable_marks(disk: &dyn Disk) -> io::Result<BTreeMap<String, Closed>> {
     let mut marks = BTreeMap::new();
-    let Some(meta) = small(disk, "state/meta", Meta::decode)? else { return Ok(marks) };
+    let id = small(disk, "state/meta", Meta::decode)?.map(|meta| meta.id);
     for (path, mut next) in segments(disk, "state")? {
         let Ok(file) = disk.open(&path, Open::Read) else { continue };
-        let Some(head) = SegmentHead::decode(&read_exactly(&*file, 0, HEAD_LEN)?) else { continue };
+        let head = SegmentHead::decode(&read_exactly(&*file, 0, HEAD_LEN)?);
+        // A meta that is damaged is made again from a head.
+        let Some(id) = id.or(head.as_ref().map(|head| head.log)) else { continue };
         let mut window = Window::new(&*file, CHUNK);
-        let mut pos = head.data_start;
-        while let At::Batch(header, _, batch) = batch_at(&mut window, &meta.id, pos, next)? {
+        let mut pos = head.map_or(0, |head| head.data_start);
+        loop {
+            let At::Batch(header, _, batch) = batch_at(&mut window, &id, pos, next)? else {
+                // What stands after damage is read too.
+                let fits = |header: &BatchHeader| {
+                    header.base_offset >= next && (pos == 0 || header.base_offset > next)
+                };
+                match search(&*file, &id.0, pos + 8, u64::MAX, fits)? {
+                    Some((place, _)) => (pos, next) = (place.pos, place.offset),
+                    None => break,
+                }
+                continue;
+            };
             for record in batch.records().map_while(Result::ok) {
                 let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
                 let Some(log) = key.and_then(|key| key.strip_prefix(DURABLE_KEY)) else { continue };
@@ -225,7 +240,7 @@ fn is_file(disk: &dyn Disk, path: &str) -> bool {
 }
 
 fn size(disk: &dyn Disk, path: &str) -> u64 {
-    disk.open(path, Open::Read).and_then(|file| file.size()).unwrap_or(0)
+    disk.size(path).unwrap_or(0)
 }
 
 fn small<T>(disk: &dyn Disk, path: &str, decode: impl Fn(&[u8]) -> Option<T>) -> io::Result<Option<T>> {
@@ -356,14 +371,16 @@ fn verify_segment(
             pos = head.data_start;
         }
     }
-    if chain.next.is_some_and(|next| next != base) {
-        let from = chain.next.unwrap_or(base);
-        verified.wrong(
-            path,
-            0,
-            (from < base).then_some((from, base)),
-            "offsets are missing before this segment",
-        );
+    if let Some(from) = chain.next.filter(|from| *from != base) {
+        let (lost, what) = match from < base {
+            true => (Some((from, base)), "offsets are missing before this segment"),
+            false => (None, "the segment begins within a batch of the one before it"),
+        };
+        verified.wrong(path, 0, lost, what);
+    }
+    if let Some(to) = head.as_ref().filter(|head| head.base == base).and_then(|head| head.lost_to) {
+        tell(file.size()?);
+        return declared(file, path, (base, to), pos, chain, verified);
     }
     let Some(id) = chain.id else { return Ok(()) };
     let first = *verified.offsets.get_or_insert((base, base));
@@ -375,6 +392,14 @@ fn verify_segment(
         if pos - told >= CHUNK as u64 {
             tell(pos - told);
             told = pos;
+        }
+        if end == Some(next) {
+            // Zeros are room that was reserved, and that a power cut has brought back.
+            if not_zero(file, pos)? > 0 {
+                let what = "something stands where the next segment has taken over";
+                verified.wrong(path, pos, None, what);
+            }
+            break;
         }
         let mut found = batch_at(&mut window, &id, pos, next)?;
         if !matches!(found, At::Batch(..)) {
@@ -393,9 +418,7 @@ fn verify_segment(
                 next = header.next_offset();
                 verified.offsets = Some((first.0, next));
             }
-            At::End if end.map_or(chain.durable <= next, |end| end == next) => break,
-            // Room that was reserved, and that a power cut has brought back.
-            At::Nothing if end == Some(next) && not_zero(file, pos)? == 0 => break,
+            At::End if end.map_or(chain.durable <= next, |end| end < next) => break,
             found => {
                 // The next batch that holds, and what batches after it say was durable.
                 let (body, what) = match &found {
@@ -406,7 +429,9 @@ fn verify_segment(
                     At::End => (8, "the segment ends before the next one begins"),
                     _ => (8, "there is no batch that holds where one should be"),
                 };
-                let fits = |header: &BatchHeader| header.base_offset > next;
+                let fits = |header: &BatchHeader| {
+                    header.base_offset > next && end.is_none_or(|end| header.base_offset < end)
+                };
                 let after = search(file, &id.0, pos + body, u64::MAX, fits)?;
                 // It may have been written while that was searched, and what is durable with it.
                 window = Window::new(file, CHUNK);
@@ -436,6 +461,33 @@ fn verify_segment(
     }
     chain.next = Some(next);
     tell(file.size()?.saturating_sub(told));
+    Ok(())
+}
+
+/// A segment that stands for records that are lost.
+fn declared(
+    file: &dyn DiskFile,
+    path: &str,
+    (from, to): (Offset, Offset),
+    pos: u64,
+    chain: &mut Chain,
+    verified: &mut Verified,
+) -> io::Result<()> {
+    if not_zero(file, pos)? > 0 {
+        verified.wrong(
+            path,
+            pos,
+            None,
+            "the segment stands for records that are lost, and has something in it",
+        );
+    }
+    match verified.declared.last_mut() {
+        Some((_, end)) if *end == from => *end = to,
+        _ => verified.declared.push((from, to)),
+    }
+    let (first, _) = *verified.offsets.get_or_insert((from, from));
+    verified.offsets = Some((first, to));
+    (chain.crc, chain.digest, chain.next) = (None, None, Some(to));
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! | `open` | making a log, and finding it again after whatever happened |
 //! | `segment`, `producers`, `epochs` | what a segment's head keeps |
 //! | `torn` | what stands after the end, and where it goes |
+//! | `sound`, `mend` | what of a segment holds; mending a log that is damaged |
 //! | `trim`, `truncate` | retention, and what goes because somebody says so |
 //! | `inner` | what else happens to a log: it rests, stalls, is sealed, closed, deleted |
 //! | `answers` | what it says when it is asked; `behind`: how far from the end an offset is |
@@ -22,11 +23,13 @@ mod epochs;
 mod glance;
 mod index;
 mod inner;
+mod mend;
 mod open;
 mod producers;
 mod read;
 mod seek;
 mod segment;
+mod sound;
 mod state;
 mod torn;
 mod trim;
@@ -61,6 +64,7 @@ pub use behind::Behind;
 pub use buffers::{Buffer, Buffers};
 pub(crate) use glance::{Closed, glance};
 pub(crate) use index::Window;
+pub(crate) use mend::mend;
 pub(crate) use open::open;
 pub(crate) use read::search;
 pub(crate) use segment::{HEAD_LEN, SegmentHead, base_of, identity_of_segment, is_segment, read_exactly};

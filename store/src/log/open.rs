@@ -11,7 +11,6 @@ use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
 
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, PRODUCER_PREFIX, header_crc};
-use netchan_proto::crc::crc32c;
 use netchan_proto::{Digest, LogId, Offset, Timestamp};
 
 use super::epochs::Epochs;
@@ -19,6 +18,7 @@ use super::index::{Place, Window};
 use super::producers::Producers;
 use super::read::search;
 use super::segment::{self, HEAD_LEN, NewHead, Segment, SegmentHead, read_exactly};
+use super::sound::{Checked, check};
 use super::state::{Opened, State};
 use super::torn::{LeftOver, Torn};
 use super::writer::Writer;
@@ -91,15 +91,12 @@ pub(crate) fn open(env: &Arc<Env>, dir: &str, meta: &Meta, known: Closed) -> Res
         aside::set_aside(disk, dir, &name).map_err(failed("setting aside", &newest.path))?;
         opening.segments.pop();
     };
-    let (file, mut found) = match found.lost_to {
+    let (file, found) = match found.lost_to {
         None => (file, found),
         Some(to) => {
             opening.begin(to, found.last_time, found.previous_crc, found.epochs, found.producers, None)?
         }
     };
-    if known.is_sealed {
-        found.seal.get_or_insert(found.end.pos);
-    }
     Ok(opening.finish(options, file, found))
 }
 
@@ -134,11 +131,11 @@ impl Opening<'_> {
             epochs: &epochs,
             producers: &producers,
             digest,
+            lost_to: None,
         };
         let (segment, file, pos) = segment::create(&*self.env.disk, self.dir, &head, false)
             .map_err(|not_made| failed("making a segment in", self.dir)(not_made.source))?;
-        self.segments.push(Arc::new(segment));
-        let found = Found {
+        let mut found = Found {
             end: Place { offset: base, pos },
             previous_crc,
             last_time: previous_time,
@@ -151,6 +148,8 @@ impl Opening<'_> {
             lost_to: None,
             left_over: None,
         };
+        self.look_for_seal(&segment, &mut found);
+        self.segments.push(Arc::new(segment));
         Ok((file, found))
     }
 
@@ -206,7 +205,7 @@ impl Opening<'_> {
             last_batch: 0,
             seal: None,
             digest: head.and_then(|head| head.digest),
-            durable: self.known.durable,
+            durable: self.known.durable.max(head.and_then(|head| head.lost_to).unwrap_or_default()),
             lost_to: None,
             left_over: None,
         };
@@ -326,7 +325,8 @@ impl Opening<'_> {
         told
     }
 
-    /// A log that is known to have been sealed is, whatever has become of the seal: what stands in its place is no torn tail.
+    /// A log that is known to have been sealed is, whatever has become of the seal and of the segment with it: what stands in
+    /// its place is no torn tail.
     fn look_for_seal(&self, segment: &Segment, found: &mut Found) {
         if self.known.is_sealed && found.seal.is_none() && found.lost_to.is_none() {
             tracing::error!(
@@ -471,31 +471,6 @@ impl Opening<'_> {
         }
         inner
     }
-}
-
-/// How much of the batch at a place holds.
-enum Checked {
-    /// All of it; with its header's CRC.
-    Whole(BatchHeader, u32),
-    /// Its header alone.
-    Header(BatchHeader),
-    Nothing,
-}
-
-fn check(window: &mut Window<'_>, seed: &[u8; 16], at: Place) -> std::io::Result<Checked> {
-    let bytes = window.get(at.pos, HEADER_LEN)?;
-    let Some(chunk) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(Checked::Nothing) };
-    let crc = header_crc(chunk);
-    let header = match BatchHeader::decode(chunk, seed) {
-        Ok(header) if header.base_offset == at.offset && !header.sparse => header,
-        _ => return Ok(Checked::Nothing),
-    };
-    let stored = window.get(at.pos, header.stored_len())?;
-    let body_end = HEADER_LEN + header.body_len as usize;
-    if stored.len() < header.stored_len() || crc32c(&stored[HEADER_LEN..body_end]) != header.body_crc {
-        return Ok(Checked::Header(header));
-    }
-    Ok(Checked::Whole(header, crc))
 }
 
 /// Reads the headers of a closed segment for what they say of epochs, producers and time.

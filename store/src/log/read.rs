@@ -254,6 +254,12 @@ impl Inner {
         let head =
             extent.segment.head(&*self.env.disk).map_err(|error| self.read_error(&extent.segment, error))?;
         match head {
+            // A repair has declared them lost.
+            Some(head) if head.lost_to.is_some() => {
+                let at = Place { offset: extent.segment.base, pos: 0 };
+                let next = Place { offset: extent.end, pos: extent.end_pos };
+                extent.segment.index().note_damage(at, next, None);
+            }
             Some(head) => extent.segment.index().start_at(head.data_start),
             None => {
                 // A head that doesn't hold takes no batch with it: the first one says by itself where it begins.

@@ -19,6 +19,7 @@ const PAIRS_AT: usize = 80;
 const PAIR_LEN: usize = 12;
 const NAME_AT: usize = PAIRS_AT + MAX_EPOCHS * PAIR_LEN;
 const DIGEST_AT: usize = 4072;
+const LOST_TO_AT: usize = 4080;
 const CRC_AT: usize = HEAD_LEN - 4;
 
 /// What stands at the start of a segment: whose it is, what came before it, and what is needed to go on with the
@@ -41,6 +42,8 @@ pub(crate) struct SegmentHead {
     producers_crc: u32,
     /// What all batches before the first come to, if that is known.
     pub(crate) digest: Option<Digest>,
+    /// It has no batches: it stands for records that are lost, from its base to here.
+    pub(crate) lost_to: Option<Offset>,
 }
 
 /// What a new segment is told.
@@ -54,6 +57,7 @@ pub(super) struct NewHead<'a> {
     pub(super) epochs: &'a Epochs,
     pub(super) producers: &'a Producers,
     pub(super) digest: Option<Digest>,
+    pub(super) lost_to: Option<Offset>,
 }
 
 impl NewHead<'_> {
@@ -82,6 +86,7 @@ impl NewHead<'_> {
         }
         put(NAME_AT, name);
         put(DIGEST_AT, &self.digest.map_or(0, Digest::get).to_le_bytes());
+        put(LOST_TO_AT, &self.lost_to.map_or(0, |to| to.0).to_le_bytes());
         let crc = crc32c(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes.extend_from_slice(&producers);
@@ -114,6 +119,10 @@ impl SegmentHead {
             epochs.note(Epoch(word(at)), Offset(long(at + 4)));
         }
         let name = std::str::from_utf8(&bytes[NAME_AT..NAME_AT + usize::from(bytes[68])]).ok()?;
+        let lost_to = Some(Offset(long(LOST_TO_AT))).filter(|to| *to != Offset::ZERO);
+        if lost_to.is_some_and(|to| to.0 <= long(32)) {
+            return None;
+        }
         Some(SegmentHead {
             log: LogId(*bytes[16..].first_chunk()?),
             name: ChannelName::new(name).ok()?,
@@ -130,6 +139,7 @@ impl SegmentHead {
                 (None, 0) => Some(Digest::START),
                 (digest, _) => digest,
             },
+            lost_to,
         })
     }
 
@@ -350,6 +360,7 @@ mod tests {
             epochs: &epochs,
             producers: &producers,
             digest: Digest::from_number(5),
+            lost_to: Some(Offset(20)),
         }
         .encode()
     }
@@ -361,7 +372,7 @@ mod tests {
         assert_eq!(good.len(), 2 * HEAD_LEN);
         let head = SegmentHead::decode(&good).unwrap();
         assert_eq!((head.base, head.epochs.last(), head.data_start), (Offset(12), Epoch(4), 8192));
-        assert_eq!(head.digest, Digest::from_number(5));
+        assert_eq!((head.digest, head.lost_to), (Digest::from_number(5), Some(Offset(20))));
         for bit in 0..HEAD_LEN * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);

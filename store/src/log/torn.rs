@@ -5,6 +5,7 @@
 //! written after the end before the torn tail is gone, by whoever frees room (see `writer/room.rs`).
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 
 use netchan_proto::Offset;
 
@@ -49,6 +50,11 @@ impl Torn {
         Ok(to.map(|to| Torn { from, to, stem }))
     }
 
+    /// All of a file, which stays as it is.
+    pub(super) fn whole(name: &str, len: u64) -> Torn {
+        Torn { from: 0, to: len, stem: name.to_owned() }
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.to - self.from
     }
@@ -60,6 +66,12 @@ impl Torn {
 
     /// Copies it, durably, and cuts `file`, which is to be synced then. Nothing is left behind by a copy that fails.
     pub(super) fn set_aside(&self, disk: &dyn Disk, dir: &str, file: &dyn DiskFile) -> io::Result<()> {
+        self.copy_aside(disk, dir, file)?;
+        file.set_len(self.from)
+    }
+
+    /// Copies it, durably. Nothing is left behind by a copy that fails.
+    pub(super) fn copy_aside(&self, disk: &dyn Disk, dir: &str, file: &dyn DiskFile) -> io::Result<()> {
         let copy = format!("{dir}/{}.tmp", self.stem);
         match disk.remove_file(&copy) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -69,21 +81,27 @@ impl Torn {
             let _ = disk.remove_file(&copy); // its room may be what others lack
             return Err(error);
         }
-        file.set_len(self.from)
+        Ok(())
     }
 
     /// The copy has its name once it is whole, and another one than those before it, at the same place.
     fn copy(&self, disk: &dyn Disk, dir: &str, path: &str, file: &dyn DiskFile) -> io::Result<()> {
-        let copy = disk.open(path, Open::CreateNew)?;
-        let mut pos = self.from;
-        while pos < self.to {
-            let len = usize::try_from(self.to - pos).unwrap_or(CHUNK).min(CHUNK);
-            let bytes = read_exactly(file, pos, len)?;
-            copy.write_all_at(&[IoSlice::new(&bytes)], pos - self.from)?;
-            pos += len as u64;
-        }
-        copy.sync()?;
+        let into = disk.open(path, Open::CreateNew)?;
+        copy(file, self.from..self.to, &*into, 0)?;
+        into.sync()?;
         disk.rename(path, &aside::free_path(disk, dir, &self.stem)?)?;
         disk.sync_dir(dir)
     }
+}
+
+/// Copies bytes of `from` to `pos` in `into`.
+pub(super) fn copy(from: &dyn DiskFile, range: Range<u64>, into: &dyn DiskFile, pos: u64) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let len = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
+        let bytes = read_exactly(from, at, len)?;
+        into.write_all_at(&[IoSlice::new(&bytes)], pos + at - range.start)?;
+        at += len as u64;
+    }
+    Ok(())
 }

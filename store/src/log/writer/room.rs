@@ -167,6 +167,7 @@ impl Writer {
             epochs: &epochs,
             producers: &self.producers,
             digest: self.digest,
+            lost_to: None,
         };
         let made = segment::create(&*log.env.disk, &log.dir, &head, self.must_roll);
         let (segment, file, data_start) = made.map_err(|not_made| {
