@@ -32,12 +32,18 @@ pub(crate) async fn info(args: args::Info) -> Result<Exit> {
     let kept = kept::of(&args.home, &target).filter(|kept| kept.log == info.id);
     if args.json {
         let mut value = json(&info);
+        // Whoever has read all of it comes to the same: see spec/07-batch.md.
+        let digest = kept.as_ref().and_then(|kept| kept.digest);
+        value["digest"] = json!(digest.map(|digest| digest.to_string()));
         value["unsealable"] = json!(kept.map(|kept| kept.options.unsealable));
         value["retention"] = kept.as_ref().map_or(Value::Null, kept::json);
         return print(&[value.to_string()]);
     }
     let mut rows = told(&info);
     if let Some(kept) = kept {
+        if let Some(digest) = kept.digest {
+            rows.push(format!("{:8} {digest}", "digest"));
+        }
         rows.push(format!("{:8} {}", "keeps", kept::words(&kept.options.retention)));
         if kept.options.unsealable {
             rows.push(format!("{:8} it can never be sealed", "seal"));

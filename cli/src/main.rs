@@ -8,6 +8,7 @@
 //! | `json`, `shown` | a record as JSON, both ways; what a terminal may be shown of it |
 //! | `patience`, `progress` | how long nobody may be there; how far long work is |
 //! | `serve`, `admin`, `kept` | being the node; looking at channels and ending them; how they are kept |
+//! | `verify`, `repair` | what of a data directory holds; mending what does not |
 //! | `top` | a node, live, on a terminal |
 //! | `bench` | how fast all of it is, beside the limits of the machine |
 //! | `doctor` | whether all is well around the program |
@@ -55,6 +56,7 @@ mod patience;
 mod position;
 mod progress;
 mod recv;
+mod repair;
 mod resume;
 mod send;
 mod serve;
@@ -114,6 +116,7 @@ fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
             Command::Set(args) => kept::set(&args, status),
             Command::Truncate(args) => kept::truncate(&args, status),
             Command::Verify(args) => verify::run(args, status).await,
+            Command::Repair(args) => repair::run(&args, status),
             Command::Top(args) => top::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(args) => bench::run(args, status).await,

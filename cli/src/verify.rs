@@ -27,7 +27,8 @@ use crate::status::Status;
 
 /// What to do about damage.
 const ADVICE: &str = "not everything holds. Receivers are told a gap where records are lost, and get all others. Copy the \
-data directory before anything is changed, look after the disk (dmesg, smartctl), and send again what is lost";
+data directory before anything is changed, look after the disk (dmesg, smartctl), let netchan repair set aside what is damaged, \
+and send again what is lost";
 
 pub(crate) async fn run(args: args::Verify, status: Status) -> Result<Exit> {
     let (mut here, mut away) = (Vec::new(), Vec::new());
@@ -116,6 +117,7 @@ fn tell(log: &Verified, as_json: bool) -> io::Result<()> {
                 "bytes": log.bytes,
                 "first": log.offsets.map(|(first, _)| first.0),
                 "next": log.offsets.map(|(_, next)| next.0),
+                "declared": log.declared.iter().map(|(from, to)| json!({"from": from.0, "to": to.0})).collect::<Vec<_>>(),
                 "sealed": log.sealed,
                 "digest": log.digest.map(|digest| digest.to_string()),
                 "unfinished": log.unfinished,
@@ -131,6 +133,9 @@ fn tell(log: &Verified, as_json: bool) -> io::Result<()> {
     };
     let verdict = if log.holds() { "ok     " } else { "DAMAGED" };
     line(format_args!("{verdict}  {name}: {fine}{unfinished}"))?;
+    for range in &log.declared {
+        line(format_args!("         declared by a repair{}", lost(*range)))?;
+    }
     for problem in &log.problems {
         let lost = problem.offsets.map(lost).unwrap_or_default();
         line(format_args!("         {} at byte {}: {}{lost}", problem.path, problem.byte, problem.what))?;
@@ -142,7 +147,7 @@ fn tell(log: &Verified, as_json: bool) -> io::Result<()> {
 }
 
 /// Which records, in words: the first and the last of them.
-fn lost((from, to): (Offset, Offset)) -> String {
+pub(crate) fn lost((from, to): (Offset, Offset)) -> String {
     match to.0.saturating_sub(from.0) {
         0 | 1 => format!("; the record with offset {from} is lost"),
         count => format!("; {count} records are lost, offsets {from} to {}", to.0 - 1),
@@ -219,7 +224,7 @@ async fn received(node: &Node, target: &Target, args: &args::Verify, status: Sta
 }
 
 /// A line to stdout; who stops reading has read enough.
-fn line(what: std::fmt::Arguments<'_>) -> io::Result<()> {
+pub(crate) fn line(what: std::fmt::Arguments<'_>) -> io::Result<()> {
     match writeln!(io::stdout().lock(), "{what}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,

@@ -10,6 +10,7 @@ mod doctor;
 mod kept;
 mod program;
 mod recv;
+mod repair;
 mod send;
 mod serve;
 mod top;
@@ -28,6 +29,7 @@ pub(crate) use self::doctor::Doctor;
 pub(crate) use self::kept::{Before, Set, Truncate};
 pub(crate) use self::program::{Completions, Config, Examples, Man};
 pub(crate) use self::recv::{From, Recv, Start};
+pub(crate) use self::repair::Repair;
 pub(crate) use self::send::Send;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::top::Top;
@@ -105,6 +107,7 @@ pub(crate) enum Command {
     Set(Set),
     Truncate(Truncate),
     Verify(Verify),
+    Repair(Repair),
     Top(Top),
     Demo(Demo),
     Bench(Bench),

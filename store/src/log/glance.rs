@@ -7,11 +7,17 @@
 use std::io;
 
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN};
-use netchan_proto::{LogInfo, Offset, Timestamp};
+use netchan_proto::{Digest, LogId, LogInfo, Offset, Timestamp};
 
+use super::index::Window;
+use super::read::search;
 use super::segment::{HEAD_LEN, Segment, SegmentHead, base_of, read_exactly};
+use super::sound::{Checked, check};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::meta::Meta;
+
+/// Bytes read at a time from the end.
+const BACKWARDS: u64 = 64 << 10;
 
 /// What closing a log notes in the state log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +106,32 @@ pub(crate) fn glance(disk: &dyn Disk, dir: &str, meta: &Meta, closed: Closed) ->
         bytes,
         segments: bases.len() as u64,
     }))
+}
+
+/// What a sealed log comes to, by the seal at the end of its newest segment. `None`: there is none that holds, or it does not
+/// know. Changes nothing, and may look beside whoever writes there.
+pub(crate) fn digest(disk: &dyn Disk, dir: &str, id: LogId) -> io::Result<Option<Digest>> {
+    let Some(newest) = disk.list(dir)?.iter().filter_map(|name| base_of(name)).max() else { return Ok(None) };
+    let file = disk.open(&Segment::path_of(dir, newest), Open::Read)?;
+    // It is the last thing in the file, but for room that was reserved.
+    let mut end = file.size()?;
+    let last = loop {
+        let begin = end.saturating_sub(BACKWARDS);
+        let bytes = read_exactly(&*file, begin, usize::try_from(end - begin).unwrap_or(0))?;
+        match bytes.iter().rposition(|&byte| byte != 0) {
+            Some(last) => break begin + last as u64,
+            None if begin == 0 => return Ok(None),
+            None => end = begin,
+        }
+    };
+    let is_seal = |header: &BatchHeader| header.kind == BatchKind::Seal;
+    let from = last.saturating_sub(HEADER_LEN as u64 + 8);
+    let Some((place, _)) = search(&*file, &id.0, from, last, is_seal)? else { return Ok(None) };
+    let mut window = Window::new(&*file, HEADER_LEN + 8);
+    Ok(match check(&mut window, &id.0, place)? {
+        Checked::Whole(header, _) => Digest::of_seal(&header, window.get(place.pos, header.stored_len())?),
+        _ => None,
+    })
 }
 
 fn head_of(file: &dyn DiskFile, meta: &Meta, base: Offset) -> io::Result<Option<SegmentHead>> {

@@ -62,7 +62,7 @@ use writer::Writer;
 pub use answers::{Appended, Claim, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
 pub use behind::Behind;
 pub use buffers::{Buffer, Buffers};
-pub(crate) use glance::{Closed, glance};
+pub(crate) use glance::{Closed, digest, glance};
 pub(crate) use index::Window;
 pub(crate) use mend::mend;
 pub(crate) use open::open;
