@@ -242,6 +242,9 @@ fn the_power_may_go_at_every_operation_of_a_repair_and_of_what_follows_it() {
             let disk = disk.fork(index);
             damage(&disk, bad);
             let before = look(&disk.fork(0)).unwrap();
+            let damaged: Vec<_> =
+                bad.iter().filter_map(|(path, _)| Some((path, disk.contents(path)?))).collect();
+            let is_there = |disk: &SimDisk| damaged.iter().all(|(path, bytes)| is_kept(disk, path, bytes));
             for operation in (1 + index % stride..).step_by(stride as usize) {
                 let cut = disk.fork(operation);
                 cut.cut_power_at(operation);
@@ -256,6 +259,7 @@ fn the_power_may_go_at_every_operation_of_a_repair_and_of_what_follows_it() {
                         format!("{bad:?}, sealed: {is_sealed}, operation {operation}, subset {subset}");
                     let disk = cut.fork(operation << 16 ^ subset);
                     disk.crash();
+                    assert!(is_there(&disk), "{context}: bytes are gone");
                     nothing_is_lost(&disk.fork(1), &before, &context);
                     // The power goes once more: in the next repair, in the opening that comes instead of it, or not.
                     let again = disk.fork(subset);
@@ -266,6 +270,8 @@ fn the_power_may_go_at_every_operation_of_a_repair_and_of_what_follows_it() {
                         _ => {}
                     }
                     again.crash();
+                    // Opening sets aside by itself, in pieces.
+                    assert!(subset % 3 == 1 || is_there(&again), "{context}: bytes are gone");
                     nothing_is_lost(&again.fork(2), &before, &context);
                     check(&again, Some(&before), &context);
                 }
