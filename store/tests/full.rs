@@ -111,7 +111,9 @@ mod tmpfs {
     use std::path::Path;
     use std::process::Command;
 
-    use netchan_store::disk::RealDisk;
+    use std::io::IoSlice;
+
+    use netchan_store::disk::{Open, RealDisk};
 
     use super::*;
 
@@ -150,10 +152,40 @@ mod tmpfs {
             again_with_a_tmpfs(tempfile::tempdir().unwrap().path());
             return;
         };
+        for pages in 0..6 {
+            written_short(Path::new(&dir), pages);
+        }
         for page in 0..WINDOW as u64 / PAGE {
             full_at(Path::new(&dir), page);
         }
         println!("full at each of {} pages of a tmpfs", WINDOW as u64 / PAGE);
+    }
+
+    /// A write for which there is room in part only: it says so, what is there is a beginning of it, and once there is room
+    /// it can be written whole.
+    fn written_short(dir: &Path, pages: u64) {
+        let disk = RealDisk::existing(dir).unwrap();
+        assert_eq!(disk.root(), dir);
+        let file = disk.open("short", Open::CreateNew).unwrap();
+        let (filler, rest) = (dir.join("filler"), disk.space().unwrap().free - pages * PAGE);
+        rustix::fs::fallocate(
+            fs::File::create(&filler).unwrap(),
+            rustix::fs::FallocateFlags::empty(),
+            0,
+            rest,
+        )
+        .unwrap();
+        let bytes: Vec<u8> = (0..30_000_u32).map(|n| (n % 251) as u8).collect();
+        let parts: Vec<IoSlice<'_>> = bytes.chunks(3001).map(IoSlice::new).collect();
+        let full = file.write_all_at(&parts, 0).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+        let there = fs::read(dir.join("short")).unwrap();
+        assert!(there.len() as u64 <= pages * PAGE && bytes.starts_with(&there), "{}", there.len());
+        fs::remove_file(&filler).unwrap();
+        file.write_all_at(&parts, 0).unwrap();
+        assert_eq!(fs::read(dir.join("short")).unwrap(), bytes);
+        assert_eq!(disk.size("short").unwrap(), 30_000);
+        disk.remove_file("short").unwrap();
     }
 
     fn full_at(dir: &Path, page: u64) {

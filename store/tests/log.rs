@@ -7,9 +7,12 @@ mod rig;
 use std::sync::Arc;
 use std::time::Duration;
 
+use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
 use netchan_proto::{AsRecord, Durability, Epoch, NewRecord, Offset, Position, Start, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{AppendError, LogError, LogOptions, Mark, Retention, Store, StoreError, TailRead};
+use netchan_store::{
+    AppendError, LogError, LogOptions, Mark, Retention, Store, StoreError, StoreOptions, TailRead,
+};
 use rig::*;
 
 #[test]
@@ -438,4 +441,86 @@ fn a_seal_outlives_retention_by_age_and_reopening() {
     let log = store.open_existing(&name("a")).unwrap().unwrap();
     assert_eq!(log.sealed_at(), Some(Offset(1)));
     assert!(matches!(log.append(&"more".as_record()), Err(AppendError::Sealed { .. })));
+}
+
+/// A published batch of one record: the sequence is its base offset.
+fn published(producer: netchan_proto::ProducerId, sequence: u64, text: &str) -> Batch {
+    let mut builder = BatchBuilder::new(Offset(sequence), None);
+    builder.push(Timestamp(1), &text.as_record());
+    let stamp = Stamp { seed: &producer.0, epoch: Epoch(0), durable_offset: Offset(0), previous_crc: 0 };
+    Batch::verify(builder.finish(stamp).1, &producer.0).unwrap()
+}
+
+#[test]
+fn an_older_life_of_a_producer_appends_nothing_and_a_full_queue_takes_a_batch_whole_or_not_at_all() {
+    let disk = SimDisk::new(1);
+    let options = StoreOptions { max_queued: 4000, ..options(&HandClock::default()) };
+    let store = Store::open(std::sync::Arc::new(disk.clone()), options).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let producer = netchan_proto::ProducerId([3; 16]);
+    let old = log.claim(producer);
+    assert_eq!(log.append_batch(&old, &published(producer, 0, "first")).unwrap().count, 1);
+    let new = log.claim(producer);
+    assert!(!log.holds(&old) && log.holds(&new) && new.next_sequence == 1);
+    let refused = log.append_batch(&old, &published(producer, 1, "late"));
+    assert!(matches!(refused, Err(AppendError::Superseded)), "{refused:?}");
+    assert_eq!((log.queued(), log.next_sequence(producer)), (Offset(1), 1));
+    // No room: nothing of it is queued, and it is told when to come again.
+    let large = published(producer, 1, &"x".repeat(3990));
+    assert!(matches!(log.append_batch(&new, &large), Err(AppendError::Full)));
+    assert_eq!((log.queued(), log.next_sequence(producer)), (Offset(1), 1));
+    assert!(with_cx(|cx| log.poll_capacity(cx)).is_pending());
+    commit(&store);
+    assert!(with_cx(|cx| log.poll_capacity(cx)).is_ready());
+    assert_eq!(log.append_batch(&new, &large).unwrap().first_offset, Some(Offset(1)));
+    // A seal is nobody's to publish.
+    let stamp = Stamp { seed: &producer.0, epoch: Epoch(0), durable_offset: Offset(0), previous_crc: 0 };
+    let (_, seal) = netchan_proto::batch::seal_batch(Offset(2), Timestamp(9), None, stamp);
+    let seal = Batch::verify(seal, &producer.0).unwrap();
+    let refused = log.append_batch(&new, &seal);
+    assert!(matches!(refused, Err(AppendError::NotPublishable { .. })), "{refused:?}");
+    assert_eq!((log.queued(), log.is_sealed()), (Offset(2), false));
+}
+
+/// Counts how often somebody is woken.
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn who_says_that_it_waits_no_longer_is_not_kept_and_not_woken() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let wakers: [std::sync::Arc<Woken>; 2] = Default::default();
+    let woken = || wakers.each_ref().map(|woken| woken.0.load(std::sync::atomic::Ordering::Relaxed));
+    let both = wakers.each_ref().map(|woken| std::task::Waker::from(std::sync::Arc::clone(woken)));
+    for waker in &both {
+        let cx = &mut std::task::Context::from_waker(waker);
+        assert!(log.poll_reached(Mark::Visible, Offset(1), cx).is_pending());
+        assert!(store.poll_created(&name("b"), cx).is_pending());
+        assert!(store.poll_created(&name("c"), cx).is_pending());
+    }
+    // Twice does not count twice, and who never waited may say so.
+    assert!(store.poll_created(&name("b"), &mut std::task::Context::from_waker(&both[1])).is_pending());
+    log.forget(Mark::Visible, Offset(1), &both[0]);
+    log.forget(Mark::Written, Offset(7), &both[0]);
+    store.forget(&name("b"), &both[0]);
+    both.iter().for_each(|waker| store.forget(&name("c"), waker));
+    store.forget(&name("d"), &both[0]);
+    append(&log, "x");
+    commit(&store);
+    assert_eq!(woken(), [0, 1], "by the record");
+    for made in ["b", "c"] {
+        store.create_or_open(&name(made), &small(Durability::Sync)).unwrap();
+    }
+    assert_eq!(woken(), [0, 2], "by the channel that was made");
+    drop(both);
+    let kept = wakers.each_ref().map(std::sync::Arc::strong_count);
+    assert_eq!(kept, [1, 1], "nobody is kept");
 }

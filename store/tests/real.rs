@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netchan_proto::{AsRecord, Durability, Offset, Start};
-use netchan_store::disk::{Disk, RealDisk};
+use netchan_store::disk::{Disk, Open, RealDisk};
 use netchan_store::{
     AppendError, Commit, Log, LogError, LogOptions, Mark, Retention, Store, StoreError, StoreOptions,
     TailRead,
@@ -286,4 +286,37 @@ fn however_many_segments_are_told_of_searched_and_trimmed_few_files_stay_open() 
     assert_eq!(texts(&log).len(), 100);
     log.set_retention(Retention { max_bytes: Some(1), ..Retention::default() }).unwrap();
     assert_eq!((log.info().segments, open_segments(&dir)), (1, 1));
+}
+
+#[test]
+fn a_write_in_more_parts_than_the_system_takes_at_once_is_whole_and_directories_go_when_they_are_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(dir.path().join("made")).unwrap();
+    assert_eq!(disk.root(), RealDisk::existing(dir.path().join("made")).unwrap().root());
+    assert!(RealDisk::existing(dir.path().join("nowhere")).is_err());
+    let file = disk.open("many", Open::CreateNew).unwrap();
+    let bytes: Vec<u8> = (0..30_000_u32).map(|n| (n % 251) as u8).collect();
+    // 3750 parts, some of them empty.
+    let parts: Vec<std::io::IoSlice<'_>> = bytes
+        .chunks(16)
+        .flat_map(|chunk| [&chunk[..8.min(chunk.len())], &chunk[8.min(chunk.len())..], &[]])
+        .map(std::io::IoSlice::new)
+        .collect();
+    file.write_all_at(&parts, 5).unwrap();
+    file.write_all_at(&[], 5).unwrap();
+    file.sync().unwrap();
+    assert_eq!(std::fs::read(disk.root().join("many")).unwrap()[5..], bytes);
+    assert_eq!((disk.size("many").unwrap(), file.size().unwrap()), (30_005, 30_005));
+    file.allocate(100).unwrap();
+    assert_eq!(file.size().unwrap(), 30_005, "what has more room already keeps it");
+    file.allocate(40_000).unwrap();
+    assert_eq!(file.size().unwrap(), 40_000);
+    assert!(disk.open("many", Open::CreateNew).is_err() && disk.open("none", Open::Write).is_err());
+    disk.create_dir("sub").unwrap();
+    disk.create_dir("sub").unwrap();
+    disk.rename("many", "sub/many").unwrap();
+    assert!(disk.remove_dir("sub").is_err(), "it is not empty");
+    disk.remove_file("sub/many").unwrap();
+    disk.remove_dir("sub").unwrap();
+    assert!(disk.list("").unwrap().is_empty() && disk.list("sub").is_err());
 }

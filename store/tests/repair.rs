@@ -560,6 +560,107 @@ fn a_directory_in_use_and_a_name_that_nobody_has_are_refused() {
     repaired(&disk, true);
 }
 
+// NC-DSK-102, NC-DSK-105
+#[test]
+fn of_a_log_without_a_segment_what_closing_noted_is_declared_lost() {
+    for is_sealed in [false, true] {
+        let (disk, files, _) = closed(is_sealed);
+        let dir = files[0].rsplit_once('/').unwrap().0;
+        files[..3].iter().for_each(|path| disk.remove_file(path).unwrap());
+        disk.sync_dir(dir).unwrap();
+        assert_eq!(verified(&disk)[0].problems[0].offsets, Some((Offset(0), Offset(21))));
+        for operation in 1.. {
+            let cut = disk.fork(operation);
+            cut.cut_power_at(operation);
+            let _ = repair(&cut, &[], false, |_| (), |_| ());
+            if cut.is_on() {
+                break;
+            }
+            cut.crash();
+            check(&cut, None, &format!("operation {operation}"));
+        }
+        check(&disk, None, "");
+        let found = verified(&disk).swap_remove(0);
+        assert_eq!((found.declared, found.sealed), (vec![(Offset(0), Offset(21))], is_sealed));
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!((log.first(), log.visible(), log.is_sealed()), (Offset(0), Offset(21), is_sealed));
+        assert!(matches!(log.read(Offset(3), 100), Err(LogError::Damaged { to: Offset(21), .. })));
+    }
+    // One that was sealed before there was a record in it, and has lost its seal alone.
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    log.seal().unwrap();
+    store.close();
+    let path = segment(&log, 0);
+    let good = disk.contents(&path).unwrap();
+    disk.overwrite(&path, good[..4100].to_vec());
+    let digest = log.digest();
+    check(&disk, look(&disk.fork(1)).as_ref(), "");
+    let found = verified(&disk).swap_remove(0);
+    assert!(found.sealed && found.digest == digest && digest.is_some(), "{found:?}");
+}
+
+/// What two directories say that cannot both be so, and what was never made.
+#[test]
+fn of_two_channels_of_one_name_the_younger_is_told_and_of_none_nothing() {
+    let (disk, files, _) = closed(false);
+    let other = SimDisk::new(5);
+    let store = open(&other);
+    store.create_or_open(&name("b"), &small(Durability::Sync)).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "of another machine");
+    log.sync().unwrap();
+    store.close();
+    let dir = format!("channels/{}", log.id());
+    assert!(!files[0].starts_with(&dir));
+    let put = |dir: &str, file: &str, bytes: Vec<u8>| {
+        disk.create_dir(dir).unwrap();
+        let file = disk.open(&format!("{dir}/{file}"), netchan_store::disk::Open::CreateNew).unwrap();
+        file.write_all_at(&[std::io::IoSlice::new(&bytes)], 0).unwrap();
+    };
+    for file in other.list(&dir).unwrap() {
+        put(&dir, &file, other.contents(&format!("{dir}/{file}")).unwrap());
+    }
+    // Making it was cut short.
+    put(&format!("channels/{}", "ab".repeat(16)), "meta.tmp", vec![1, 2, 3]);
+    let done = repaired(&disk, false);
+    let of_a: Vec<_> = done.iter().filter(|log| log.name == Some(name("a"))).collect();
+    assert_eq!((of_a.len(), done.len()), (2, 3), "{done:?}");
+    assert!(
+        of_a[0].was_well() && of_a[1].left[0].what.contains("an older channel has the same name"),
+        "{done:?}"
+    );
+    // The state log's meta is gone, and its segments are of two logs.
+    disk.remove_file("state/meta").unwrap();
+    put("state", &format!("{:020}.log", 900), disk.contents(&files[0]).unwrap());
+    let done = repaired(&disk, false);
+    let left = &done.last().unwrap().left[0];
+    assert!(left.path == "state" && left.what.contains("its segments are of several logs"), "{left:?}");
+}
+
+// NC-DSK-038
+#[test]
+fn the_digest_of_a_sealed_channel_is_told_beside_its_node_whatever_room_stands_behind_the_seal() {
+    let (disk, files, _) = closed(true);
+    let digest = verified(&disk)[0].digest;
+    let told = |disk: &SimDisk| netchan_store::kept(disk, &name("a")).unwrap().unwrap().digest;
+    assert!(digest.is_some() && told(&disk) == digest);
+    let good = disk.contents(&files[2]).unwrap();
+    for room in [1, 100_000, 300_000] {
+        disk.overwrite(&files[2], [&good[..], &vec![0; room]].concat());
+        assert_eq!(told(&disk), digest, "{room}");
+    }
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    disk.overwrite(&files[2], bad);
+    assert_eq!(told(&disk), None, "one that does not hold is not told");
+    disk.overwrite(&files[2], vec![0; 10_000]);
+    assert_eq!(told(&disk), None);
+    assert_eq!(told(&closed(false).0), None, "it is not sealed");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

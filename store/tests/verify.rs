@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use netchan_proto::{AsRecord, Durability, Offset};
+use netchan_proto::batch::{BatchBuilder, BatchHeader, HEADER_LEN, Stamp, header_crc};
+use netchan_proto::crc::crc32c;
+use netchan_proto::{AsRecord, Durability, Epoch, Offset, Timestamp};
 use netchan_store::disk::{Disk, RealDisk, SimDisk};
 use netchan_store::{Log, Store, StoreOptions, Verified, verify};
 use rig::{append, commit, name, open, segment, small};
@@ -225,4 +227,164 @@ fn a_directory_in_use_is_verified_while_it_is_written_rolled_and_trimmed() {
         stop.store(true, Ordering::Relaxed);
     });
     store.close();
+}
+
+/// The newest segment of a closed log of three records, and what its last batch is.
+fn closed_with_one(seal: bool) -> (SimDisk, Log, Vec<u8>, BatchHeader, u32) {
+    let disk = SimDisk::new(8);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..3 {
+        append(&log, &n.to_string());
+        commit(&store);
+    }
+    if seal {
+        log.seal().unwrap();
+    }
+    store.close();
+    let bytes = disk.contents(&segment(&log, 0)).unwrap();
+    let (mut at, mut last) = (4096, None);
+    while let Some(chunk) = bytes[at..].first_chunk::<HEADER_LEN>() {
+        let header = BatchHeader::decode(chunk, &log.id().0).unwrap();
+        last = Some((header, header_crc(chunk)));
+        at += header.stored_len();
+    }
+    let (header, crc) = last.unwrap();
+    (disk, log, bytes, header, crc)
+}
+
+/// Batches whose checksums hold, and that do not stand in the order that the spec promises: NC-DSK-031, NC-DSK-033, NC-DSK-034,
+/// NC-DSK-037.
+#[test]
+fn a_batch_that_holds_by_itself_and_breaks_the_order_is_told() {
+    fn next<'a>(header: &BatchHeader, crc: u32, seed: &'a [u8; 16]) -> (Timestamp, Stamp<'a>) {
+        let stamp =
+            Stamp { seed, epoch: header.epoch, durable_offset: header.base_offset, previous_crc: crc };
+        (header.last_time().plus_nanos(5), stamp)
+    }
+    let batch = |offset: Offset, time: Timestamp, stamp: Stamp<'_>| {
+        let mut builder = BatchBuilder::new(offset, None);
+        builder.push(time, &"one more".as_record());
+        builder.finish(stamp).1.to_vec()
+    };
+    type Break = fn(&mut Timestamp, &mut Stamp<'_>);
+    let breaks: [(&str, Break); 4] = [
+        ("", |_, _| ()),
+        ("does not follow the one before it", |_, stamp| stamp.previous_crc ^= 1),
+        ("of an older epoch", |_, stamp| stamp.epoch = Epoch(0)),
+        ("is not later than the one before", |time, _| *time = time.plus_nanos(-5)),
+    ];
+    for (words, broken) in breaks {
+        let (disk, log, good, header, crc) = closed_with_one(false);
+        let id = log.id();
+        let (mut time, mut stamp) = next(&header, crc, &id.0);
+        broken(&mut time, &mut stamp);
+        disk.overwrite(&segment(&log, 0), [&good[..], &batch(header.next_offset(), time, stamp)].concat());
+        let found = of(&disk, "a");
+        assert_eq!(found.records, 4, "{words}");
+        let told: Vec<&str> = found.problems.iter().map(|problem| &*problem.what).collect();
+        match words {
+            "" => assert!(told.is_empty(), "{told:?}"),
+            words => assert!(told.len() == 1 && told[0].contains(words), "{words}: {told:?}"),
+        }
+        assert!(found.problems.iter().all(|problem| problem.byte == good.len() as u64));
+    }
+    // A seal is the last.
+    let (disk, log, good, header, crc) = closed_with_one(true);
+    let id = log.id();
+    let (time, stamp) = next(&header, crc, &id.0);
+    disk.overwrite(&segment(&log, 0), [&good[..], &batch(header.next_offset(), time, stamp)].concat());
+    let found = of(&disk, "a");
+    assert!(found.problems.iter().any(|problem| problem.what.contains("after the seal")), "{found:?}");
+    // Records that are not those of the header, under checksums that hold.
+    let (disk, log, good, header, crc) = closed_with_one(false);
+    let id = log.id();
+    let (time, stamp) = next(&header, crc, &id.0);
+    let mut bad = batch(header.next_offset(), time, stamp);
+    let header = BatchHeader::decode(bad.first_chunk().unwrap(), &log.id().0).unwrap();
+    bad[HEADER_LEN] ^= 0x40;
+    let body_crc = crc32c(&bad[HEADER_LEN..HEADER_LEN + header.body_len as usize]);
+    bad[..HEADER_LEN].copy_from_slice(&BatchHeader { body_crc, ..header }.encode(&log.id().0));
+    disk.overwrite(&segment(&log, 0), [&good[..], &bad].concat());
+    let found = of(&disk, "a");
+    let lost = Some((Offset(3), Offset(4)));
+    let told = |it: &netchan_store::Problem| {
+        it.what.contains("contradicts its batch's header") && it.offsets == lost
+    };
+    assert!(found.problems.iter().any(told), "{found:?}");
+}
+
+#[test]
+fn what_is_wrong_beyond_a_hundred_times_is_counted() {
+    let disk = SimDisk::new(9);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &netchan_store::LogOptions::default()).unwrap();
+    for n in 0..260 {
+        append(&log, &n.to_string());
+        commit(&store);
+    }
+    store.close();
+    let path = segment(&log, 0);
+    let mut bytes = disk.contents(&path).unwrap();
+    let places: Vec<usize> =
+        (4096..bytes.len()).step_by(8).filter(|at| bytes[*at..].starts_with(b"NCB1")).collect();
+    places.iter().step_by(2).for_each(|at| bytes[at + HEADER_LEN] ^= 1);
+    disk.overwrite(&path, bytes);
+    let found = of(&disk, "a");
+    assert_eq!((found.problems.len(), found.more_problems, found.records), (100, 30, 130));
+}
+
+#[test]
+fn a_directory_with_a_name_that_nobody_knows_and_a_segment_that_overlaps_are_told() {
+    let disk = SimDisk::new(10);
+    let (store, log) = some(&disk);
+    store.close();
+    let path = segment(&log, 0);
+    let good = disk.contents(&path).unwrap();
+    let dir = format!("channels/{}", log.id());
+    // A copy of the first segment as one that would begin with the second record of a batch of it.
+    let store = open(&disk);
+    let two = store.create_or_open(&name("two"), &small(Durability::Sync)).unwrap();
+    append(&two, "in");
+    append(&two, "one batch");
+    two.sync().unwrap();
+    store.close();
+    let file = disk.open(&segment(&two, 1), netchan_store::disk::Open::CreateNew).unwrap();
+    file.write_all_at(&[std::io::IoSlice::new(&good)], 0).unwrap();
+    let found = of(&disk, "two");
+    assert!(found.problems.iter().any(|it| it.what.contains("begins within a batch")), "{found:?}");
+    // Neither meta nor a head.
+    let mut bad = good.clone();
+    bad[20] ^= 1;
+    for file in disk.list(&dir).unwrap() {
+        let mut bytes = disk.contents(&format!("{dir}/{file}")).unwrap();
+        bytes[20] ^= 1;
+        disk.overwrite(&format!("{dir}/{file}"), bytes);
+    }
+    let found = all(&disk);
+    let nameless = found.iter().find(|log| log.dir == dir).unwrap();
+    assert!(nameless.name.is_none() && !nameless.holds(), "{nameless:?}");
+    // A table of producers that is damaged costs no record.
+    let disk = SimDisk::new(11);
+    let (store, log) = some(&disk);
+    let producer = netchan_proto::ProducerId([5; 16]);
+    let mut builder = BatchBuilder::new(Offset(0), None);
+    builder.push(Timestamp(1), &"published".as_record());
+    let stamp = Stamp { seed: &producer.0, epoch: Epoch(0), durable_offset: Offset(0), previous_crc: 0 };
+    let (header, bytes) = builder.finish(stamp);
+    let batch = netchan_proto::batch::Batch::verify_body(header, bytes).unwrap();
+    log.append_batch(&log.claim(producer), &batch).unwrap();
+    for _ in 0..10 {
+        append(&log, &"x".repeat(1000));
+        commit(&store);
+    }
+    store.close();
+    let newest =
+        (0..50).rev().map(|base| segment(&log, base)).find(|path| disk.contents(path).is_some()).unwrap();
+    let mut bytes = disk.contents(&newest).unwrap();
+    bytes[4096 + 3] ^= 1;
+    disk.overwrite(&newest, bytes);
+    let found = of(&disk, "a");
+    assert!(found.problems.len() == 1 && found.problems[0].what.contains("table of producers"), "{found:?}");
+    assert_eq!(found.records, 41);
 }
