@@ -661,6 +661,30 @@ fn the_digest_of_a_sealed_channel_is_told_beside_its_node_whatever_room_stands_b
     assert_eq!(told(&closed(false).0), None, "it is not sealed");
 }
 
+#[test]
+fn repairing_keeps_few_files_open_however_many_segments_there_are() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    for n in 0..300 {
+        append(&log, &format!("{n} {}", "x".repeat(4000)));
+        commit(&store);
+    }
+    assert_eq!(log.info().segments, 300);
+    store.close();
+    for base in [7, 200] {
+        let path = segment(&log, base);
+        let mut bytes = disk.contents(&path).unwrap();
+        bytes[4200] ^= 1;
+        disk.overwrite(&path, bytes);
+    }
+    disk.set_max_open_files(4);
+    let done = repaired(&disk, false);
+    let lost: Vec<_> = done[0].lost().map(|(from, to)| (from.0, to.0)).collect();
+    assert_eq!(lost, [(7, 8), (200, 201)]);
+    assert!(verified(&disk).iter().all(Verified::holds));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

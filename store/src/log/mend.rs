@@ -6,6 +6,7 @@
 //! over from it one durable step before its front is replaced.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use netchan_proto::batch::{BatchHeader, HEADER_LEN, PRODUCER_PREFIX, Stamp, seal_batch};
 use netchan_proto::{Offset, Timestamp};
@@ -25,11 +26,11 @@ use crate::repair::{Mending, Step};
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// One segment of a log.
+/// One segment of a log, open for as long as it is looked at.
 struct Found {
     base: Offset,
     path: String,
-    file: std::sync::Arc<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     /// Its head, if it holds and is of this segment.
     head: Option<SegmentHead>,
     /// Its head is of another log, and nothing in it is of this one.
@@ -64,15 +65,15 @@ struct Log<'a> {
 
 impl Log<'_> {
     fn mend(&self, mending: &mut Mending<'_>) -> Result<(), StoreError> {
-        let mut segments = self.segments()?;
-        self.without_strays(&mut segments, mending)?;
-        let first = segments.first().map_or(self.meta.start, |first| first.base);
+        let mut bases = self.bases()?;
+        self.without_strays(&mut bases, mending)?;
+        let first = bases.first().copied().unwrap_or(self.meta.start);
         let mut before = Before::start(first, self.meta.created);
-        for (index, segment) in segments.iter().enumerate() {
-            let end = segments.get(index + 1).map(|next| next.base);
-            self.mend_segment(segment, end, &mut before, mending)?;
+        for (index, base) in bases.iter().enumerate() {
+            let end = bases.get(index + 1).copied();
+            self.mend_segment(&self.segment(*base)?, end, &mut before, mending)?;
         }
-        if segments.is_empty() { self.begin_again(before, mending) } else { Ok(()) }
+        if bases.is_empty() { self.begin_again(before, mending) } else { Ok(()) }
     }
 
     /// Of a log that was closed with records, or sealed, there is no segment.
@@ -127,17 +128,18 @@ impl Log<'_> {
         Ok(())
     }
 
-    fn segments(&self) -> Result<Vec<Found>, StoreError> {
+    fn bases(&self) -> Result<Vec<Offset>, StoreError> {
         let names = self.disk.list(self.dir).map_err(failed("listing", self.dir))?;
         let mut bases: Vec<Offset> = names.iter().filter_map(|name| base_of(name)).collect();
         bases.sort_unstable();
-        let found = |base| {
-            let path = self.path(base);
-            let file = self.disk.open(&path, Open::Read).map_err(failed("opening", &path))?;
-            let (head, is_foreign) = self.head_of(&*file, base).map_err(failed("reading", &path))?;
-            Ok(Found { base, path, file, head, is_foreign })
-        };
-        bases.into_iter().map(found).collect()
+        Ok(bases)
+    }
+
+    fn segment(&self, base: Offset) -> Result<Found, StoreError> {
+        let path = self.path(base);
+        let file = self.disk.open(&path, Open::Read).map_err(failed("opening", &path))?;
+        let (head, is_foreign) = self.head_of(&*file, base).map_err(failed("reading", &path))?;
+        Ok(Found { base, path, file, head, is_foreign })
     }
 
     fn head_of(&self, file: &dyn DiskFile, base: Offset) -> io::Result<(Option<SegmentHead>, bool)> {
@@ -154,12 +156,12 @@ impl Log<'_> {
     }
 
     /// Sets aside whole segments that no record was in: those of other logs, and newest ones that were never begun.
-    fn without_strays(&self, segments: &mut Vec<Found>, mending: &mut Mending<'_>) -> Result<(), StoreError> {
-        let mut index = segments.len();
+    fn without_strays(&self, bases: &mut Vec<Offset>, mending: &mut Mending<'_>) -> Result<(), StoreError> {
+        let mut index = bases.len();
         while index > 0 {
             index -= 1;
-            let segment = &segments[index];
-            let is_newest = index + 1 == segments.len();
+            let segment = &self.segment(bases[index])?;
+            let is_newest = index + 1 == bases.len();
             // In the place of the first one a foreign segment stands for what was there; others are judged by their neighbours.
             let is_stray = match segment.is_foreign {
                 true if is_newest => self.closed.durable <= segment.base,
@@ -184,7 +186,7 @@ impl Log<'_> {
                 aside::set_aside(self.disk, self.dir, &name)
                     .map_err(failed("setting aside", &segment.path))?;
             }
-            segments.remove(index);
+            bases.remove(index);
         }
         Ok(())
     }
@@ -404,7 +406,7 @@ impl Log<'_> {
     }
 
     /// A temporary file that begins with `head`.
-    fn write(&self, base: Offset, head: &[u8]) -> Result<std::sync::Arc<dyn DiskFile>, StoreError> {
+    fn write(&self, base: Offset, head: &[u8]) -> Result<Arc<dyn DiskFile>, StoreError> {
         let path = self.temporary(base);
         let file = self.disk.open(&path, Open::CreateNew).map_err(failed("making", &path))?;
         file.write_all_at(&[IoSlice::new(head)], 0).map_err(failed("writing", &path))?;
