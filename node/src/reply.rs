@@ -49,6 +49,9 @@ impl<T> Reply<T> {
 }
 
 /// An answer that is owed, and who waits for it. Needs no runtime.
+///
+/// # Cancel safety
+/// Cancel safe: dropped before it is ready, the answer goes nowhere.
 pub fn promise<T>() -> (Owed<T>, Promised<T>) {
     let reply = Arc::new(Reply::default());
     (Owed(Some(Arc::clone(&reply))), Promised(reply))

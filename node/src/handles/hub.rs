@@ -380,7 +380,7 @@ impl<A: Adapter> Hub<A> {
         let publishers: Vec<Arc<Shared>> = {
             let mut stop = lock(&self.stop);
             stop.is_stopping = true;
-            std::mem::take(&mut stop.publishers).iter().filter_map(Weak::upgrade).collect()
+            stop.publishers.iter().filter_map(Weak::upgrade).collect()
         };
         tracing::info!(?deadline, "the node stops");
         publishers.iter().for_each(|publisher| publisher.begin_close());

@@ -4,8 +4,8 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Mutex;
-use std::task::{Poll, ready};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 use netchan_proto::Instant;
 
@@ -18,6 +18,7 @@ pub(super) struct Tasks<R> {
     /// Those that wait at a door, and end first.
     doors: Mutex<Vec<R>>,
     others: Mutex<Others<R>>,
+    crowd: Arc<Crowd>,
 }
 
 #[derive(Debug)]
@@ -30,7 +31,27 @@ struct Others<R> {
 impl<R> Default for Tasks<R> {
     fn default() -> Tasks<R> {
         let others = Mutex::new(Others { running: Vec::new(), sweep_at: 0 });
-        Tasks { doors: Mutex::default(), others }
+        Tasks { doors: Mutex::default(), others, crowd: Arc::default() }
+    }
+}
+
+/// Everybody who waits for the others to end: a task knows one waker.
+#[derive(Debug, Default)]
+struct Crowd(Mutex<Vec<Waker>>);
+
+impl Crowd {
+    fn join(&self, waker: &Waker) {
+        let mut wakers = lock(&self.0);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+}
+
+impl Wake for Crowd {
+    fn wake(self: Arc<Self>) {
+        let wakers = std::mem::take(&mut *lock(&self.0));
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -50,28 +71,37 @@ impl<R: Running> Tasks<R> {
 
     /// Closes the doors, waits for the others until it is `until`, and ends those that are there still. Says how many
     /// that were.
+    ///
+    /// Dropped before it is `until`, it has ended none of the others; many may wait at a time.
     pub(super) async fn end(&self, until: Instant, mut alarm: impl Alarm) -> usize {
         let doors = std::mem::take(&mut *lock(&self.doors));
         for door in doors {
             door.end().await;
         }
-        let mut others = std::mem::take(&mut lock(&self.others).running);
         poll_fn(|cx| {
-            while let Some(last) = others.last_mut() {
-                if Pin::new(last).poll(cx).is_pending() {
-                    ready!(alarm.poll(Some(until), cx));
-                    others.retain(|task| !task.has_ended());
-                    break;
-                }
-                others.pop();
-            }
-            Poll::Ready(())
+            self.crowd.join(cx.waker());
+            if self.have_ended() { Poll::Ready(()) } else { alarm.poll(Some(until), cx) }
         })
         .await;
+        let mut others = std::mem::take(&mut lock(&self.others).running);
+        others.retain(|task| !task.has_ended());
         let cut_off = others.len();
         for task in others {
             task.end().await;
         }
         cut_off
+    }
+
+    /// Whether all others have. If not, the crowd is woken when one has.
+    fn have_ended(&self) -> bool {
+        let waker = Waker::from(Arc::clone(&self.crowd));
+        let mut others = lock(&self.others);
+        while let Some(last) = others.running.last_mut() {
+            if Pin::new(last).poll(&mut Context::from_waker(&waker)).is_pending() {
+                return false;
+            }
+            others.running.pop();
+        }
+        true
     }
 }

@@ -113,6 +113,9 @@ impl Publisher {
     }
 
     /// Ready when everything sent so far is durable.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only looks.
     pub fn flush(&self) -> Reached {
         let sequence = self.shared().last_sequence();
         Reached::new(Arc::clone(self.shared()), sequence, AckLevel::Durable)

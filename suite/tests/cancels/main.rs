@@ -1,0 +1,133 @@
+//! Cancel safety: each function of the handles that gives a future has it dropped, at each of its await points, in random
+//! schedules over real sockets; what is received then is what was sent, as their documentation says.
+//!
+//! `NETCHAN_CANCELS` is how many schedules there are (a slice by default), `NETCHAN_CANCELS_FROM` the first one's seed.
+#![allow(clippy::unwrap_used)]
+
+mod cut;
+mod life;
+mod listed;
+mod play;
+mod runtimes;
+
+use std::thread;
+
+use netchan_smol::Smol;
+use netchan_tokio::Tokio;
+
+use cut::Counts;
+use play::Scene;
+use runtimes::Awaited;
+
+/// Schedules of a test without an environment that says more.
+const SLICE: u64 = 60;
+/// So many that chance misses nothing.
+const MANY: u64 = 2000;
+/// Schedules that are under way at a time.
+const AT_A_TIME: u64 = 3;
+/// One schedule of so many is about the life of a node as a whole.
+const LIVES: u64 = 8;
+
+/// Each function whose future is dropped.
+const DROPPED: &[&str] = &[
+    "Handle::channels",
+    "Handle::delete",
+    "Handle::dial",
+    "Handle::info",
+    "Handle::own_status",
+    "Handle::readers",
+    "Handle::seal",
+    "Handle::serve_stream",
+    "Handle::shutdown",
+    "Handle::status",
+    "NodeBuilder::start",
+    "Publisher::close",
+    "Publisher::flush",
+    "Publisher::info",
+    "Publisher::producer",
+    "Publisher::seal",
+    "Receiver::next_event",
+    "Receiver::recv",
+    "ReceiverBuilder::open",
+    "Sender::close",
+    "Sender::flush",
+    "Sender::info",
+    "Sender::next_event",
+    "Sender::note",
+    "Sender::producer",
+    "Sender::seal",
+    "Sender::send",
+    "SenderBuilder::open",
+    "Sent::durable",
+    "Sent::written",
+    "promise",
+];
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|number| number.parse().unwrap())
+}
+
+fn run<A: Awaited>() {
+    let schedules = number("NETCHAN_CANCELS").unwrap_or(SLICE);
+    let first = number("NETCHAN_CANCELS_FROM").unwrap_or(0);
+    let counts = Counts::default();
+    thread::scope(|scope| {
+        for worker in 0..AT_A_TIME {
+            let counts = &counts;
+            scope.spawn(move || {
+                let scene = Scene::<A>::new(counts);
+                for seed in (first..first + schedules).filter(|seed| seed % AT_A_TIME == worker) {
+                    let _told = Told(seed);
+                    match seed % LIVES {
+                        0 => A::block_on(life::live(&scene, seed)),
+                        _ => A::block_on(play::play(&scene, seed)),
+                    }
+                }
+            });
+        }
+    });
+    println!("{schedules} schedules; dropped after so many polls:");
+    let counts = counts.by_name();
+    for (name, count) in &counts {
+        let dropped: u64 = count.dropped.values().sum();
+        let few: Vec<String> =
+            count.dropped.iter().take(8).map(|(polls, count)| format!("{polls}: {count}")).collect();
+        let most = count.dropped.keys().next_back().unwrap_or(&0);
+        println!("{name:22} ready {:7}, dropped {dropped:7} ({}, .. {most})", count.ready, few.join(", "));
+    }
+    if schedules < SLICE {
+        return;
+    }
+    for name in DROPPED {
+        let count = counts.get(name).unwrap_or_else(|| panic!("{name} was never called"));
+        // What is ready when it is polled first can only be dropped before that; and in a slice, chance may have missed one.
+        let is_dropped = count.dropped.keys().any(|polls| *polls > 0 || *name == "Sender::note");
+        assert!(is_dropped || schedules < MANY, "{name} was never dropped while it waited");
+    }
+}
+
+/// Says which schedule it was, if that fails.
+struct Told(u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("this was schedule {}: NETCHAN_CANCELS=1 NETCHAN_CANCELS_FROM={}", self.0, self.0);
+        }
+    }
+}
+
+#[test]
+fn what_tokio_drops_is_neither_lost_nor_doubled() {
+    run::<Tokio>();
+}
+
+#[test]
+fn what_smol_drops_is_neither_lost_nor_doubled() {
+    run::<Smol>();
+}
+
+#[test]
+fn each_function_that_gives_a_future_is_dropped_and_says_what_happens_then() {
+    listed::hold_to(DROPPED);
+}
