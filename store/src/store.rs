@@ -43,6 +43,8 @@ struct Inner {
     channels: Mutex<Channels>,
     random: Mutex<Random>,
     closed: AtomicBool,
+    /// Held while it is being closed.
+    closing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -179,6 +181,7 @@ impl Store {
             channels: Mutex::new(Channels { by_name, waiting: BTreeMap::new() }),
             random: Mutex::new(random),
             closed: AtomicBool::new(false),
+            closing: Mutex::default(),
         })))
     }
 
@@ -431,8 +434,9 @@ impl Store {
     }
 
     /// Commits everything, stops the threads, cuts preallocation, gives the lock back. Appends are refused from now
-    /// on. Blocks on the disk.
+    /// on. Who closes it while another does waits for that. Blocks on the disk.
     pub fn close(&self) {
+        let _turn = locked(&self.0.closing);
         if self.0.closed.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -28,6 +28,11 @@ pub trait Runtime:
     /// Waits, in a program of this runtime.
     fn wait<T: Send + 'static>(given: impl FnOnce() -> Given<Self, T>) -> T;
 
+    /// How many tasks of nodes have not ended in this process, if it can say; where each has a thread, so many threads.
+    fn tasks() -> Option<usize> {
+        None
+    }
+
     /// A stream of this machine, as a program of this runtime has it.
     fn brought(stream: UnixStream) -> Self::Brought;
 

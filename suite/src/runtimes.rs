@@ -16,12 +16,15 @@ use crate::runtime::{Given, Runtime};
 
 mod of_tokio {
     use std::sync::LazyLock;
+    use std::time::Duration;
 
     use tokio::runtime::{Builder, Runtime};
 
-    /// One for all tests of a process.
-    pub(super) static RUNTIME: LazyLock<Runtime> =
-        LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+    /// One for all tests of a process. Threads that have nothing to do soon end, so that those can be counted which are left.
+    pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(2).thread_keep_alive(Duration::from_millis(100)).enable_all().build().unwrap()
+    });
 
     pub(super) fn wait<F: Future>(future: F) -> F::Output {
         RUNTIME.block_on(future)
@@ -33,6 +36,10 @@ impl Runtime for Tokio {
     type Attempt = std::future::Ready<io::Result<tokio::net::UnixStream>>;
 
     crate::awaited!(of_tokio::wait);
+
+    fn tasks() -> Option<usize> {
+        Some(of_tokio::RUNTIME.metrics().num_alive_tasks())
+    }
 
     fn brought(stream: UnixStream) -> Self::Brought {
         stream.set_nonblocking(true).unwrap();
@@ -86,6 +93,13 @@ impl Runtime for Std {
     type Brought = (UnixStream, UnixStream);
     type Attempt = io::Result<UnixStream>;
     type Sent = netchan_std::Sent;
+
+    fn tasks() -> Option<usize> {
+        let threads = std::fs::read_dir("/proc/self/task").ok()?;
+        let names =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        Some(names.filter(|name| name == "netchan\n").count())
+    }
 
     fn wait<T: Send + 'static>(given: impl FnOnce() -> Given<Self, T>) -> T {
         given()

@@ -128,6 +128,12 @@ fn what_smol_drops_is_neither_lost_nor_doubled() {
 }
 
 #[test]
+fn what_has_begun_is_dropped_on_a_thread_of_no_runtime() {
+    life::dropped_elsewhere::<Tokio>();
+    life::dropped_elsewhere::<Smol>();
+}
+
+#[test]
 fn each_function_that_gives_a_future_is_dropped_and_says_what_happens_then() {
     listed::hold_to(DROPPED);
 }
