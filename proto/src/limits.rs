@@ -94,6 +94,8 @@ pub const MAX_TURNED_AWAY: usize = 64;
 pub const MAX_MEMORY: usize = 16 << 20;
 /// Bytes of memory for runs that a node keeps for later ones, beside [`MAX_MEMORY`], while it has some in use: 4 MiB.
 pub const MAX_SPARE: usize = 4 << 20;
+/// Bytes of that which it keeps while it has none in use: 2 MiB.
+pub const MAX_IDLE_SPARE: usize = 2 << 20;
 /// Jobs of the disk that a node runs at once for its peers.
 pub const MAX_NODE_JOBS: usize = 8;
 /// What any connection may have waiting, uncounted: their number bounds it.

@@ -135,6 +135,11 @@ impl Budget {
         of(memory / 2).max(of(memory).min(moved.max(LEAST)))
     }
 
+    /// Whether who moves so many bytes a second has these moved before others miss them.
+    pub(crate) fn moves(&self, pace: u64, bytes: usize) -> bool {
+        bytes as u64 <= pace / PACE
+    }
+
     /// Whether memory is short: who holds some and does not move is given up.
     pub(crate) fn is_tight(&self) -> bool {
         self.is_nearly_full() || self.are_bytes_wanted()

@@ -162,10 +162,11 @@ impl Account {
         self.budget.leave(&self.waiter);
     }
 
-    /// Whether a run that cannot go on is to be given up, to be read again later: at once for want of credit if others need
-    /// the memory, after a while in any case.
-    pub(super) fn must_give_way(&self, by_credit: bool, now: Instant) -> bool {
-        (by_credit && self.budget.is_tight()) || self.stands_still(now)
+    /// Whether `runs` bytes of runs, of which one cannot go on, are too many, to be read again later: for want of credit at
+    /// once if others need the memory and the connection does not move as much all the time, after a while in any case.
+    pub(super) fn must_give_way(&self, by_credit: bool, runs: usize, now: Instant) -> bool {
+        let misses = || self.budget.is_tight() && !self.budget.moves(self.pace, runs);
+        (by_credit && misses()) || self.stands_still(now)
     }
 
     /// The right to a batch of `bytes`, larger than any window, if it is to be had.

@@ -111,7 +111,7 @@ impl Shared {
 
     /// Whether a run that cannot go on is to be given up, because others need the memory.
     fn must_give_way(&self, by_credit: bool) -> bool {
-        self.account.must_give_way(by_credit, self.now)
+        self.account.must_give_way(by_credit, self.slots.held(), self.now)
     }
 
     /// `id` is not in the middle of a large batch, or not any more.

@@ -117,9 +117,11 @@ impl Slots {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// A slot that nobody else waits for.
+    /// A slot that nobody else waits for, or that is free again before that matters: what is read ahead for who moves it at once.
     pub(super) fn spare(&mut self, readers: usize) -> Option<Slot> {
-        if self.is_wanted() || self.budget.are_bytes_wanted() { None } else { self.free(readers) }
+        let is_short =
+            self.budget.are_bytes_wanted() && !self.budget.moves(self.pace, self.held() + MIN_RUN_BYTES);
+        if self.is_wanted() || is_short { None } else { self.free(readers) }
     }
 
     /// Whether somebody waits in line.
@@ -137,16 +139,17 @@ impl Slots {
         self.line.retain(|waiting| *waiting != stream);
     }
 
-    /// What the node can spare for a run, in whole pages.
+    /// What the node can spare for a run.
     fn share(&self) -> usize {
-        self.budget.share(self.pace) / 4096 * 4096
+        self.budget.share(self.pace)
     }
 
     fn free(&self, readers: usize) -> Option<Slot> {
         let held = self.held.load(Ordering::Acquire);
         let own = (RUN_BYTES / readers.max(1)).max(MIN_RUN_BYTES);
         let share = self.share();
-        let bytes = own.min(share);
+        // Of few sizes: memory of the same size is used again.
+        let bytes = 1 << own.min(share).max(1).ilog2();
         // Where memory is short: one that is sent and one that is read ahead, however many streams there are.
         let is_short = share < own && held + bytes > 2 * (share + held / SHARE);
         if held + own > HELD_BYTES || is_short || bytes < MIN_RUN_BYTES {
