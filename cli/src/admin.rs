@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
-use netchan::{LogInfo, Target, Timestamp};
+use netchan::{Content, LogInfo, Target, Timestamp};
 use serde_json::{Value, json};
 
 use crate::advice::was_closed;
@@ -35,12 +35,16 @@ pub(crate) async fn info(args: args::Info) -> Result<Exit> {
         // Whoever has read all of it comes to the same: see spec/07-batch.md.
         let digest = kept.as_ref().and_then(|kept| kept.digest);
         value["digest"] = json!(digest.map(|digest| digest.to_string()));
-        value["unsealable"] = json!(kept.map(|kept| kept.options.unsealable));
+        value["unsealable"] = json!(kept.as_ref().map(|kept| kept.options.unsealable));
+        value["content"] = json!(kept.as_ref().and_then(|kept| kept.content.as_ref()).map(Content::as_str));
         value["retention"] = kept.as_ref().map_or(Value::Null, kept::json);
         return print(&[value.to_string()]);
     }
     let mut rows = told(&info);
     if let Some(kept) = kept {
+        if let Some(content) = &kept.content {
+            rows.push(format!("{:8} {content}", "content"));
+        }
         if let Some(digest) = kept.digest {
             rows.push(format!("{:8} {digest}", "digest"));
         }

@@ -134,6 +134,7 @@ fn opened(input: &mut Operations<'_>) -> Opened {
         next: Offset(9),
         start: Offset(u64::from(input.byte())),
         clock: Timestamp(0),
+        content: None,
     }
 }
 
@@ -201,6 +202,7 @@ fn plausible(input: &mut Operations<'_>) -> Option<Message> {
             create: true,
             durability: None,
             producer: ProducerId([1; 16]),
+            content: None,
         }),
         10 => Message::PublishOpened(publish_opened(input)),
         11 => Message::PublishClose,

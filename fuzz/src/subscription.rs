@@ -116,6 +116,7 @@ fn opened(input: &mut Operations<'_>) -> Opened {
         next: Offset(9),
         start: Offset(u64::from(input.byte())),
         clock: Timestamp(0),
+        content: None,
     }
 }
 

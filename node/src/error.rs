@@ -70,6 +70,16 @@ pub enum ErrorKind {
     Io,
     /// Another program holds the data directory.
     Locked,
+    /// What the channel's payloads are is not what they would be sent, or received, as.
+    Content,
+    /// A value that its codec, or a transform, does not take. Nothing was sent.
+    Encode,
+    /// A record that does not give a value: its codec, or a transform, does not take it, or the key is another. Told once;
+    /// reading goes on with the next.
+    Decode {
+        /// The record's.
+        offset: Offset,
+    },
     /// A name or an address that cannot be one.
     Target,
     /// The other side cannot be reached, or the way to it broke.
@@ -88,6 +98,7 @@ impl ErrorKind {
             self,
             ErrorKind::Gap { .. }
                 | ErrorKind::Truncated { .. }
+                | ErrorKind::Decode { .. }
                 | ErrorKind::DiskFull
                 | ErrorKind::Full
                 | ErrorKind::Busy
@@ -108,6 +119,7 @@ impl ErrorKind {
             ErrorCode::SEALED => ErrorKind::Sealed,
             ErrorCode::DELETED => ErrorKind::Deleted,
             ErrorCode::SUPERSEDED => ErrorKind::Superseded,
+            ErrorCode::CONTENT => ErrorKind::Content,
             ErrorCode::OFFSET_BEYOND_END => ErrorKind::BeyondEnd,
             ErrorCode::OTHER_LOG => ErrorKind::OtherLog,
             ErrorCode::DAMAGED => ErrorKind::Damaged,

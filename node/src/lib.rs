@@ -11,6 +11,7 @@
 //! | [`serve`] | a connection that reads and publishes into this node's logs |
 //! | [`receiver`] | reading a channel over as many connections as it takes; [`event`]: what happens on the way |
 //! | [`sender`] | sending into a channel, this node's or another's; [`publisher`]: the way to another's |
+//! | [`typed`] | values in place of bytes: codecs, and transforms that go over them |
 //! | [`handles`] | what programs hold, written once for all runtimes |
 //! | [`question`] | one question to another node: about a channel, for names, to seal or delete one |
 //! | `stats` | what a node counts while it works, and what it tells of that |
@@ -37,6 +38,7 @@ pub mod sender;
 pub mod serve;
 mod stats;
 pub mod target;
+pub mod typed;
 mod wake;
 pub mod words;
 
@@ -49,7 +51,7 @@ pub use machine::{Dialling, Lost, Machine};
 pub use node::Node;
 pub use publisher::{Producer, Publisher, PublisherCore, PublisherOptions};
 pub use question::{Answer, Ask, Question};
-pub use receiver::{Next, ReceiverCore, ReceiverOptions};
+pub use receiver::{Next, ReceiverCore, ReceiverOptions, Wanted};
 pub use sender::{Sender, Sent};
 pub use serve::{Calling, Served};
 pub use target::{Remote, Target, parse_channels, parse_node, parse_place};

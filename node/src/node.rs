@@ -12,7 +12,9 @@ use std::time::Duration;
 use netchan_proto::auth::payload_hash;
 use netchan_proto::limits::MAX_READERS;
 use netchan_proto::wire::{NamePrefix, Readers, ReadersReply};
-use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, ProducerId, Roles, Timestamp, Token};
+use netchan_proto::{
+    ChannelName, Content, LogId, LogInfo, NodeId, Offset, ProducerId, Roles, Timestamp, Token,
+};
 use netchan_store::{Log, LogOptions, Store, StoreError};
 
 use crate::budget::Budget;
@@ -238,6 +240,28 @@ impl Node {
         let store = self.store().ok_or_else(no_store)?;
         act(store).map_err(|error| Error::from(error).about(name))
     }
+}
+
+/// Holds what is to be sent to what the channel's payloads are, and says it where nobody has yet. Blocks.
+///
+/// # Errors
+/// [`ErrorKind::Content`], and what the disk says.
+pub(crate) fn agree(log: &Log, content: &Content) -> Result<(), Error> {
+    match log.set_content(content) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(content_error(log.content(), content)),
+        Err(error) => Err(error.into()),
+    }
+    .map_err(|error| error.about(log.name()))
+}
+
+/// `wanted` is not what the payloads are.
+pub(crate) fn content_error(has: Option<&Content>, wanted: &Content) -> Error {
+    let has = match has {
+        Some(has) => format!("the channel's payloads are {has}"),
+        None => "nobody has said what the channel's payloads are, and it has records".to_owned(),
+    };
+    Error::new(ErrorKind::Content, format!("{has}, not {wanted}"))
 }
 
 fn no_store() -> Error {

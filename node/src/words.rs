@@ -2,15 +2,24 @@
 
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::Event;
-pub use crate::handles::Left;
+pub use crate::handles::{Left, Typed, TypedBuilder};
 pub use crate::publisher::Producer;
 pub use crate::target::Target;
+#[cfg(feature = "cbor")]
+pub use crate::typed::Cbor;
+#[cfg(feature = "json")]
+pub use crate::typed::Json;
+#[cfg(feature = "messagepack")]
+pub use crate::typed::MessagePack;
+#[cfg(feature = "postcard")]
+pub use crate::typed::Postcard;
+pub use crate::typed::{Beside, Codec, CodecError, Raw, Transform, Value};
 pub use netchan_proto::wire::{
     Counter, CounterKind, CounterUnit, Counters, GapReason, NodeStatus, Note, ReaderInfo, ReaderKind,
     ReadersReply,
 };
 pub use netchan_proto::{
-    AsRecord, ChannelName, Durability, Epoch, LogId, LogInfo, NewRecord, NodeId, Offset, Position,
+    AsRecord, ChannelName, Content, Durability, Epoch, LogId, LogInfo, NewRecord, NodeId, Offset, Position,
     ProducerId, Record, RecordRef, Side, Start, Timestamp,
 };
 pub use netchan_store::{LogOptions, Retention, StoreOptions, WhenFull};

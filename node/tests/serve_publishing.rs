@@ -183,6 +183,7 @@ fn the_channel_is_made_if_asked_and_as_durable_as_asked() {
         create: false,
         durability: Some(Durability::Os),
         producer: ProducerId([1; 16]),
+        content: None,
     };
     let refused = link.peer.publish_open(&open).unwrap();
     link.pump();

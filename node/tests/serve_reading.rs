@@ -47,7 +47,7 @@ fn each_kind_of_start_begins_where_it_says() {
         let mut link = Link::new(&house);
         let id = link.read("my_log", start);
         let reader = link.reader(id);
-        let opened = reader.opened.unwrap();
+        let opened = reader.opened.as_ref().unwrap();
         assert_eq!(opened.start, Offset(first), "{start:?}");
         assert_eq!(opened.next, Offset(10));
         assert_eq!(opened.log, log.id());
@@ -242,7 +242,7 @@ fn retention_before_the_start_is_a_gap_that_says_from_and_to() {
     let mut link = Link::new(&house);
     let id = link.read("my_log", Start::Offset(Offset(3)));
     let reader = link.reader(id);
-    assert_eq!(reader.opened.unwrap().start, Offset(3));
+    assert_eq!(reader.opened.as_ref().unwrap().start, Offset(3));
     assert_eq!(reader.gaps.len(), 1);
     assert_eq!((reader.gaps[0].from, reader.gaps[0].to), (Offset(3), first));
     assert_eq!(reader.gaps[0].why, GapReason::Retention);
@@ -387,7 +387,7 @@ fn a_roll_back_reaches_the_reader_as_truncated_once() {
     let mut link = Link::new(&house);
     let id = link.read("my_log", Start::Resume(position));
     let reader = link.reader(id);
-    assert_eq!(reader.opened.unwrap().start, Offset(9));
+    assert_eq!(reader.opened.as_ref().unwrap().start, Offset(9));
     if kept < 9 {
         assert_eq!(reader.truncated.len(), 1);
         let truncated = reader.truncated[0];
@@ -490,7 +490,7 @@ fn a_seal_ends_the_stream_after_the_last_record() {
     }
     assert_eq!(link.reader(early).subscription.digest(), log.digest(), "what was read comes to the same");
     let late = link.read("my_log", Start::Last(1));
-    assert!(link.reader(late).opened.unwrap().sealed);
+    assert!(link.reader(late).opened.as_ref().unwrap().sealed);
     assert_eq!(link.reader(late).texts(), ["last"]);
     assert_eq!(link.reader(late).end, Some(End::Sealed { final_offset: Offset(5) }));
 }

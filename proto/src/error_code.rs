@@ -74,6 +74,8 @@ registry! {
     DELETED = 0x0307;
     /// A newer stream of the same producer has taken over.
     SUPERSEDED = 0x0308;
+    /// What the channel's payloads are is not what is to be published.
+    CONTENT = 0x0309;
     /// More bytes than the credit allows, or not at the position announced.
     FLOW = 0x0401;
     /// A start that lies past the channel's end.

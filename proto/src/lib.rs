@@ -34,6 +34,6 @@ pub use digest::Digest;
 pub use error_code::ErrorCode;
 pub use record::{AsRecord, NewRecord, Record, RecordRef};
 pub use types::{
-    ChannelName, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
+    ChannelName, Content, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
 };
 pub use wire::{LogInfo, Roles, Start};

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Bytes of a channel's name.
 pub const MAX_NAME: usize = 255;
+/// Bytes of the names that say what a channel's payloads are.
+pub const MAX_CONTENT: usize = 96;
+/// Levels of a value in JSON, MessagePack or CBOR.
+pub const MAX_NESTING: usize = 128;
 /// Bytes of a record's payload: 16 MiB.
 pub const MAX_PAYLOAD: usize = 16 << 20;
 /// Bytes of a record's key: 64 KiB.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::limits::MAX_NAME;
+use crate::limits::{MAX_CONTENT, MAX_NAME};
 
 /// The dense place of a record in its channel; the first record has offset 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -264,6 +264,80 @@ pub enum InvalidName {
     Segment,
 }
 
+/// What the payloads of a channel's records are: the name of their codec, and of each transform that went over them after it,
+/// in order, with `+` between them: `postcard`, `json`, `postcard+lz4+xchacha20poly1305`. Cheap to clone.
+///
+/// It has 1 to 96 bytes; each name has at least one, of `a-z 0-9 . _ -`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Content(Arc<str>);
+
+impl Content {
+    /// Checks `names` and keeps them.
+    ///
+    /// # Errors
+    /// [`InvalidContent`] says which rule they break.
+    pub fn new(names: &str) -> Result<Content, InvalidContent> {
+        if names.len() > MAX_CONTENT {
+            return Err(InvalidContent::TooLong { len: names.len() });
+        }
+        let may_be = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-' | '+');
+        if let Some(found) = names.chars().find(|&c| !may_be(c)) {
+            return Err(InvalidContent::Character { found });
+        }
+        if names.split('+').any(str::is_empty) {
+            return Err(InvalidContent::Empty);
+        }
+        Ok(Content(names.into()))
+    }
+
+    /// The names as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+impl std::str::FromStr for Content {
+    type Err = InvalidContent;
+
+    fn from_str(names: &str) -> Result<Self, InvalidContent> {
+        Content::new(names)
+    }
+}
+
+/// Why a text cannot say what a channel's payloads are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidContent {
+    /// A name of a codec or transform is empty.
+    #[error("the name of a codec or transform is empty")]
+    Empty,
+    /// More bytes than all names may have.
+    #[error("the names of codec and transforms have {len} bytes; {MAX_CONTENT} are the most")]
+    TooLong {
+        /// The length found, in bytes.
+        len: usize,
+    },
+    /// A character that such names cannot have.
+    #[error("the name of a codec or transform cannot have {found:?} in it (but a-z 0-9 . _ -)")]
+    Character {
+        /// The first such character.
+        found: char,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +351,17 @@ mod tests {
             ["", "a b", "a\n", "@x", "h:1", "a*", "#", "/a", "a/", "a//b", "..", "a/../b", &"x".repeat(256)]
         {
             assert!(ChannelName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    // NC-TYP-015
+    #[test]
+    fn what_a_channel_holds_is_said_in_names_that_follow_the_rules() {
+        for good in ["postcard", "postcard+lz4", "a.b-c_9", &"x".repeat(MAX_CONTENT)] {
+            assert_eq!(Content::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "+", "a+", "+a", "a++b", "A", "a b", "\u{fc}", &"x".repeat(MAX_CONTENT + 1)] {
+            assert!(Content::new(bad).is_err(), "{bad:?}");
         }
     }
 

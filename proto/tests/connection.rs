@@ -41,11 +41,12 @@ fn opened() -> Opened {
         next: Offset(5),
         start: Offset(0),
         clock: Timestamp(1),
+        content: None,
     }
 }
 
 fn publish_open() -> PublishOpen {
-    PublishOpen { name: name(), create: true, durability: None, producer: ProducerId([5; 16]) }
+    PublishOpen { name: name(), create: true, durability: None, producer: ProducerId([5; 16]), content: None }
 }
 
 fn publish_opened(credit: u64) -> PublishOpened {

@@ -32,6 +32,7 @@ fn opened(start: u64) -> Opened {
         next: Offset(1000),
         start: Offset(start),
         clock: Timestamp(0),
+        content: None,
     }
 }
 
@@ -203,6 +204,7 @@ fn a_publisher_keeps_to_its_place_and_its_credit() {
             create: true,
             durability: None,
             producer: ProducerId([9; 16]),
+            content: None,
         };
         let stream = pair.dialler.publish_open(&open).unwrap();
         pair.run();

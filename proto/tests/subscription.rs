@@ -26,6 +26,7 @@ fn opened(start: u64) -> Opened {
         next: Offset(1000),
         start: Offset(start),
         clock: Timestamp(0),
+        content: None,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use netchan_proto::{ChannelName, Digest, LogId, Offset};
+use netchan_proto::{ChannelName, Content, Digest, LogId, Offset};
 
 use crate::LogOptions;
 use crate::disk::Disk;
 use crate::meta::{Meta, join, read_small};
 
 /// What a channel's meta says of how it is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kept {
     /// The log.
@@ -21,6 +21,8 @@ pub struct Kept {
     /// What the sealed channel comes to: a receiver that has read all of it from offset 0 comes to the same. `None` of one that
     /// is not sealed, or where that is not known.
     pub digest: Option<Digest>,
+    /// What its payloads are, if a sender has said so.
+    pub content: Option<Content>,
 }
 
 /// How the channel `name` is kept, by its meta and its seal; `None` if no meta that holds is of it. Takes no lock and changes nothing.
@@ -38,7 +40,13 @@ pub fn kept(disk: &dyn Disk, name: &ChannelName) -> io::Result<Option<Kept>> {
             && meta.id == id
         {
             let digest = crate::log::digest(disk, &dir, id)?;
-            return Ok(Some(Kept { log: id, options: meta.options, start: meta.start, digest }));
+            return Ok(Some(Kept {
+                log: id,
+                options: meta.options,
+                start: meta.start,
+                content: meta.content,
+                digest,
+            }));
         }
     }
     Ok(None)

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::crc::crc32c;
-use netchan_proto::{ChannelName, Durability, LogId, NodeId, Offset, Timestamp};
+use netchan_proto::limits::MAX_CONTENT;
+use netchan_proto::{ChannelName, Content, Durability, LogId, NodeId, Offset, Timestamp};
 
 use crate::disk::{Disk, Open};
 use crate::{LogOptions, Retention, StoreError, WhenFull};
@@ -20,7 +21,7 @@ const NODE_MAGIC: [u8; 8] = *b"NCNODE01";
 const META_FIXED: usize = 120;
 const META_FIXED_1: usize = 72;
 /// Bytes of a meta file at most.
-const META_MAX: usize = META_FIXED + 255 + 4;
+const META_MAX: usize = META_FIXED + 255 + MAX_CONTENT + 4;
 /// "No limit" in a meta file.
 const NONE: u64 = u64::MAX;
 
@@ -33,6 +34,8 @@ pub(crate) struct Meta {
     pub(crate) options: LogOptions,
     /// Records before this were truncated, whether or not their bytes are there.
     pub(crate) start: Offset,
+    /// What its payloads are, once a sender has said so.
+    pub(crate) content: Option<Content>,
 }
 
 impl Meta {
@@ -40,11 +43,12 @@ impl Meta {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(NONE - 1);
         let retention = self.options.retention;
         let name = self.name.as_str().as_bytes();
+        let content = self.content.as_ref().map_or("", Content::as_str).as_bytes();
         let mut bytes = Vec::with_capacity(META_MAX);
         bytes.extend_from_slice(&META_MAGIC);
         bytes.extend_from_slice(&[self.options.durability.code(), u8::try_from(name.len()).unwrap_or(0)]);
         bytes.extend_from_slice(&[code_of(retention.when_full), u8::from(self.options.unsealable)]);
-        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&[u8::try_from(content.len()).unwrap_or(0), 0, 0, 0]);
         bytes.extend_from_slice(&self.id.0);
         let none = |limit: Option<u64>| limit.unwrap_or(NONE);
         for number in [
@@ -63,6 +67,7 @@ impl Meta {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(name);
+        bytes.extend_from_slice(content);
         seal(bytes)
     }
 
@@ -73,10 +78,12 @@ impl Meta {
         };
         let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let limit = |at: usize| number(at).map(|value| (value != NONE).then_some(value));
-        let name = std::str::from_utf8(bytes.get(fixed..)?).ok()?;
-        if usize::from(bytes[9]) != name.len() || bytes[12..16] != [0; 4] {
+        let (name, content) = bytes.get(fixed..)?.split_at_checked(bytes[9].into())?;
+        if usize::from(bytes[12]) != content.len() || bytes[13..16] != [0; 3] {
             return None;
         }
+        let content = std::str::from_utf8(content).ok()?;
+        let name = std::str::from_utf8(name).ok()?;
         let mut meta = Meta {
             name: ChannelName::new(name).ok()?,
             id: LogId(bytes.get(16..32)?.try_into().ok()?),
@@ -93,9 +100,10 @@ impl Meta {
                 unsealable: false,
             },
             start: Offset::ZERO,
+            content: if content.is_empty() { None } else { Some(Content::new(content).ok()?) },
         };
         if fixed == META_FIXED_1 {
-            return (bytes[10..12] == [0; 2]).then_some(meta);
+            return (bytes[10..13] == [0; 3]).then_some(meta);
         }
         let retention = &mut meta.options.retention;
         retention.max_records = limit(72)?;
@@ -217,6 +225,7 @@ mod tests {
                 ..LogOptions::default()
             },
             start: Offset(77),
+            content: Some(Content::new("postcard+lz4").unwrap()),
         }
     }
 
@@ -240,7 +249,10 @@ mod tests {
             retention: Retention { max_age, ..Retention::default() },
             ..LogOptions::default()
         };
-        assert_eq!(Meta::decode(&old_meta()), Some(Meta { options, start: Offset::ZERO, ..meta() }));
+        assert_eq!(
+            Meta::decode(&old_meta()),
+            Some(Meta { options, start: Offset::ZERO, content: None, ..meta() })
+        );
         let mut bad = old_meta();
         bad[10] = 1; // what the second version says there
         let len = bad.len() - 4;
@@ -251,6 +263,8 @@ mod tests {
     #[test]
     fn meta_is_read_as_it_was_written() {
         assert_eq!(Meta::decode(&meta().encode()), Some(meta()));
+        let plain = Meta { content: None, ..meta() };
+        assert_eq!(Meta::decode(&plain.encode()), Some(plain));
     }
 
     // NC-DSK-010, NC-DSK-011

@@ -203,8 +203,14 @@ impl Store {
                 Entry::Vacant(place) => {
                     let id = LogId(locked(&self.0.random).identity());
                     let created = self.0.env.options.clock.now();
-                    let meta =
-                        Meta { name: name.clone(), id, created, options: *options, start: Offset::ZERO };
+                    let meta = Meta {
+                        name: name.clone(),
+                        id,
+                        created,
+                        options: *options,
+                        start: Offset::ZERO,
+                        content: None,
+                    };
                     Arc::clone(place.insert(Channel::new(meta, false)))
                 }
             };

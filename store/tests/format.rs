@@ -6,7 +6,7 @@ mod rig;
 
 use netchan_proto::batch::{Batch, BatchHeader, BatchKind, HEADER_LEN};
 use netchan_proto::crc::crc32c;
-use netchan_proto::{Durability, Offset, ProducerId, RecordRef, Timestamp};
+use netchan_proto::{Content, Durability, Offset, ProducerId, RecordRef, Timestamp};
 use netchan_store::disk::{Disk, Open, SimDisk};
 use netchan_store::{Log, LogOptions, Retention, StoreError};
 use rig::*;
@@ -102,6 +102,7 @@ fn small_files_are_laid_out_as_the_spec_says() {
     assert_eq!(u64_at(&meta, 48), 8 << 10);
     assert!((56..112).step_by(8).all(|at| u64_at(&meta, at) == u64::MAX));
     assert_eq!(u64_at(&meta, 112), 0);
+    assert_eq!(meta[12], 0, "nobody has said what the payloads are");
     assert_eq!(&meta[120..129], b"orders/eu");
     assert_eq!((u32_at(&meta, 129), meta.len()), (crc32c(&meta[..129]), 133));
     let node = disk.contents("node").unwrap();
@@ -285,6 +286,32 @@ fn many_producers_stand_in_the_head_and_the_oldest_are_forgotten() {
     store.close();
     let log = open(&disk).open_existing(&name("a")).unwrap().unwrap();
     assert_eq!(known(&log), before);
+}
+
+// NC-VAL-001, NC-DSK-010
+#[test]
+fn what_the_payloads_are_is_said_once_before_the_first_record_and_for_good() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let content = |names: &str| Content::new(names).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    assert_eq!(log.content(), None);
+    assert!(log.set_content(&content("json+lz4")).unwrap());
+    assert!(log.set_content(&content("json+lz4")).unwrap());
+    assert!(!log.set_content(&content("json")).unwrap());
+    let untyped = store.create_or_open(&name("b"), &small(Durability::Sync)).unwrap();
+    append(&untyped, "record");
+    assert!(!untyped.set_content(&content("json")).unwrap());
+    // What else is written there leaves it as it is.
+    log.set_retention(Retention { max_records: Some(7), ..Retention::default() }).unwrap();
+    let meta = disk.contents(&format!("channels/{}/meta", log.id())).unwrap();
+    assert_eq!((meta[12], &meta[121..129]), (8, &b"json+lz4"[..]));
+    // The power goes, with nothing closed.
+    disk.lose_all();
+    let store = open(&disk);
+    let again = |text| store.open_existing(&name(text)).unwrap().unwrap();
+    assert_eq!(again("a").content(), Some(&content("json+lz4")));
+    assert_eq!(again("b").content(), None);
 }
 
 // NC-DSK-014

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netchan_node::handles::{Adapter, Brings, Connects};
 use netchan_node::words::{
-    Error, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start,
+    Error, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start, Typed, Value,
 };
 
 /// What a runtime gives in place of a `T`.
@@ -66,6 +66,10 @@ pub trait Runtime:
     fn durable(sent: &Self::Sent) -> Result<(), Error>;
     /// See what became of a record.
     fn offset(sent: &Self::Sent) -> Option<Offset>;
+    /// See the sender of values.
+    fn send_value<T: 'static>(sender: &Typed<Self::Sender, T>, value: &T) -> Result<Self::Sent, Error>;
+    /// See the receiver of values.
+    fn recv_value<T: 'static>(receiver: &mut Typed<Self::Receiver, T>) -> Result<Option<Value<T>>, Error>;
     /// See the receiver.
     fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error>;
     /// Gives up after this time: then nothing, and nothing is lost.
@@ -134,6 +138,16 @@ macro_rules! awaited {
 
         fn offset(sent: &Self::Sent) -> Option<Offset> {
             sent.offset()
+        }
+
+        fn send_value<T: 'static>(sender: &Typed<Self::Sender, T>, value: &T) -> Result<Self::Sent, Error> {
+            $wait(sender.send(value))
+        }
+
+        fn recv_value<T: 'static>(
+            receiver: &mut Typed<Self::Receiver, T>,
+        ) -> Result<Option<Value<T>>, Error> {
+            $wait(receiver.recv())
         }
 
         fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error> {

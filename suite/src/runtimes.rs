@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use netchan_node::words::{
-    Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start,
+    Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start, Typed,
+    Value,
 };
 use netchan_smol::Smol;
 use netchan_std::Std;
@@ -163,6 +164,14 @@ impl Runtime for Std {
 
     fn offset(sent: &Self::Sent) -> Option<Offset> {
         sent.offset()
+    }
+
+    fn send_value<T: 'static>(sender: &Typed<Self::Sender, T>, value: &T) -> Result<Self::Sent, Error> {
+        sender.send(value)
+    }
+
+    fn recv_value<T: 'static>(receiver: &mut Typed<Self::Receiver, T>) -> Result<Option<Value<T>>, Error> {
+        receiver.recv()
     }
 
     fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error> {

@@ -4,12 +4,14 @@ mod elsewhere;
 mod ends;
 mod order;
 mod places;
+mod typed;
 mod weather;
 
 pub use elsewhere::*;
 pub use ends::*;
 pub use order::*;
 pub use places::*;
+pub use typed::*;
 pub use weather::*;
 
 /// The names of all of them.

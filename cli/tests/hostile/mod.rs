@@ -172,7 +172,13 @@ fn open(stream: u32, name: &str) -> Vec<u8> {
 }
 
 fn publish(name: &str) -> PublishOpen {
-    PublishOpen { name: name.parse().unwrap(), create: true, durability: None, producer: ProducerId([5; 16]) }
+    PublishOpen {
+        name: name.parse().unwrap(),
+        create: true,
+        durability: None,
+        producer: ProducerId([5; 16]),
+        content: None,
+    }
 }
 
 /// Reads until the other side ends it.

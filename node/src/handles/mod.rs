@@ -15,6 +15,7 @@ mod receiver;
 mod receiving;
 mod sending;
 mod tasks;
+mod typed;
 
 pub use self::adapter::{Adapter, Alarm, Brings, Connects, Entered, KEEPALIVE, Reached, Running, Task, Way};
 pub use self::builder::NodeBuilder;
@@ -24,3 +25,4 @@ pub use self::hub::{Hub, Left};
 pub use self::receiver::Receiver;
 pub use self::receiving::ReceiverBuilder;
 pub use self::sending::SenderBuilder;
+pub use self::typed::{Typed, TypedBuilder};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use netchan_proto::{Position, Record, Start};
+use netchan_proto::{ChannelName, Position, Record, Start};
 
 use crate::error::Error;
 use crate::event::Event;
@@ -33,6 +33,15 @@ impl<A: Adapter> Receiver<A> {
         let mut receiver = Receiver { line: Mutex::new(Line::new(core, hub, way)) };
         poll_fn(|cx| receiver.line().poll_until(cx, |core| core.is_settled().then_some(()))).await;
         receiver
+    }
+
+    pub(super) fn name(&self) -> ChannelName {
+        self.look().machine.name().clone()
+    }
+
+    /// What has ended it and is not told yet.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.look().machine.failure().cloned()
     }
 
     /// The next record. `None`: the channel is sealed and all of it was received (or the end that was asked for is

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use netchan_proto::{Side, Start, Timestamp};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::handles::sending::through;
 use crate::handles::{Adapter, Brings, Connects, Hub, Reached, Receiver, Way};
 use crate::machine::Lost;
-use crate::receiver::{ReceiverCore, ReceiverOptions};
+use crate::receiver::{ReceiverCore, ReceiverOptions, Wanted};
 use crate::target::{Remote, Target};
 
 /// How to receive from a channel. Made by [`Node::receiver`](crate::Handle::receiver).
@@ -97,15 +97,25 @@ impl<A: Adapter> ReceiverBuilder<A> {
     /// # Cancel safety
     /// Cancel safe.
     pub fn open(self) -> A::Given<Result<A::Receiver, Error>> {
-        A::give(async move {
-            let (remote, options) = self.what?;
-            let way = match self.way {
-                Some(way) => way,
-                None => self.hub.way(remote)?,
-            };
-            let core = ReceiverCore::new(&self.hub.node(), options);
-            Ok(Receiver::settled(self.hub, core, way).await.into())
-        })
+        A::give(async move { self.opened().await.map(A::Receiver::from) })
+    }
+
+    pub(super) async fn opened(self) -> Result<Receiver<A>, Error> {
+        let (remote, options) = self.what?;
+        let way = match self.way {
+            Some(way) => way,
+            None => self.hub.way(remote)?,
+        };
+        let core = ReceiverCore::new(&self.hub.node(), options);
+        let receiver = Receiver::settled(self.hub, core, way).await;
+        match receiver.failure() {
+            Some(error) if error.kind() == ErrorKind::Content => Err(error),
+            _ => Ok(receiver),
+        }
+    }
+
+    pub(super) fn wanting(self, wanted: Wanted) -> ReceiverBuilder<A> {
+        self.set(|options| options.content = Some(wanted))
     }
 
     fn set(mut self, set: impl FnOnce(&mut ReceiverOptions)) -> ReceiverBuilder<A> {

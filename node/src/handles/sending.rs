@@ -9,7 +9,9 @@ use netchan_store::{LogOptions, Retention};
 use crate::error::Error;
 use crate::handles::{Adapter, Connects, Hub, Reached, Way};
 use crate::job::Job;
+use crate::node::agree;
 use crate::publisher::{PublisherCore, PublisherOptions};
+use crate::receiver::Wanted;
 use crate::sender::Sender;
 use crate::target::Target;
 
@@ -26,6 +28,7 @@ pub struct SenderBuilder<A: Adapter> {
     durability: Option<Durability>,
     producer: Option<ProducerId>,
     create: bool,
+    content: Option<Wanted>,
 }
 
 impl<A: Adapter> SenderBuilder<A> {
@@ -38,6 +41,7 @@ impl<A: Adapter> SenderBuilder<A> {
             durability: None,
             producer: None,
             create: true,
+            content: None,
         }
     }
 
@@ -101,16 +105,27 @@ impl<A: Adapter> SenderBuilder<A> {
         A::give(async move { self.opened().await.map(A::Sender::from) })
     }
 
-    async fn opened(mut self) -> Result<Sender, Error> {
+    pub(super) fn sending(self, content: Wanted) -> SenderBuilder<A> {
+        SenderBuilder { content: Some(content), ..self }
+    }
+
+    pub(super) async fn opened(mut self) -> Result<Sender, Error> {
         let Target { remote, name } = self.target?;
         self.options.durability = self.durability.unwrap_or(self.options.durability);
         if self.way.is_none() && remote.is_none() && self.hub.holds().await? {
             let (node, name, options) = (self.hub.node(), name.clone(), self.options);
-            let log = A::blocking(move || match self.create {
-                true => node.open_log(&name, &options),
-                false => node.existing_log(&name),
+            let content = self.content.clone();
+            let log = A::blocking(move || {
+                let log = match self.create {
+                    true => node.open_log(&name, &options),
+                    false => node.existing_log(&name),
+                }?;
+                match content.map(|wanted| (agree(&log, &wanted.content), wanted.trust)) {
+                    Some((Err(error), trust)) if !trust || log.content().is_some() => Err(error),
+                    _ => Ok(log),
+                }
             });
-            let log = log.await??;
+            let log = log.await.flatten()?;
             // A producer's records are counted by who serves them, so that they count once wherever it sends from.
             if self.producer.is_none() {
                 let elsewhere = |job: Job| drop(A::blocking(move || job.run()));
@@ -126,6 +141,7 @@ impl<A: Adapter> SenderBuilder<A> {
         let mut options = PublisherOptions::new(name, producer);
         (options.create, options.durability) = (self.create, self.durability);
         options.resume = self.producer.is_some();
+        options.content = self.content.filter(|wanted| !wanted.trust).map(|wanted| wanted.content);
         let (core, publisher) = PublisherCore::new(&node, options);
         self.hub.publish(core, way);
         Ok(Sender::remote(publisher))

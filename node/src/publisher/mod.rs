@@ -12,7 +12,7 @@ mod handle;
 mod queue;
 mod waiters;
 
-use netchan_proto::{ChannelName, Durability, ProducerId};
+use netchan_proto::{ChannelName, Content, Durability, ProducerId};
 
 pub use self::driven::PublisherCore;
 pub use self::handle::{Publisher, Reached};
@@ -34,6 +34,8 @@ pub struct PublisherOptions {
     /// Whether this producer may have published before: then the first record waits until the other side has told
     /// which sequence comes next. Default: no.
     pub resume: bool,
+    /// What is published, to be held to what the channel's payloads are. Default: nobody asks.
+    pub content: Option<Content>,
     /// Bytes that may wait for their acknowledgement before senders do; one record that is larger is let through all
     /// the same. Default 8 MiB.
     pub max_unacknowledged: usize,
@@ -48,6 +50,7 @@ impl PublisherOptions {
             durability: None,
             producer,
             resume: false,
+            content: None,
             max_unacknowledged: 8 << 20,
         }
     }

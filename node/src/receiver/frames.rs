@@ -6,13 +6,14 @@ use std::task::Waker;
 
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame};
 use netchan_proto::subscription::SubscriptionError;
-use netchan_proto::wire::{End, ErrorFrame, Opened};
-use netchan_proto::{ErrorCode, Instant, Position, Side};
+use netchan_proto::wire::{End, ErrorFrame, Opened, Seek};
+use netchan_proto::{ErrorCode, Instant, Offset, Position, Side, Start};
 
 use super::{Phase, ReceiverCore, Stream};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::machine::{Dialling, Lost, Machine};
+use crate::node::content_error;
 use crate::redial::{Passed, error_of, error_of_connection, is_final, is_final_for_connection};
 
 /// Frames that one [`Machine::work`] takes in before it yields.
@@ -45,10 +46,15 @@ impl ReceiverCore {
             Frame::Opened(id, opened) if ours(self.stream, id) => {
                 self.stream = Some(Stream { id, opened: true });
                 self.redial.mark_useful(now);
-                self.on_opened(&opened);
-                self.subscription.on_opened(opened);
+                if self.agrees(&opened) {
+                    self.on_opened(&opened);
+                    self.subscription.on_opened(opened);
+                }
             }
             Frame::Seeked(id, seeked) if ours(self.stream, id) => {
+                if !self.agrees(&seeked.opened) {
+                    return;
+                }
                 if self.seeking == Some(seeked.seek_id) {
                     self.seeking = None;
                     self.take_place(&seeked.opened);
@@ -101,6 +107,37 @@ impl ReceiverCore {
         // A sealed channel tells its end itself. An end before the start is told by TRUNCATED, first.
         if !self.follow && !opened.sealed && opened.next >= opened.start {
             self.stop_at = self.stop_at.min(opened.next);
+        }
+    }
+
+    /// Whether the channel's payloads are what they must be, as far as that can be known: if it has no record yet and
+    /// nobody has said what they will be, it is asked again when the first comes. If they are not, it is over.
+    fn agrees(&mut self, opened: &Opened) -> bool {
+        let Some(wanted) = &self.wanted else { return true };
+        self.is_agreed = match &opened.content {
+            Some(content) => *content == wanted.content,
+            None => wanted.trust,
+        };
+        if self.is_agreed || (opened.content.is_none() && opened.next == Offset::ZERO) {
+            return true;
+        }
+        let error = content_error(opened.content.as_ref(), &wanted.content).about(self.name());
+        self.is_tainted = true;
+        (self.current, self.held) = (None, None);
+        self.fail(error);
+        false
+    }
+
+    /// Has the sender say again what the payloads are, and goes on where it stands.
+    pub(super) fn ask_again(&mut self) {
+        let (Some(Stream { id, opened: true }), Some(position)) = (self.stream, self.subscription.position())
+        else {
+            return; // the next OPENED says it
+        };
+        let start = Start::Resume(position);
+        self.seeking = self.subscription.seek(start);
+        if let (Some(connection), Some(seek_id)) = (self.redial.connection(), self.seeking) {
+            connection.seek(id, &Seek { seek_id, start });
         }
     }
 
@@ -205,7 +242,7 @@ impl ReceiverCore {
         self.stream = None;
         self.seeking = None;
         self.subscription.on_lost();
-        if let Some(current) = &mut self.current {
+        for current in [&mut self.current, &mut self.held].into_iter().flatten() {
             current.bytes = 0;
         }
     }

@@ -11,7 +11,9 @@ use netchan_proto::batch::{Batch, Records};
 use netchan_proto::limits::{CREDIT_WINDOW, MAX_DATA};
 use netchan_proto::subscription::{Delivery, Subscription};
 use netchan_proto::wire::{GapReason, Roles, Seek, StreamId};
-use netchan_proto::{ChannelName, Epoch, Instant, LogId, Offset, Position, Record, Start, Timestamp};
+use netchan_proto::{
+    ChannelName, Content, Epoch, Instant, LogId, Offset, Position, Record, Start, Timestamp,
+};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Events, Whose};
@@ -34,6 +36,17 @@ pub struct ReceiverOptions {
     pub follow: bool,
     /// Ends before the first record at or after this time. Default: none.
     pub until: Option<Timestamp>,
+    /// What the channel's payloads must be. Default: whatever they are.
+    pub content: Option<Wanted>,
+}
+
+/// What the payloads of a channel must be to be received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What they are to be.
+    pub content: Content,
+    /// Whether a channel that has records, and of which nobody has said what they are, is taken for one of these.
+    pub trust: bool,
 }
 
 impl ReceiverOptions {
@@ -46,6 +59,7 @@ impl ReceiverOptions {
             wait: true,
             follow: true,
             until: None,
+            content: None,
         }
     }
 }
@@ -106,6 +120,11 @@ pub struct ReceiverCore {
     events: Events,
     stream: Option<Stream>,
     current: Option<Current>,
+    /// What the payloads must be, and whether they are known to be that, or nobody asks.
+    wanted: Option<Wanted>,
+    is_agreed: bool,
+    /// A batch that came before that was known; the sender is asked again.
+    held: Option<Current>,
     phase: Phase,
     /// After the last record that was given.
     position: Position,
@@ -131,7 +150,7 @@ pub struct ReceiverCore {
 impl ReceiverCore {
     /// A receiver of `node`, which has not dialled yet.
     pub fn new(node: &Node, options: ReceiverOptions) -> ReceiverCore {
-        let ReceiverOptions { name, start, window, wait, follow, until } = options;
+        let ReceiverOptions { name, start, window, wait, follow, until, content } = options;
         let window = window.max(MAX_DATA as u64);
         let (position, is_placed) = place(&start);
         let since = time_of(&start);
@@ -141,6 +160,9 @@ impl ReceiverCore {
             redial: Redial::new(node, Roles::RECEIVES),
             stream: None,
             current: None,
+            is_agreed: content.is_none(),
+            wanted: content,
+            held: None,
             phase: Phase::Reading,
             position,
             is_placed,
@@ -189,7 +211,7 @@ impl ReceiverCore {
     pub fn seek(&mut self, start: Start) {
         (self.position, self.is_placed) = place(&start);
         self.since = time_of(&start);
-        self.current = None;
+        (self.current, self.held) = (None, None);
         self.stop_at = Offset::NONE;
         self.phase = Phase::Reading;
         self.redial.wake_up();
@@ -221,6 +243,14 @@ impl ReceiverCore {
         self.events.try_next()
     }
 
+    /// What has ended it and is not told yet.
+    pub fn failure(&self) -> Option<&Error> {
+        match &self.phase {
+            Phase::Failing(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether it is known how the first try went: reading has begun, or waits for the channel, or failed. What is sent
     /// to the channel after that is received, wherever the start is.
     pub fn is_settled(&self) -> bool {
@@ -250,6 +280,10 @@ impl ReceiverCore {
     #[cold]
     fn advance(&mut self, now: Instant) -> Option<Next> {
         self.finish_batch();
+        if self.is_agreed && self.held.is_some() {
+            self.current = self.held.take();
+            return None;
+        }
         if self.has_reached_end() {
             self.finish();
         }
@@ -281,7 +315,7 @@ impl ReceiverCore {
     fn finish(&mut self) {
         self.phase = Phase::Over;
         self.is_settled = true;
-        self.current = None;
+        (self.current, self.held) = (None, None);
         self.forget_stream();
         self.redial.finish();
     }
@@ -313,7 +347,13 @@ impl ReceiverCore {
                     channel = %self.name(), from = from.0, records = header.record_count, bytes = header.body_len,
                     "a batch"
                 );
-                self.current = Some(Current::new(&batch, from));
+                let current = Some(Current::new(&batch, from));
+                if self.is_agreed {
+                    self.current = current;
+                } else {
+                    self.held = current;
+                    self.ask_again();
+                }
                 None
             }
             Delivery::Gap { from, to, why } => {

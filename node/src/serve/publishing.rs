@@ -24,7 +24,7 @@ use super::desk::Answer;
 use super::refusal::refuse;
 use super::{Shared, Step};
 use crate::error::Error;
-use crate::node::{Node, note_key};
+use crate::node::{Node, agree, note_key};
 use crate::stats::{Counted, Place, Standing};
 use crate::wake::Flag;
 
@@ -61,6 +61,9 @@ fn accept(node: &Node, open: &PublishOpen, window: u64) -> Result<Accepted, Erro
         }
         None => return Err(no_channel()),
     };
+    if let Some(content) = &open.content {
+        agree(&log, content).map_err(refuse)?;
+    }
     // The publisher forgets what is before this sequence, so all of that has to be safe before it is told.
     let claim = log.claim(open.producer);
     match log.sync() {

@@ -59,6 +59,7 @@ fn find(log: Log, start: &Start, clock: Timestamp) -> Result<Found, LogError> {
         next: log.visible(),
         start: asked,
         clock,
+        content: log.content().cloned(),
     };
     let truncated =
         resolved.truncated.map(|cut| Truncated { epoch: cut.epoch, log_epoch: log.epoch(), end: cut.end });

@@ -29,6 +29,7 @@ fn code_of(kind: ErrorKind) -> ErrorCode {
         ErrorKind::Denied | ErrorKind::Config => ErrorCode::DENIED,
         ErrorKind::Version => ErrorCode::VERSION,
         ErrorKind::OtherLog => ErrorCode::OTHER_LOG,
+        ErrorKind::Content => ErrorCode::CONTENT,
         ErrorKind::BeyondEnd => ErrorCode::OFFSET_BEYOND_END,
         ErrorKind::Damaged => ErrorCode::DAMAGED,
         ErrorKind::DiskFull => ErrorCode::DISK_FULL,

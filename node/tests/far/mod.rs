@@ -321,6 +321,7 @@ impl Far {
             next: self.next,
             start: asked,
             clock: Timestamp(1),
+            content: None,
         };
         match seek {
             None => connection.opened(id, &opened),

@@ -371,6 +371,7 @@ impl<M: Machine> Link<M> {
             create: true,
             durability: None,
             producer: ProducerId([producer; 16]),
+            content: None,
         };
         let id = self.peer.publish_open(&open).unwrap();
         self.pump();
@@ -491,7 +492,7 @@ impl Reader {
         assert!(self.end.is_none() && self.error.is_none(), "{event:?} after the end");
         match event {
             Event::Opened(_, opened) => {
-                self.opened = Some(opened);
+                self.opened = Some(opened.clone());
                 self.subscription.on_opened(opened);
             }
             Event::Waiting(_) => self.waiting += 1,

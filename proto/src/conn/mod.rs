@@ -361,7 +361,7 @@ impl Connection {
     pub fn opened(&mut self, id: StreamId, opened: &Opened) {
         if let Some(Stream::Serving { opened: is_open, .. }) = self.streams.get_mut(id) {
             *is_open = true;
-            self.send(id, &Message::Opened(*opened));
+            self.send(id, &Message::Opened(opened.clone()));
         }
     }
 
@@ -374,7 +374,7 @@ impl Connection {
     pub fn seeked(&mut self, id: StreamId, seeked: &Seeked) {
         if let Some(Stream::Serving { flow, .. }) = self.streams.get_mut(id) {
             flow.at = 0;
-            self.send(id, &Message::Seeked(*seeked));
+            self.send(id, &Message::Seeked(seeked.clone()));
         }
     }
 

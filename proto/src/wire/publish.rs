@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use nom::number::complete::{le_u8, le_u64};
 
-use super::params::params;
+use super::params::{params_with_content, put_content};
 use super::parse::{Parsed, Put, array, bytes16, durability, epoch, invalid, log, maybe_offset, name, zeros};
 use crate::limits::MAX_NOTE;
-use crate::types::{ChannelName, Durability, Epoch, LogId, Offset, ProducerId};
+use crate::types::{ChannelName, Content, Durability, Epoch, LogId, Offset, ProducerId};
 
 /// PUBLISH_OPEN: asks to publish to a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct PublishOpen {
     pub durability: Option<Durability>,
     /// Who publishes.
     pub producer: ProducerId,
+    /// What is to be published, if that is to be held to what the channel's payloads are.
+    pub content: Option<Content>,
 }
 
 /// The bit of PUBLISH_OPEN's flags that asks to create.
@@ -42,9 +44,9 @@ impl PublishOpen {
         let (input, ()) = zeros::<2>(input)?;
         let (input, producer) = array(input)?;
         let (input, name) = name(input)?;
-        let (input, ()) = params(input)?;
+        let (input, content) = params_with_content(input)?;
         let create = flags & FLAG_CREATE != 0;
-        Ok((input, PublishOpen { name, create, durability, producer: ProducerId(producer) }))
+        Ok((input, PublishOpen { name, create, durability, producer: ProducerId(producer), content }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -53,6 +55,7 @@ impl PublishOpen {
         out.zeros::<2>();
         out.all(&self.producer.0);
         out.bytes8(self.name.as_str().as_bytes());
+        put_content(self.content.as_ref(), out);
     }
 }
 

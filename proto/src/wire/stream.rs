@@ -6,12 +6,12 @@
 use bytes::Bytes;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 
-use super::params::params;
+use super::params::{params, params_with_content, put_content};
 use super::parse::{
     Fault, Parsed, Put, durability, epoch, fail, flag, invalid, log, name, offset, timestamp, zeros,
 };
 use super::start::Start;
-use crate::types::{ChannelName, Durability, Epoch, LogId, Offset, Timestamp};
+use crate::types::{ChannelName, Content, Durability, Epoch, LogId, Offset, Timestamp};
 
 /// OPEN: asks to read a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Open {
 }
 
 /// OPENED: reading begins. SEEKED carries the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// The log behind the name: what its batch headers are seeded with.
     pub log: LogId,
@@ -75,6 +75,8 @@ pub struct Opened {
     pub start: Offset,
     /// The clock of the side that has the log.
     pub clock: Timestamp,
+    /// What the channel's payloads are, if its senders have said so.
+    pub content: Option<Content>,
 }
 
 impl Opened {
@@ -88,8 +90,8 @@ impl Opened {
         let (input, next) = offset(input)?;
         let (input, start) = offset(input)?;
         let (input, clock) = timestamp(input)?;
-        let (input, ()) = params(input)?;
-        Ok((input, Opened { log, epoch, durability, sealed, first, next, start, clock }))
+        let (input, content) = params_with_content(input)?;
+        Ok((input, Opened { log, epoch, durability, sealed, first, next, start, clock, content }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -102,6 +104,7 @@ impl Opened {
         out.offset(self.next);
         out.offset(self.start);
         out.timestamp(self.clock);
+        put_content(self.content.as_ref(), out);
     }
 }
 
@@ -133,7 +136,7 @@ impl Seek {
 }
 
 /// SEEKED: what follows is from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seeked {
     /// The SEEK's.
     pub seek_id: u32,

@@ -72,7 +72,8 @@ fn plain(debug: &str) -> String {
         ["Offset(", "Timestamp(", "Epoch(", "LogId(", "NodeId(", "ProducerId(", "Roles(", "ErrorCode("];
     const NAMES: [&str; 4] = ["Opened { ", "LogInfo { ", "Position { ", "ReaderInfo { "];
     let debug = NAMES.iter().fold(debug.to_owned(), |debug, name| debug.replace(name, "{ "));
-    let debug = debug.replace("NamePrefix(\"", "(\"").replace("Note(b\"", "(\"");
+    let debug =
+        debug.replace("NamePrefix(\"", "(\"").replace("Note(b\"", "(\"").replace(", content: None", "");
     let mut out = String::new();
     let mut rest = &*debug;
     while let Some(first) = rest.chars().next() {

@@ -79,7 +79,7 @@ fn cited() -> BTreeMap<String, String> {
 fn tests_of<'a>(path: &Path, text: &'a str) -> &'a str {
     let all = path.components().any(|part| {
         let part = part.as_os_str();
-        ["tests", "tests.rs", "sim", "fuzz"].iter().any(|name| part == *name)
+        ["tests", "tests.rs", "sim", "fuzz", "suite"].iter().any(|name| part == *name)
     });
     // This file speaks of statements without testing any.
     if path.ends_with("spec/statements.rs") {

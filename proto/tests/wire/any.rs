@@ -7,7 +7,8 @@ use netchan_proto::auth::Side;
 use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
 use netchan_proto::wire::*;
 use netchan_proto::{
-    ChannelName, Digest, Durability, Epoch, ErrorCode, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
+    ChannelName, Content, Digest, Durability, Epoch, ErrorCode, LogId, NodeId, Offset, Position, ProducerId,
+    Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -76,8 +77,8 @@ fn start() -> impl Strategy<Value = Start> {
 }
 
 fn opened() -> impl Strategy<Value = Opened> {
-    (log(), epoch(), durability(), any::<bool>(), [offset(), offset(), offset()], time()).prop_map(
-        |(log, epoch, durability, sealed, [first, next, start], clock)| Opened {
+    (log(), epoch(), durability(), any::<bool>(), [offset(), offset(), offset()], time(), content()).prop_map(
+        |(log, epoch, durability, sealed, [first, next, start], clock, content)| Opened {
             log,
             epoch,
             durability,
@@ -86,8 +87,13 @@ fn opened() -> impl Strategy<Value = Opened> {
             next,
             start,
             clock,
+            content,
         },
     )
+}
+
+fn content() -> impl Strategy<Value = Option<Content>> {
+    prop::option::of("[a-z0-9._-]{1,30}(\\+[a-z0-9._-]{1,30}){0,2}".prop_map(|names| names.parse().unwrap()))
 }
 
 fn range() -> impl Strategy<Value = Range> {
@@ -211,12 +217,13 @@ fn reading() -> BoxedStrategy<Message> {
 fn publishing() -> BoxedStrategy<Message> {
     let level = prop_oneof![Just(AckLevel::Written), Just(AckLevel::Durable)];
     prop_oneof![
-        (name(), any::<bool>(), prop::option::of(durability()), any::<[u8; 16]>()).prop_map(
-            |(name, create, durability, producer)| Message::PublishOpen(PublishOpen {
+        (name(), any::<bool>(), prop::option::of(durability()), any::<[u8; 16]>(), content()).prop_map(
+            |(name, create, durability, producer, content)| Message::PublishOpen(PublishOpen {
                 name,
                 create,
                 durability,
-                producer: ProducerId(producer)
+                producer: ProducerId(producer),
+                content
             })
         ),
         (log(), epoch(), durability(), number(), number(), note()).prop_map(

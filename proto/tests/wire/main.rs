@@ -27,6 +27,16 @@ fn without_params(message: &Message) -> Bytes {
     shortest
 }
 
+fn without_content(mut message: Message) -> Message {
+    match &mut message {
+        Message::Opened(opened) => opened.content = None,
+        Message::Seeked(seeked) => seeked.opened.content = None,
+        Message::PublishOpen(open) => open.content = None,
+        _ => {}
+    }
+    message
+}
+
 /// NC-TYP-002, NC-FRM-012
 #[test]
 fn there_is_a_message_for_every_type() {
@@ -39,7 +49,7 @@ fn there_is_a_message_for_every_type() {
 /// NC-FRM-014
 #[test]
 fn every_truncation_is_refused() {
-    for message in one_of_each() {
+    for message in one_of_each().into_iter().map(without_content) {
         let kind = message.kind();
         let payload = if has_params(kind) { without_params(&message) } else { frame(&message).1 };
         if kind.name().is_none() || matches!(kind, FrameType::DATA | FrameType::PUBLISH) {
@@ -226,6 +236,28 @@ fn an_error_text_is_cut_between_characters() {
 fn an_error_text_is_shown_with_its_control_characters_escaped() {
     let error = ErrorFrame::new(ErrorCode::DENIED, "no\u{1b}[2J\r\n\u{202e}");
     assert_eq!(error.to_string(), "DENIED: no\\u{1b}[2J\\r\\n\\u{202e}");
+}
+
+/// NC-EXT-012: in OPEN it is unknown, and skipped.
+#[test]
+fn a_content_stands_once_where_it_may_and_is_one() {
+    let sample = |kind| one_of_each().into_iter().find(|message| message.kind() == kind).unwrap();
+    let with = |message: &Message, params: &[&[u8]]| {
+        let payload = [&without_params(message)[..], &params.concat()].concat();
+        read(message.kind(), payload)
+    };
+    let param = |content: &str| [&[0x10, 0, content.len() as u8, 0], content.as_bytes()].concat();
+    let (postcard, json) = (param("postcard"), param("json"));
+    let Message::Opened(opened) = sample(FrameType::OPENED) else { panic!() };
+    let plain = Message::Opened(Opened { content: None, ..opened.clone() });
+    let content = Some("postcard".parse().unwrap());
+    assert_eq!(with(&plain, &[&postcard]), Ok(Message::Opened(Opened { content, ..opened })));
+    assert!(with(&plain, &[&postcard, &json]).is_err());
+    assert!(with(&plain, &[&param("")]).is_err() && with(&plain, &[&param("Json")]).is_err());
+    let longest = "x".repeat(netchan_proto::limits::MAX_CONTENT);
+    assert!(with(&plain, &[&param(&longest)]).is_ok() && with(&plain, &[&param(&(longest + "x"))]).is_err());
+    let open = sample(FrameType::OPEN);
+    assert_eq!(with(&open, &[&postcard, &json]), Ok(open));
 }
 
 /// NC-STR-030, NC-STR-031

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::TryLockError;
 use std::sync::atomic::Ordering;
 
-use netchan_proto::{Offset, Timestamp};
+use netchan_proto::{Content, Offset, Timestamp};
 
 use super::state::{Lack, Refusal, State};
 use super::writer::{FIRST_STEP, wake_all};
@@ -254,9 +254,41 @@ impl Inner {
         Ok(())
     }
 
+    pub(super) fn set_content(&self, content: &Content) -> Result<bool, StoreError> {
+        if let Some(known) = self.content.get() {
+            return Ok(known == content);
+        }
+        let writer = locked(&self.writer);
+        if writer.is_dead {
+            return Err(StoreError::Closed);
+        }
+        let (start, queued) = {
+            let state = locked(&self.state);
+            (state.start, state.queued)
+        };
+        if self.content.get().is_none() {
+            if queued > Offset::ZERO {
+                return Ok(false);
+            }
+            self.replace_meta(writer.options, start, Some(content.clone()))?;
+            tracing::info!(channel = %self.name, %content, "what the payloads are");
+        }
+        Ok(self.content.get_or_init(|| content.clone()) == content)
+    }
+
     /// Replaces the channel's meta. The caller holds the writer's lock.
     pub(super) fn write_meta(&self, options: LogOptions, start: Offset) -> Result<(), StoreError> {
-        let meta = Meta { name: self.name.clone(), id: self.id, created: self.created, options, start };
+        self.replace_meta(options, start, self.content.get().cloned())
+    }
+
+    fn replace_meta(
+        &self,
+        options: LogOptions,
+        start: Offset,
+        content: Option<Content>,
+    ) -> Result<(), StoreError> {
+        let (name, id, created) = (self.name.clone(), self.id, self.created);
+        let meta = Meta { name, id, created, options, start, content };
         meta::replace(&*self.env.disk, &self.dir, "meta", &meta.encode())
     }
 }

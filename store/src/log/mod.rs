@@ -40,13 +40,13 @@ mod writer;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use netchan_proto::batch::{Batch, BatchKind};
 use netchan_proto::{
-    ChannelName, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record, RecordRef, Start,
-    Timestamp,
+    ChannelName, Content, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record, RecordRef,
+    Start, Timestamp,
 };
 
 use crate::committer::Committer;
@@ -110,6 +110,8 @@ pub(crate) struct Inner {
     created: Timestamp,
     /// Whether it can never be sealed.
     unsealable: bool,
+    /// What its payloads are. Set once, under the writer's lock.
+    content: OnceLock<Content>,
     dir: String,
     state: Mutex<State>,
     writer: Mutex<Writer>,
@@ -469,6 +471,21 @@ impl Log {
     pub fn truncate_before_time(&self, time: Timestamp) -> Result<Offset, StoreError> {
         let before = self.0.first_since(time).map_err(crate::state_log::store_error)?;
         self.0.truncate(before)
+    }
+
+    /// What the payloads are, once a sender has said so.
+    #[must_use]
+    pub fn content(&self) -> Option<&Content> {
+        self.0.content.get()
+    }
+
+    /// Says what the payloads are: kept with the channel for good, and durable when this returns, if nothing was ever appended
+    /// and nobody has said it before. Says whether it is so. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; [`StoreError::Closed`] for a log that was closed or deleted, or has failed.
+    pub fn set_content(&self, content: &Content) -> Result<bool, StoreError> {
+        self.0.set_content(content)
     }
 
     /// Changes what may be trimmed, keeps it over restarts, and trims. Blocks on the disk.

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, PRODUCER_PREFIX, header_crc};
 use netchan_proto::{Digest, LogId, Offset, Timestamp};
@@ -446,6 +446,7 @@ impl Opening<'_> {
             id: self.meta.id,
             created: self.meta.created,
             unsealable: options.unsealable,
+            content: self.meta.content.clone().map_or_else(OnceLock::new, OnceLock::from),
             dir: self.dir.to_owned(),
             state: Mutex::new(state),
             writer: Mutex::new(writer),

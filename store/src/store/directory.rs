@@ -42,6 +42,7 @@ pub(super) fn state_meta(disk: &dyn Disk, random: &mut Random, now: Timestamp) -
         created: now,
         options: LogOptions { segment_bytes: 64 << 20, ..LogOptions::default() },
         start: Offset::ZERO,
+        content: None,
     };
     meta::replace(disk, "state", "meta", &meta.encode())?;
     Ok(meta)
@@ -134,7 +135,14 @@ fn known_meta(disk: &dyn Disk, dir: &str) -> Result<Option<Meta>, StoreError> {
             if found.is_some() {
                 aside::set_aside(disk, dir, "meta").map_err(failed("setting aside", &join(dir, "meta")))?;
             }
-            let meta = Meta { name, id, created, options: LogOptions::default(), start: Offset::ZERO };
+            let meta = Meta {
+                name,
+                id,
+                created,
+                options: LogOptions::default(),
+                start: Offset::ZERO,
+                content: None,
+            };
             meta::replace(disk, dir, "meta", &meta.encode())?;
             return Ok(Some(meta));
         }

@@ -1,0 +1,271 @@
+//! Values in place of bytes: a codec makes bytes of each, and transforms go over them, one after the other; the other side
+//! undoes them in the reverse order (spec/16-values.md).
+//!
+//! Owns what becomes of one value, and the names by which both sides know that they mean the same. How records travel is
+//! not known here; neighbours: [`handles`](crate::handles) sends and receives what is made here.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `codecs` | postcard, JSON, MessagePack, CBOR, and bytes as they are |
+
+mod codecs;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use netchan_proto::limits::MAX_PAYLOAD;
+use netchan_proto::types::InvalidContent;
+use netchan_proto::{AsRecord, ChannelName, Content, NewRecord, Record, RecordRef};
+
+#[cfg(feature = "cbor")]
+pub use self::codecs::Cbor;
+#[cfg(feature = "json")]
+pub use self::codecs::Json;
+#[cfg(feature = "messagepack")]
+pub use self::codecs::MessagePack;
+#[cfg(feature = "postcard")]
+pub use self::codecs::Postcard;
+pub use self::codecs::Raw;
+use crate::error::{Error, ErrorKind};
+
+/// Makes bytes of values, and values of bytes.
+///
+/// ```
+/// use netchan_node::typed::{Codec, CodecError};
+///
+/// /// Temperatures, in tenths of a degree.
+/// struct Tenths;
+///
+/// impl Codec<f32> for Tenths {
+///     fn name(&self) -> &str {
+///         "tenths"
+///     }
+///
+///     fn encode(&self, value: &f32, into: &mut Vec<u8>) -> Result<(), CodecError> {
+///         into.extend_from_slice(&((value * 10.0) as i16).to_le_bytes());
+///         Ok(())
+///     }
+///
+///     fn decode(&self, bytes: &bytes::Bytes) -> Result<f32, CodecError> {
+///         let bytes = <[u8; 2]>::try_from(&bytes[..]).map_err(CodecError::new)?;
+///         Ok(f32::from(i16::from_le_bytes(bytes)) / 10.0)
+///     }
+/// }
+/// ```
+pub trait Codec<T>: Send + Sync + 'static {
+    /// Its name, the same on both sides: a part of [`Content`]. What one version of it writes that another of the same name
+    /// does not read, is an error with each record.
+    fn name(&self) -> &str;
+
+    /// Appends the bytes of a value.
+    ///
+    /// # Errors
+    /// Why it has none.
+    fn encode(&self, value: &T, into: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// The value of these bytes, of all of them. They came from whoever may send into the channel: it does not panic, whatever
+    /// they are.
+    ///
+    /// # Errors
+    /// Why they are none.
+    fn decode(&self, bytes: &Bytes) -> Result<T, CodecError>;
+}
+
+/// Changes the bytes of each value on their way into the channel, and changes them back on the way out.
+///
+/// ```
+/// use netchan_node::typed::{Beside, CodecError, Transform};
+///
+/// /// Keeps nobody from reading.
+/// struct Rot13;
+///
+/// impl Rot13 {
+///     fn turn(&self, bytes: &mut [u8]) {
+///         for byte in bytes.iter_mut().filter(|byte| byte.is_ascii_alphabetic()) {
+///             let a = if byte.is_ascii_lowercase() { b'a' } else { b'A' };
+///             *byte = (*byte - a + 13) % 26 + a;
+///         }
+///     }
+/// }
+///
+/// impl Transform for Rot13 {
+///     fn name(&self) -> &str {
+///         "rot13"
+///     }
+///
+///     fn apply(&self, _: &Beside<'_>, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+///         Ok(self.turn(bytes))
+///     }
+///
+///     fn undo(&self, _: &Beside<'_>, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+///         Ok(self.turn(bytes))
+///     }
+/// }
+/// ```
+pub trait Transform: Send + Sync + 'static {
+    /// Its name, the same on both sides: a part of [`Content`].
+    fn name(&self) -> &str;
+
+    /// Changes the bytes, which may be replaced.
+    ///
+    /// # Errors
+    /// Why it can't; nothing is sent then.
+    fn apply(&self, beside: &Beside<'_>, bytes: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// Changes the bytes back. They came from whoever may send into the channel: it does not panic, and holds itself to a
+    /// limit of [`MAX_PAYLOAD`] bytes, whatever they are.
+    ///
+    /// # Errors
+    /// Why it can't; the value is not delivered then.
+    fn undo(&self, beside: &Beside<'_>, bytes: &mut Vec<u8>) -> Result<(), CodecError>;
+}
+
+/// What goes with a value, in the open.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Beside<'a> {
+    /// The channel it is sent into.
+    pub channel: &'a ChannelName,
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// The record's headers, as they are encoded.
+    pub headers: &'a [u8],
+}
+
+/// Why a codec or a transform does not take something, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecError(String);
+
+impl CodecError {
+    /// With this text.
+    pub fn new(why: impl fmt::Display) -> CodecError {
+        CodecError(why.to_string())
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+/// A value that was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Value<T> {
+    /// What was sent.
+    pub value: T,
+    /// The record it came in: its offset and time, its key and headers, and the payload as it stands in the channel.
+    pub record: Record,
+}
+
+/// The payload that a value came to, and what goes with it.
+pub(crate) struct Coded {
+    payload: Vec<u8>,
+    beside: Option<NewRecord>,
+}
+
+impl AsRecord for Coded {
+    fn as_record(&self) -> RecordRef<'_> {
+        let beside = self.beside.as_ref().map(AsRecord::as_record).unwrap_or_default();
+        RecordRef { payload: &self.payload, ..beside }
+    }
+}
+
+/// How values of a channel become bytes and bytes become values. Cheap to clone.
+pub(crate) struct Form<T>(Arc<Steps<T>>);
+
+struct Steps<T> {
+    codec: Box<dyn Codec<T>>,
+    transforms: Vec<Box<dyn Transform>>,
+}
+
+impl<T> Clone for Form<T> {
+    fn clone(&self) -> Form<T> {
+        Form(Arc::clone(&self.0))
+    }
+}
+
+impl<T: 'static> fmt::Debug for Form<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Form({})", self.names())
+    }
+}
+
+impl<T: 'static> Form<T> {
+    pub(crate) fn new(codec: Box<dyn Codec<T>>, transforms: Vec<Box<dyn Transform>>) -> Form<T> {
+        Form(Arc::new(Steps { codec, transforms }))
+    }
+
+    /// What the payloads are.
+    pub(crate) fn content(&self) -> Result<Content, Error> {
+        let invalid = |error: InvalidContent| {
+            Error::new(ErrorKind::Config, format!("the channel cannot be one of {:?}: {error}", self.names()))
+        };
+        Content::new(&self.names()).map_err(invalid)
+    }
+
+    fn names(&self) -> String {
+        let transforms = self.0.transforms.iter().map(|transform| transform.name());
+        let names: Vec<&str> = [self.0.codec.name()].into_iter().chain(transforms).collect();
+        names.join("+")
+    }
+
+    /// A value as a record, with the key and the headers of `with`.
+    pub(crate) fn encode(
+        &self,
+        value: &T,
+        with: Option<NewRecord>,
+        channel: &ChannelName,
+    ) -> Result<Coded, Error> {
+        let Steps { codec, transforms } = &*self.0;
+        let failed = |name: &str, error: CodecError| {
+            let text = format!("{channel}: a value was not sent, because {name} does not take it: {error}");
+            Error::new(ErrorKind::Encode, text)
+        };
+        let mut bytes = Vec::with_capacity(USUAL_LEN);
+        codec.encode(value, &mut bytes).map_err(|error| failed(codec.name(), error))?;
+        let beside = with.as_ref().map(AsRecord::as_record).unwrap_or_default();
+        if !beside.payload.is_empty() {
+            return Err(failed("the channel", CodecError::new("what goes with it has a payload of its own")));
+        }
+        let beside = Beside { channel, key: beside.key, headers: beside.headers };
+        for transform in transforms {
+            transform.apply(&beside, &mut bytes).map_err(|error| failed(transform.name(), error))?;
+        }
+        Ok(Coded { payload: bytes, beside: with })
+    }
+
+    /// The value that a record holds.
+    pub(crate) fn decode(&self, record: Record, channel: &ChannelName) -> Result<Value<T>, Error> {
+        let Steps { codec, transforms } = &*self.0;
+        let offset = record.offset;
+        let failed = |name: &str, error: CodecError| {
+            let text = format!("{channel}: the record at offset {offset} is no value: {name}: {error}");
+            Error::new(ErrorKind::Decode { offset }, text)
+        };
+        let mut payload = record.payload.clone();
+        if !transforms.is_empty() {
+            let parts = record.as_record();
+            let beside = Beside { channel, key: parts.key, headers: parts.headers };
+            let mut bytes = Vec::from(payload);
+            for transform in transforms.iter().rev() {
+                transform.undo(&beside, &mut bytes).map_err(|error| failed(transform.name(), error))?;
+                if bytes.len() > MAX_PAYLOAD {
+                    let error =
+                        CodecError::new(format_args!("{} bytes; {MAX_PAYLOAD} are the most", bytes.len()));
+                    return Err(failed(transform.name(), error));
+                }
+            }
+            payload = bytes.into();
+        }
+        let value = codec.decode(&payload).map_err(|error| failed(codec.name(), error))?;
+        Ok(Value { value, record })
+    }
+}
+
+/// Room for a value that is made into bytes, at first.
+const USUAL_LEN: usize = 128;

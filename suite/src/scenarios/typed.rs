@@ -1,0 +1,252 @@
+//! Values in place of bytes.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
+
+use netchan_node::typed::Codec;
+use netchan_node::words::{
+    Cbor, ErrorKind, Json, MessagePack, NewRecord, Offset, Postcard, ProducerId, Start, Typed, TypedBuilder,
+};
+use netchan_node::{Handle, ReceiverBuilder, SenderBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::pair::{Pair, open, open_sender, receives, send, start};
+use crate::runtime::Runtime;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Order {
+    number: u64,
+    customer: String,
+    lines: Vec<Line>,
+    notes: BTreeMap<String, Option<f64>>,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Line {
+    article: String,
+    count: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum State {
+    Open,
+    Paid { cents: i64 },
+    Returned(String),
+}
+
+fn order(number: u64) -> Order {
+    let line = |line: u64| Line { article: format!("article {line}"), count: line as u16 };
+    Order {
+        number,
+        customer: "Ünal & Sons".repeat(number as usize % 3),
+        lines: (0..number % 5).map(line).collect(),
+        notes: BTreeMap::from([("weight".into(), Some(0.5 * number as f64)), ("gift".into(), None)]),
+        state: match number % 3 {
+            0 => State::Open,
+            1 => State::Paid { cents: -(number as i64) },
+            _ => State::Returned("broken".into()),
+        },
+    }
+}
+
+fn sender<A: Runtime, T: Send + 'static>(builder: TypedBuilder<SenderBuilder<A>, T>) -> Typed<A::Sender, T> {
+    A::wait(|| builder.open()).unwrap()
+}
+
+fn receiver<A: Runtime, T: Send + 'static>(
+    builder: TypedBuilder<ReceiverBuilder<A>, T>,
+) -> Typed<A::Receiver, T> {
+    A::wait(|| builder.open()).unwrap()
+}
+
+#[track_caller]
+fn refusal<H, T>(opened: Result<Typed<H, T>, netchan_node::Error>) -> String {
+    let error = opened.map(|_| ()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Content && !error.is_retryable(), "{error}");
+    error.to_string()
+}
+
+#[track_caller]
+fn orders_come<A: Runtime>(receiver: &mut Typed<A::Receiver, Order>, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        let received = A::recv_value(receiver).unwrap().expect("a value before the end");
+        assert_eq!(received.record.offset, Offset(number));
+        assert_eq!(received.value, order(number));
+    }
+}
+
+/// distchan's late joiner, who decodes structs; from here and from elsewhere. NC-VAL-002
+pub fn values_come_as_they_were_sent_also_to_who_comes_late<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let log = sender(pair.here.sender("orders").typed::<Order>());
+    let reading =
+        || receiver(pair.there.receiver(pair.target("orders")).from(Start::Earliest).typed::<Order>());
+    let mut early = reading();
+    for number in 0..50 {
+        S::durable(&S::send_value(&log, &order(number)).unwrap()).unwrap();
+    }
+    orders_come::<R>(&mut early, 0..50);
+    let publisher = sender(pair.there.sender(pair.target("orders")).typed::<Order>());
+    for number in 50..60 {
+        R::durable(&R::send_value(&publisher, &order(number)).unwrap()).unwrap();
+    }
+    S::seal(&log).unwrap();
+    let mut late = reading();
+    orders_come::<R>(&mut late, 0..60);
+    orders_come::<R>(&mut early, 50..60);
+    assert!(R::recv_value(&mut late).unwrap().is_none());
+    assert!(R::recv_value(&mut early).unwrap().is_none());
+}
+
+/// distchan's fan-out.
+pub fn ten_receivers_get_a_hundred_structs_each_in_any_codec<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    fan_out(&pair, "postcard", || Postcard);
+    fan_out(&pair, "json", || Json);
+    fan_out(&pair, "messagepack", || MessagePack);
+    fan_out(&pair, "cbor", || Cbor);
+}
+
+fn fan_out<S: Runtime, R: Runtime, C: Codec<Order>>(pair: &Pair<S, R>, name: &str, codec: impl Fn() -> C) {
+    let log = sender(pair.here.sender(name).typed_as(codec()));
+    let receiving: Vec<_> = (0..10)
+        .map(|_| {
+            let builder = pair.there.receiver(pair.target(name)).from(Start::Earliest);
+            let mut receiver = receiver(builder.typed_as(codec()));
+            thread::spawn(move || {
+                orders_come::<R>(&mut receiver, 0..100);
+                assert!(R::recv_value(&mut receiver).unwrap().is_none());
+            })
+        })
+        .collect();
+    (0..100).for_each(|number| drop(S::send_value(&log, &order(number)).unwrap()));
+    S::seal(&log).unwrap();
+    receiving.into_iter().for_each(|receiving| receiving.join().unwrap());
+}
+
+/// The channel keeps what was said first, over restarts of who sends too. NC-VAL-001, NC-VAL-003, NC-VAL-004, NC-VAL-005, NC-VAL-006
+pub fn who_means_other_values_is_told_so_at_open<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let elsewhere = pair.target("typed");
+    let from_start = || pair.there.receiver(&elsewhere).from(Start::Earliest);
+    let log = sender(pair.here.sender("typed").typed_as::<Order>(Json));
+    S::durable(&S::send_value(&log, &order(0)).unwrap()).unwrap();
+
+    let told = refusal(R::wait(|| from_start().typed::<Order>().open()));
+    assert!(told.contains("json, not postcard"), "{told}");
+    refusal(S::wait(|| pair.here.sender("typed").typed::<Order>().open()));
+    // Of another node's channel it is told as soon as it answers, and nothing comes into the channel.
+    let wrong = sender(pair.there.sender(&elsewhere).typed::<Order>());
+    let refused = R::send_value(&wrong, &order(1)).and_then(|sent| R::durable(&sent)).unwrap_err();
+    assert!(refused.kind() == ErrorKind::Content && !refused.is_retryable(), "{refused}");
+    let trusting = from_start().typed::<Order>().trust(true);
+    refusal(R::wait(|| trusting.open()));
+
+    // Bytes as they are go in and out.
+    let mut raw = open(from_start());
+    receives::<R>(&mut raw, 0, [serde_json(&order(0))].into_iter());
+    S::durable(&send::<S>(&open_sender(pair.here.sender("typed")), serde_json(&order(1)))).unwrap();
+    let mut right = receiver(from_start().typed_as::<Order>(Json));
+    orders_come::<R>(&mut right, 0..2);
+
+    // What nobody spoke of.
+    S::durable(&send::<S>(&pair.sender("untyped"), serde_json(&order(0)))).unwrap();
+    let untyped = || pair.there.receiver(pair.target("untyped")).from(Start::Earliest);
+    refusal(R::wait(|| untyped().typed_as::<Order>(Json).open()));
+    refusal(S::wait(|| pair.here.sender("untyped").typed_as::<Order>(Json).open()));
+    orders_come::<R>(&mut receiver(untyped().typed_as::<Order>(Json).trust(true)), 0..1);
+    let trusting = sender(pair.here.sender("untyped").typed_as::<Order>(Json).trust(true));
+    S::durable(&S::send_value(&trusting, &order(1)).unwrap()).unwrap();
+    orders_come::<R>(&mut receiver(untyped().typed_as::<Order>(Json).trust(true)), 0..2);
+
+    // The publisher who makes a channel says it, too.
+    let maker = pair.there.sender(pair.target("made")).producer(ProducerId([3; 16]));
+    let made = sender(maker.typed::<Order>());
+    R::durable(&R::send_value(&made, &order(0)).unwrap()).unwrap();
+    refusal(S::wait(|| pair.here.receiver("made").typed_as::<Order>(Json).open()));
+    S::wait(|| pair.here.shutdown(Duration::from_secs(60))).unwrap();
+    let again = start::<S>(Handle::builder().data_dir(pair.dir.path()));
+    refusal(S::wait(|| again.sender("made").typed_as::<Order>(Json).open()));
+    drop(sender(again.sender("made").typed::<Order>()));
+}
+
+/// As the codec of that name writes it.
+fn serde_json(order: &Order) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Json.encode(order, &mut bytes).unwrap();
+    bytes
+}
+
+/// Before the channel is there, and while it has nothing. NC-VAL-006, NC-VAL-007
+pub fn a_receiver_of_values_may_come_before_anybody_says_what_they_are<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    drop(pair.sender("empty"));
+    for name in ["later", "empty"] {
+        let from_start = || pair.there.receiver(pair.target(name)).from(Start::Earliest);
+        let mut right = receiver(from_start().typed_as::<Order>(Json));
+        let mut wrong = receiver(from_start().typed_as::<Order>(Cbor));
+        let log = sender(pair.here.sender(name).typed_as::<Order>(Json));
+        (0..10).for_each(|number| drop(S::send_value(&log, &order(number)).unwrap()));
+        S::seal(&log).unwrap();
+        orders_come::<R>(&mut right, 0..10);
+        assert!(R::recv_value(&mut right).unwrap().is_none());
+        let told = R::recv_value(&mut wrong).unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Content, "{told}");
+        assert!(R::recv_value(&mut wrong).unwrap().is_none());
+    }
+}
+
+/// With its offset; keys and headers come along.
+pub fn a_record_that_is_no_value_is_told_once_and_reading_goes_on<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let log = sender(pair.here.sender("numbers").typed::<u32>());
+    S::send_value(&log, &0).unwrap();
+    let raw = open_sender(pair.here.sender("numbers"));
+    S::send(&raw, NewRecord::new(vec![0xff; 9]).key("broken")).unwrap(); // no number is so long
+    S::send(&raw, NewRecord::new(vec![7, 7])).unwrap(); // a number, and something after it
+    S::send_value(&log, &3_000_000_000).unwrap();
+    S::seal(&log).unwrap();
+    let builder = pair.there.receiver(pair.target("numbers")).from(Start::Earliest);
+    let mut receiver = receiver(builder.typed::<u32>());
+    assert_eq!(R::recv_value(&mut receiver).unwrap().unwrap().value, 0);
+    for offset in [1, 2] {
+        let told = R::recv_value(&mut receiver).unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Decode { offset: Offset(offset) });
+        assert!(told.to_string().contains(&format!("offset {offset}")), "{told}");
+    }
+    let last = R::recv_value(&mut receiver).unwrap().unwrap();
+    assert_eq!((last.value, last.record.offset), (3_000_000_000, Offset(3)));
+    assert!(R::recv_value(&mut receiver).unwrap().is_none());
+}
+
+/// distchan's invalid preamble, on the other side of it.
+pub fn who_answers_without_a_preface_delivers_nothing<S: Runtime, R: Runtime>() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Ends with the process of the test.
+    thread::spawn(move || {
+        for (count, stream) in listener.incoming().enumerate() {
+            let Ok(mut stream) = stream else { return };
+            let _ = match count % 2 {
+                0 => stream.write_all(b"\x04word\x04word\x04word\x04word"),
+                _ => stream.write_all(&[0; 1000]),
+            };
+        }
+    });
+    let pair = Pair::<S, R>::start();
+    let mut receiver = open(pair.there.receiver(format!("{address}/words")).from(Start::Earliest));
+    let mut seen = 0;
+    while seen < 3 {
+        if let Some(netchan_node::Event::Lost { .. }) = R::next_event(&mut receiver) {
+            seen += 1;
+        }
+    }
+    assert!(R::recv_for(&mut receiver, Duration::from_millis(10)).is_none());
+    // Others don't notice.
+    send::<S>(&pair.sender("words"), "word");
+    receives::<R>(&mut pair.receiver("words"), 0, [b"word".to_vec()].into_iter());
+}
