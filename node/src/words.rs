@@ -13,7 +13,11 @@ pub use crate::typed::Json;
 pub use crate::typed::MessagePack;
 #[cfg(feature = "postcard")]
 pub use crate::typed::Postcard;
-pub use crate::typed::{Beside, Codec, CodecError, Raw, Transform, Value};
+#[cfg(feature = "zstd")]
+pub use crate::typed::Zstd;
+pub use crate::typed::{Beside, Codec, CodecError, Lz4, Raw, Transform, Value};
+#[cfg(feature = "encryption")]
+pub use crate::typed::{Encryption, EncryptionKey};
 pub use netchan_proto::wire::{
     Counter, CounterKind, CounterUnit, Counters, GapReason, NodeStatus, Note, ReaderInfo, ReaderKind,
     ReadersReply,

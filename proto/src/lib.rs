@@ -8,6 +8,7 @@
 //! | [`types`] | offsets, timestamps, epochs, identities, names, positions |
 //! | [`limits`] | every number a peer or a disk can run into |
 //! | [`record`], [`batch`], [`inflow`], [`digest`] | what is stored and sent; what all of it comes to |
+//! | [`compression`] | bytes made shorter, and made again |
 //! | [`wire`] | frames as bytes and as values |
 //! | [`auth`], [`error_code`] | the token's proof; what went wrong |
 //! | [`conn`] | one connection, for both roles |
@@ -18,6 +19,7 @@
 pub mod auth;
 pub mod backoff;
 pub mod batch;
+pub mod compression;
 pub mod conn;
 pub mod crc;
 pub mod digest;
@@ -30,6 +32,7 @@ pub mod types;
 pub mod wire;
 
 pub use auth::{Side, Token};
+pub use compression::Compression;
 pub use digest::Digest;
 pub use error_code::ErrorCode;
 pub use record::{AsRecord, NewRecord, Record, RecordRef};

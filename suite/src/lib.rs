@@ -104,6 +104,8 @@ name_scenarios! { $
     who_means_other_values_is_told_so_at_open,
     a_receiver_of_values_may_come_before_anybody_says_what_they_are,
     a_record_that_is_no_value_is_told_once_and_reading_goes_on,
+    who_has_the_key_reads_and_who_has_another_is_told_so_each_time,
+    ones_own_transforms_are_undone_in_the_reverse_order,
     who_answers_without_a_preface_delivers_nothing,
     what_was_sent_is_there_after_a_restart,
     who_shuts_down_delivers_and_says_what_is_left,

@@ -18,6 +18,8 @@ use crate::sender::{Sender, Sent};
 #[cfg(feature = "postcard")]
 use crate::typed::Postcard;
 use crate::typed::{Codec, Form, Transform, Value};
+#[cfg(feature = "encryption")]
+use crate::typed::{Encryption, EncryptionKey, Lz4};
 
 /// How to send values into a channel, or receive them. Made by [`SenderBuilder::typed`] and [`ReceiverBuilder::typed`].
 ///
@@ -42,6 +44,13 @@ impl<B, T: 'static> TypedBuilder<B, T> {
     pub fn transform(mut self, transform: impl Transform) -> TypedBuilder<B, T> {
         self.transforms.push(Box::new(transform));
         self
+    }
+
+    /// Encrypts each value with this key, after it was compressed: [`Lz4`](crate::typed::Lz4), then
+    /// [`Encryption`](crate::typed::Encryption). Who has another key receives nothing but errors.
+    #[cfg(feature = "encryption")]
+    pub fn encrypt(self, key: &EncryptionKey) -> TypedBuilder<B, T> {
+        self.transform(Lz4).transform(Encryption::new(key))
     }
 
     /// Whether a channel that has records, and of which nobody has said what they are, is taken for one of these. No by

@@ -7,8 +7,13 @@
 //! | room | holds |
 //! |---|---|
 //! | `codecs` | postcard, JSON, MessagePack, CBOR, and bytes as they are |
+//! | `shorter` | compression of each value |
+//! | `encryption` | what only who has the key can read |
 
 mod codecs;
+#[cfg(feature = "encryption")]
+mod encryption;
+mod shorter;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +32,11 @@ pub use self::codecs::MessagePack;
 #[cfg(feature = "postcard")]
 pub use self::codecs::Postcard;
 pub use self::codecs::Raw;
+#[cfg(feature = "encryption")]
+pub use self::encryption::{Encryption, EncryptionKey};
+pub use self::shorter::Lz4;
+#[cfg(feature = "zstd")]
+pub use self::shorter::Zstd;
 use crate::error::{Error, ErrorKind};
 
 /// Makes bytes of values, and values of bytes.
@@ -133,6 +143,14 @@ pub struct Beside<'a> {
     pub headers: &'a [u8],
 }
 
+impl<'a> Beside<'a> {
+    /// What goes with the payload of `record`.
+    #[must_use]
+    pub fn of(channel: &'a ChannelName, record: RecordRef<'a>) -> Beside<'a> {
+        Beside { channel, key: record.key, headers: record.headers }
+    }
+}
+
 /// Why a codec or a transform does not take something, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodecError(String);
@@ -232,7 +250,7 @@ impl<T: 'static> Form<T> {
         if !beside.payload.is_empty() {
             return Err(failed("the channel", CodecError::new("what goes with it has a payload of its own")));
         }
-        let beside = Beside { channel, key: beside.key, headers: beside.headers };
+        let beside = Beside::of(channel, beside);
         for transform in transforms {
             transform.apply(&beside, &mut bytes).map_err(|error| failed(transform.name(), error))?;
         }
@@ -249,8 +267,7 @@ impl<T: 'static> Form<T> {
         };
         let mut payload = record.payload.clone();
         if !transforms.is_empty() {
-            let parts = record.as_record();
-            let beside = Beside { channel, key: parts.key, headers: parts.headers };
+            let beside = Beside::of(channel, record.as_ref());
             let mut bytes = Vec::from(payload);
             for transform in transforms.iter().rev() {
                 transform.undo(&beside, &mut bytes).map_err(|error| failed(transform.name(), error))?;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use netchan_node::typed::Codec;
 use netchan_node::words::{
-    Cbor, ErrorKind, Json, MessagePack, NewRecord, Offset, Postcard, ProducerId, Start, Typed, TypedBuilder,
+    Beside, Cbor, CodecError, EncryptionKey, ErrorKind, Json, MessagePack, NewRecord, Offset, Postcard,
+    ProducerId, Raw, Start, Transform, Typed, TypedBuilder,
 };
 use netchan_node::{Handle, ReceiverBuilder, SenderBuilder};
 use serde::{Deserialize, Serialize};
@@ -249,4 +250,71 @@ pub fn who_answers_without_a_preface_delivers_nothing<S: Runtime, R: Runtime>() 
     // Others don't notice.
     send::<S>(&pair.sender("words"), "word");
     receives::<R>(&mut pair.receiver("words"), 0, [b"word".to_vec()].into_iter());
+}
+
+/// distchan's encryption: with the right key and with a wrong one, through a node that has none. NC-VAL-012
+pub fn who_has_the_key_reads_and_who_has_another_is_told_so_each_time<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let (right, wrong) = (EncryptionKey::random().unwrap(), EncryptionKey::random().unwrap());
+    // The node that stores it takes no part.
+    let publisher = sender(pair.there.sender(pair.target("secret")).typed::<Order>().encrypt(&right));
+    (0..50).for_each(|number| drop(R::send_value(&publisher, &order(number)).unwrap()));
+    R::seal(&publisher).unwrap();
+
+    let from_start = || pair.there.receiver(pair.target("secret")).from(Start::Earliest).typed::<Order>();
+    let mut friend = receiver(from_start().encrypt(&right));
+    orders_come::<R>(&mut friend, 0..50);
+    assert!(R::recv_value(&mut friend).unwrap().is_none());
+    let mut foe = receiver(from_start().encrypt(&wrong));
+    for offset in 0..50 {
+        let told = R::recv_value(&mut foe).unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Decode { offset: Offset(offset) });
+        assert!(told.to_string().contains("another key"), "{told}");
+    }
+    assert!(R::recv_value(&mut foe).unwrap().is_none());
+
+    // Who does not know of the key is told at open; and what stands there tells nothing.
+    let told = refusal(R::wait(|| from_start().open()));
+    assert!(told.contains("postcard+lz4+xchacha20poly1305, not postcard"), "{told}");
+    let mut raw = open(pair.here.receiver("secret").from(Start::Earliest).follow(false));
+    while let Some(record) = S::recv(&mut raw).unwrap() {
+        assert!(!record.payload.windows(4).any(|window| window == b"Sons" || window == b"arti"));
+    }
+}
+
+/// Named in the same order on both ends. NC-VAL-008
+pub fn ones_own_transforms_are_undone_in_the_reverse_order<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let sending = pair.here.sender("turned").typed_as::<Vec<u8>>(Raw);
+    let log = sender(sending.transform(Append("a", b'a')).transform(Append("b", b'b')));
+    S::durable(&S::send_value(&log, &b"x".to_vec()).unwrap()).unwrap();
+    let untransformed = open(pair.here.receiver("turned").from(Start::Earliest));
+    receives::<S>(&mut { untransformed }, 0, [b"xab".to_vec()].into_iter());
+    let reading =
+        || pair.there.receiver(pair.target("turned")).from(Start::Earliest).typed_as::<Vec<u8>>(Raw);
+    let right = reading().transform(Append("a", b'a')).transform(Append("b", b'b'));
+    assert_eq!(R::recv_value(&mut receiver(right)).unwrap().unwrap().value, b"x");
+    let wrong = reading().transform(Append("b", b'b')).transform(Append("a", b'a'));
+    let told = refusal(R::wait(|| wrong.open()));
+    assert!(told.contains("raw+a+b, not raw+b+a"), "{told}");
+    let misnamed = pair.here.sender("turned").typed_as::<Vec<u8>>(Raw).transform(Append("A", b'a'));
+    assert_eq!(S::wait(|| misnamed.open()).map(|_| ()).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// Appends a byte, and takes just that off again.
+struct Append(&'static str, u8);
+
+impl Transform for Append {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn apply(&self, _: &Beside<'_>, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+        bytes.push(self.1);
+        Ok(())
+    }
+
+    fn undo(&self, _: &Beside<'_>, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+        if bytes.pop() == Some(self.1) { Ok(()) } else { Err(CodecError::new("it ends otherwise")) }
+    }
 }
