@@ -1,10 +1,13 @@
 //! The decoders: whatever the bytes, no panic, no belief beyond what was checked, and one way to write a value.
 
 use bytes::Bytes;
-use netchan_proto::batch::{Batch, BatchHeader, HEADER_LEN};
+use netchan_proto::batch::{Batch, BatchBuilder, BatchHeader, HEADER_LEN, Stamp};
 use netchan_proto::crc::{crc32c, crc32c_seeded};
 use netchan_proto::inflow::Inflow;
+use netchan_proto::limits::MAX_BODY;
 use netchan_proto::wire::{FRAME_HEADER_LEN, FrameHeader, FrameType, Message, StreamId};
+
+use netchan_proto::{AsRecord, Compression, Epoch, Offset, Timestamp};
 
 use crate::Operations;
 
@@ -55,7 +58,43 @@ fn decode_frame(bytes: &[u8]) -> Option<Message> {
 /// A stored batch, as it is and with its CRCs and length made right.
 pub fn batch(data: &[u8]) {
     walk(data);
-    walk(&mended(data));
+    walk(&mended(data, Compression::None));
+}
+
+/// Compressed bytes: of a batch whose checksums hold, and by themselves; and records that are compressed, and then changed.
+pub fn compressed(data: &[u8]) {
+    let mut input = Operations::new(data);
+    let codec = if input.byte() & 1 == 0 { Compression::Lz4 } else { Compression::Zstd };
+    let (claims, at, with) = (input.long() as usize % (2 * MAX_BODY), input.word(), input.byte());
+    let rest = input.bytes(usize::MAX);
+    walk(&mended(rest, codec));
+    if let Ok(raw) = codec.decompress(rest, claims, MAX_BODY) {
+        assert_eq!(raw.len(), claims);
+        assert!(raw.len() <= MAX_BODY);
+    }
+    let mut builder = BatchBuilder::new(Offset(3), None);
+    for (index, payload) in rest.chunks(usize::from(with) + 1).take(1000).enumerate() {
+        builder.push(Timestamp(index as i64), &payload.as_record());
+    }
+    if builder.is_empty() {
+        return;
+    }
+    let count = builder.len();
+    let stamp = Stamp { seed: &SEED, epoch: Epoch(1), durable_offset: Offset(0), previous_crc: 0 };
+    let (header, stored) = builder.finish_as(stamp, codec);
+    let batch = Batch::verify(stored.clone(), &SEED).expect("what is built holds");
+    let payloads = batch.records().map(|record| record.expect("what is built is read").payload);
+    assert_eq!(
+        payloads.flatten().collect::<Vec<_>>(),
+        rest[..rest.len().min(1000 * (usize::from(with) + 1))]
+    );
+    assert_eq!(batch.records().count(), count);
+    let mut changed = stored.to_vec();
+    let at = HEADER_LEN + usize::from(at) % header.body_len.max(1) as usize;
+    changed[at] ^= with;
+    let body_crc = crc32c(&changed[HEADER_LEN..HEADER_LEN + header.body_len as usize]);
+    changed[..HEADER_LEN].copy_from_slice(&BatchHeader { body_crc, ..header }.encode(&SEED));
+    walk(&changed);
 }
 
 fn walk(data: &[u8]) {
@@ -71,12 +110,13 @@ fn walk(data: &[u8]) {
             bytes += record.payload.len() + record.key().map_or(0, Bytes::len);
             bytes += record.headers().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         }
-        assert!(bytes <= data.len());
+        let most = if header.compression == Compression::None { data.len() } else { MAX_BODY };
+        assert!(bytes <= most);
     }
 }
 
 /// `data` as a batch whose checksums and body length hold.
-fn mended(data: &[u8]) -> Vec<u8> {
+fn mended(data: &[u8], compression: Compression) -> Vec<u8> {
     let mut bytes = data.to_vec();
     bytes.resize(bytes.len().max(HEADER_LEN).next_multiple_of(8), 0);
     let body_len = (bytes.len() - HEADER_LEN).saturating_sub(usize::from(bytes[0] & 7));
@@ -85,7 +125,7 @@ fn mended(data: &[u8]) -> Vec<u8> {
     bytes[8..12].copy_from_slice(&u32::try_from(body_len).unwrap_or(0).to_le_bytes());
     bytes[12..16].copy_from_slice(&body_crc.to_le_bytes());
     bytes[60] &= 1;
-    bytes[61] = 0;
+    bytes[61] = compression.code();
     bytes[62] &= 3;
     bytes[63] = 0;
     let crc = crc32c_seeded(&SEED, &bytes[8..HEADER_LEN]);
@@ -102,7 +142,7 @@ pub fn inflow(data: &[u8]) {
         let len = usize::from(input.byte());
         let mend = input.byte() & 1 == 1;
         let range = input.bytes(len);
-        let range = if mend { mended(range) } else { range.to_vec() };
+        let range = if mend { mended(range, Compression::None) } else { range.to_vec() };
         pushed += range.len();
         inflow.push(range.into());
         loop {

@@ -8,7 +8,7 @@ mod recovery;
 mod subscription;
 
 pub use connection::{connection, handshake};
-pub use formats::{batch, frame, inflow, message};
+pub use formats::{batch, compressed, frame, inflow, message};
 pub use recovery::recovery;
 pub use subscription::subscription;
 
@@ -20,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame),
     ("message", message),
     ("batch", batch),
+    ("compressed", compressed),
     ("inflow", inflow),
     ("connection", connection),
     ("handshake", handshake),

@@ -1,6 +1,6 @@
 //! The batch: records that are written, stored and sent as one block, byte for byte the same on disk and wire.
 //!
-//! Owns the 64-byte header and the walk through a body (spec/07-batch.md). It never reads past what a checked
+//! Owns the 64-byte header and the walk through a body (spec/07-batch.md), compressed or not. It never reads past what a checked
 //! header announced, and nothing is believed of a header before its CRC holds.
 //!
 //! Header, little-endian; batches start at multiples of 8:
@@ -14,6 +14,7 @@
 
 use bytes::Bytes;
 
+use crate::compression::{Compression, CompressionError};
 use crate::crc::{crc32c, crc32c_seeded};
 use crate::digest::Digest;
 use crate::limits::{BATCH_TARGET, MAX_BATCH_RECORDS, MAX_BODY};
@@ -28,6 +29,8 @@ pub const MAGIC: [u8; 4] = *b"NCB1";
 pub const RECORD_PREFIX: usize = 8;
 /// Bytes that a producer's identity and first sequence take at the head of a body.
 pub const PRODUCER_PREFIX: usize = 24;
+/// Bytes that tell, before compressed records, how many those are.
+const RAW_PREFIX: usize = 4;
 
 /// The body begins with a producer's id and the sequence of the first record.
 const ATTR_PRODUCER: u16 = 1;
@@ -74,6 +77,8 @@ pub struct BatchHeader {
     pub has_producer: bool,
     /// Whether records carry offset deltas.
     pub sparse: bool,
+    /// How the records are compressed.
+    pub compression: Compression,
 }
 
 impl BatchHeader {
@@ -107,10 +112,9 @@ impl BatchHeader {
             },
             has_producer: attributes & ATTR_PRODUCER != 0,
             sparse: attributes & ATTR_SPARSE != 0,
+            compression: Compression::from_code(bytes[61])
+                .ok_or(BatchError::UnknownCodec { codec: bytes[61] })?,
         };
-        if bytes[61] != 0 {
-            return Err(BatchError::UnknownCodec { codec: bytes[61] });
-        }
         if attributes & !(ATTR_PRODUCER | ATTR_SPARSE) != 0 {
             return Err(BatchError::UnknownAttributes { attributes });
         }
@@ -125,11 +129,16 @@ impl BatchHeader {
         let count = self.record_count as usize;
         let body = self.body_len as usize;
         let data = self.kind == BatchKind::Data;
+        // Of compressed records it is known how long they are when they are read.
+        let holds_records = match self.compression {
+            Compression::None => count.saturating_mul(RECORD_PREFIX) <= body,
+            _ => data && !self.sparse && body > self.prefix_len(),
+        };
         let consistent = end.is_some_and(|end| end < u64::MAX)
             && last_time.is_some()
             && body <= MAX_BODY
             && count <= MAX_BATCH_RECORDS
-            && count.saturating_mul(RECORD_PREFIX) <= body
+            && holds_records
             && self.record_count <= self.offset_span
             && (self.sparse || self.record_count == self.offset_span)
             && (if data {
@@ -160,10 +169,17 @@ impl BatchHeader {
             BatchKind::Data => 0,
             BatchKind::Seal => 1,
         };
+        bytes[61] = self.compression.code();
         bytes[62..64].copy_from_slice(&attributes.to_le_bytes());
         let crc = crc32c_seeded(seed, &bytes[8..]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         bytes
+    }
+
+    /// Bytes of the body before the records.
+    fn prefix_len(&self) -> usize {
+        let producer = if self.has_producer { PRODUCER_PREFIX } else { 0 };
+        producer + if self.compression == Compression::None { 0 } else { RAW_PREFIX }
     }
 
     /// Bytes the batch takes: header, body, and zeros up to a multiple of 8.
@@ -235,6 +251,9 @@ pub enum BatchError {
     /// A record's lengths, time or offset contradict the header.
     #[error("a record contradicts its batch")]
     Record,
+    /// The records cannot be made again of what they were compressed to.
+    #[error("the batch's records cannot be read: {0}")]
+    Compression(#[from] CompressionError),
 }
 
 /// A whole batch whose two CRCs hold. Cheap to clone.
@@ -292,18 +311,30 @@ impl Batch {
         Some((ProducerId(*id), u64::from_le_bytes(sequence.try_into().ok()?)))
     }
 
-    /// The records, as slices of the batch's bytes.
+    /// The records, as slices of the batch's bytes; of bytes that are made again, if it is compressed. What keeps that from
+    /// being done is the first thing of the walk, and the last.
     pub fn records(&self) -> Records {
-        let prefix = if self.header.has_producer { PRODUCER_PREFIX } else { 0 };
+        let (body, failed) = match self.body() {
+            Ok(body) => (body, None),
+            Err(error) => (Bytes::new(), Some(error)),
+        };
+        Records { header: self.header, body, failed, at: 0, index: 0, last_time: None, last_offset: None }
+    }
+
+    /// The bytes of the records.
+    fn body(&self) -> Result<Bytes, BatchError> {
         let end = HEADER_LEN + self.header.body_len as usize;
-        Records {
-            header: self.header,
-            body: self.stored.slice(HEADER_LEN + prefix..end),
-            at: 0,
-            index: 0,
-            last_time: None,
-            last_offset: None,
+        let body = self.stored.slice(HEADER_LEN + self.header.prefix_len()..end);
+        if self.header.compression == Compression::None {
+            return Ok(body);
         }
+        let at = HEADER_LEN + self.header.prefix_len() - RAW_PREFIX;
+        let raw_len = self.stored.get(at..at + RAW_PREFIX).and_then(|len| len.try_into().ok());
+        let raw_len = raw_len.map_or(usize::MAX, |len| u32::from_le_bytes(len) as usize);
+        if (self.header.record_count as usize).saturating_mul(RECORD_PREFIX) > raw_len {
+            return Err(BatchError::Record);
+        }
+        Ok(self.header.compression.decompress(&body, raw_len, MAX_BODY)?.into())
     }
 }
 
@@ -312,6 +343,7 @@ impl Batch {
 pub struct Records {
     header: BatchHeader,
     body: Bytes,
+    failed: Option<BatchError>,
     at: usize,
     index: u32,
     last_time: Option<u32>,
@@ -329,8 +361,9 @@ impl Iterator for Records {
         let record = self.step();
         if record.is_none() {
             self.index = self.header.record_count;
+            return Some(Err(self.failed.take().unwrap_or(BatchError::Record)));
         }
-        Some(record.ok_or(BatchError::Record))
+        record.map(Ok)
     }
 }
 
@@ -525,6 +558,12 @@ impl BatchBuilder {
 
     /// Computes both CRCs and gives the batch as it is stored and sent. The builder must not be empty.
     pub fn finish(self, stamp: Stamp<'_>) -> (BatchHeader, Bytes) {
+        self.finish_as(stamp, Compression::None)
+    }
+
+    /// As [`finish`](Self::finish), with its records compressed, if the batch is shorter so by a sixteenth at least.
+    pub fn finish_as(mut self, stamp: Stamp<'_>, compression: Compression) -> (BatchHeader, Bytes) {
+        let compression = self.compress(compression);
         let header = BatchHeader {
             body_len: u32::try_from(self.buffer.len() - HEADER_LEN).unwrap_or(u32::MAX),
             body_crc: crc32c(&self.buffer[HEADER_LEN..]),
@@ -539,6 +578,7 @@ impl BatchBuilder {
             kind: BatchKind::Data,
             has_producer: self.producer.is_some(),
             sparse: false,
+            compression,
         };
         let mut buffer = self.buffer;
         buffer[..HEADER_LEN].copy_from_slice(&header.encode(stamp.seed));
@@ -550,6 +590,26 @@ impl BatchBuilder {
             buffer.into()
         };
         (header, stored)
+    }
+}
+
+impl BatchBuilder {
+    /// Says how the records are compressed then.
+    fn compress(&mut self, compression: Compression) -> Compression {
+        let records = HEADER_LEN + if self.producer.is_some() { PRODUCER_PREFIX } else { 0 };
+        let Ok(raw_len) = u32::try_from(self.buffer.len() - records) else { return Compression::None };
+        if compression == Compression::None {
+            return compression;
+        }
+        let mut shorter = Vec::with_capacity(self.buffer.len());
+        shorter.extend_from_slice(&self.buffer[..records]);
+        shorter.extend_from_slice(&raw_len.to_le_bytes());
+        let is_shorter = compression.compress(&self.buffer[records..], &mut shorter);
+        if !is_shorter || shorter.len() > self.buffer.len() - self.buffer.len() / 16 {
+            return Compression::None;
+        }
+        self.buffer = shorter;
+        compression
     }
 }
 

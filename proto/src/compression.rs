@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    // NC-VAL-009
+    // NC-VAL-009, NC-BAT-030
     #[test]
     fn a_length_that_cannot_be_is_refused_before_there_is_memory_for_it() {
         for codec in KNOWN {

@@ -4,9 +4,10 @@
 
 use bytes::Bytes;
 use netchan_proto::batch::{Batch, BatchError, BatchHeader, HEADER_LEN};
+use netchan_proto::compression::CompressionError;
 use netchan_proto::crc::{crc32c, crc32c_seeded};
 use netchan_proto::record::Headers;
-use netchan_proto::{AsRecord, Offset, Record};
+use netchan_proto::{AsRecord, Compression, Offset, Record};
 
 const SEED: [u8; 16] = [5; 16];
 
@@ -137,7 +138,7 @@ fn unknown_kinds_codecs_and_attributes_are_refused() {
     for kind in 2..=255 {
         assert_eq!(Raw { kind, ..good() }.header_error(), Some(BatchError::UnknownKind { kind }));
     }
-    for codec in 1..=255 {
+    for codec in 3..=255 {
         assert_eq!(Raw { codec, ..good() }.header_error(), Some(BatchError::UnknownCodec { codec }));
     }
     for bit in 2..16 {
@@ -241,6 +242,77 @@ fn offsets_are_dense_or_increase_within_the_span() {
             assert_eq!(read[1].offset, Offset(10 + u64::from(deltas[1])));
         }
     }
+}
+
+/// These records, compressed.
+fn compressed(records: &[Vec<u8>], last_time_delta: u32) -> Raw {
+    let plain = raw(records, last_time_delta);
+    let mut body = u32::try_from(plain.body.len()).unwrap().to_le_bytes().to_vec();
+    assert!(Compression::Lz4.compress(&plain.body, &mut body));
+    Raw { codec: 1, body_len: u32::try_from(body.len()).unwrap(), body, ..plain }
+}
+
+fn long_ones() -> Raw {
+    compressed(&[record(0, &[b'a'; 100]), record(4, &[b'b'; 100])], 4)
+}
+
+/// NC-BAT-008, NC-BAT-029
+#[test]
+fn compressed_records_are_read_as_they_were_and_only_plain_batches_are_compressed() {
+    let read = long_ones().read().unwrap();
+    assert_eq!((&read[0].payload[..], &read[1].payload[..]), (&[b'a'; 100][..], &[b'b'; 100][..]));
+    assert_eq!((read[1].offset, read[1].timestamp.0), (Offset(11), 1004));
+    let many: Vec<_> = (0..1000).map(|delta| record(delta, b"")).collect();
+    let many = compressed(&many, 999);
+    assert!(many.body.len() < 8 * 1000);
+    assert_eq!(many.read().unwrap().len(), 1000);
+    assert_eq!(Raw { attributes: SPARSE, ..long_ones() }.header_error(), Some(BatchError::Inconsistent));
+    assert_eq!(
+        Raw { kind: 1, span: 0, count: 0, ..long_ones() }.header_error(),
+        Some(BatchError::Inconsistent)
+    );
+    assert_eq!(Raw { codec: 3, ..long_ones() }.header_error(), Some(BatchError::UnknownCodec { codec: 3 }));
+    // Nothing after the raw length, and not even that.
+    for body in [vec![16, 0, 0, 0], vec![0], Vec::new()] {
+        let body_len = u32::try_from(body.len()).unwrap();
+        let short = Raw { body, body_len, ..long_ones() };
+        assert_eq!(short.header_error(), Some(BatchError::Inconsistent));
+    }
+}
+
+/// NC-BAT-030
+#[test]
+fn a_raw_length_that_cannot_be_is_refused_and_nothing_is_delivered() {
+    let claiming = |raw_len: u32| {
+        let mut lie = long_ones();
+        lie.body[..4].copy_from_slice(&raw_len.to_le_bytes());
+        let batch = Batch::verify(lie.stored(), &SEED).unwrap();
+        let told: Vec<_> = batch.records().collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        told.into_iter().next().unwrap().unwrap_err()
+    };
+    let block = u32::try_from(long_ones().body.len() - 4).unwrap();
+    for too_large in [255 * block + 1, 16_908_353, u32::MAX] {
+        let error = claiming(too_large);
+        assert!(matches!(error, BatchError::Compression(CompressionError::TooLarge { .. })), "{error}");
+    }
+    for other in [215, 217, 255 * block] {
+        assert_eq!(claiming(other), BatchError::Compression(CompressionError::Damaged(Compression::Lz4)));
+    }
+    assert_eq!(claiming(15), BatchError::Record, "less than its records take at least");
+}
+
+/// NC-BAT-031
+#[test]
+fn a_batch_of_a_codec_that_is_not_at_hand_is_checked_and_its_records_are_not() {
+    let packed = Raw { codec: 2, ..long_ones() };
+    let batch = Batch::verify(packed.stored(), &SEED).unwrap();
+    assert_eq!(batch.header().next_offset(), Offset(12));
+    let told: Vec<_> = batch.records().collect();
+    let without = CompressionError::Without(Compression::Zstd);
+    let damaged = CompressionError::Damaged(Compression::Zstd);
+    let expected = if Compression::Zstd.is_known() { damaged } else { without };
+    assert_eq!(told, [Err(BatchError::Compression(expected))]);
 }
 
 /// NC-BAT-020, NC-BAT-025

@@ -126,6 +126,7 @@ impl Host {
             interval: env.plan.interval,
             segment_bytes: env.plan.segment_bytes,
             retention: env.plan.retention,
+            compression: env.plan.compression(),
             ..LogOptions::default()
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use netchan_proto::crc::crc32c;
 use netchan_proto::limits::MAX_CONTENT;
-use netchan_proto::{ChannelName, Content, Durability, LogId, NodeId, Offset, Timestamp};
+use netchan_proto::{ChannelName, Compression, Content, Durability, LogId, NodeId, Offset, Timestamp};
 
 use crate::disk::{Disk, Open};
 use crate::{LogOptions, Retention, StoreError, WhenFull};
@@ -48,7 +48,12 @@ impl Meta {
         bytes.extend_from_slice(&META_MAGIC);
         bytes.extend_from_slice(&[self.options.durability.code(), u8::try_from(name.len()).unwrap_or(0)]);
         bytes.extend_from_slice(&[code_of(retention.when_full), u8::from(self.options.unsealable)]);
-        bytes.extend_from_slice(&[u8::try_from(content.len()).unwrap_or(0), 0, 0, 0]);
+        bytes.extend_from_slice(&[
+            u8::try_from(content.len()).unwrap_or(0),
+            self.options.compression.code(),
+            0,
+            0,
+        ]);
         bytes.extend_from_slice(&self.id.0);
         let none = |limit: Option<u64>| limit.unwrap_or(NONE);
         for number in [
@@ -79,7 +84,7 @@ impl Meta {
         let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let limit = |at: usize| number(at).map(|value| (value != NONE).then_some(value));
         let (name, content) = bytes.get(fixed..)?.split_at_checked(bytes[9].into())?;
-        if usize::from(bytes[12]) != content.len() || bytes[13..16] != [0; 3] {
+        if usize::from(bytes[12]) != content.len() || bytes[14..16] != [0; 2] {
             return None;
         }
         let content = std::str::from_utf8(content).ok()?;
@@ -98,12 +103,13 @@ impl Meta {
                     ..Retention::default()
                 },
                 unsealable: false,
+                compression: Compression::from_code(bytes[13])?,
             },
             start: Offset::ZERO,
             content: if content.is_empty() { None } else { Some(Content::new(content).ok()?) },
         };
         if fixed == META_FIXED_1 {
-            return (bytes[10..13] == [0; 3]).then_some(meta);
+            return (bytes[10..14] == [0; 4]).then_some(meta);
         }
         let retention = &mut meta.options.retention;
         retention.max_records = limit(72)?;
@@ -222,6 +228,7 @@ mod tests {
                     ..Retention::default()
                 },
                 unsealable: true,
+                compression: Compression::Lz4,
                 ..LogOptions::default()
             },
             start: Offset(77),

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_proto::Durability;
+use netchan_proto::{Compression, Durability};
 
 use crate::clock::{Clock, SystemClock};
 
@@ -154,6 +154,9 @@ pub struct LogOptions {
     pub retention: Retention,
     /// Whether the channel can never be sealed. A log that was made so stays so. Default: no.
     pub unsealable: bool,
+    /// How batches are compressed when they are closed, on the thread that writes them; they stay so on the disk and on the wire.
+    /// What gets little shorter, and what this program was made without, stays as it is. Default: not at all.
+    pub compression: Compression,
 }
 
 impl Default for LogOptions {
@@ -164,6 +167,7 @@ impl Default for LogOptions {
             segment_bytes: 256 << 20,
             retention: Retention::default(),
             unsealable: false,
+            compression: Compression::None,
         }
     }
 }

@@ -105,6 +105,7 @@ name_scenarios! { $
     a_receiver_of_values_may_come_before_anybody_says_what_they_are,
     a_record_that_is_no_value_is_told_once_and_reading_goes_on,
     who_has_the_key_reads_and_who_has_another_is_told_so_each_time,
+    compressed_channels_are_received_as_they_were_sent,
     ones_own_transforms_are_undone_in_the_reverse_order,
     who_answers_without_a_preface_delivers_nothing,
     what_was_sent_is_there_after_a_restart,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_proto::{Durability, ProducerId, Side};
+use netchan_proto::{Compression, Durability, ProducerId, Side};
 use netchan_store::{LogOptions, Retention};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::handles::{Adapter, Connects, Hub, Reached, Way};
 use crate::job::Job;
 use crate::node::agree;
@@ -17,7 +17,7 @@ use crate::target::Target;
 
 /// How to send into a channel. Made by [`Node::sender`](crate::Handle::sender).
 ///
-/// Durability, interval, retention and segment size count if the channel is made by this; one that exists keeps its own.
+/// Durability, interval, retention, compression and segment size count if the channel is made by this; one that exists keeps its own.
 /// Of a channel that another node makes only the durability can be asked for.
 #[must_use = "nothing happens before open()"]
 pub struct SenderBuilder<A: Adapter> {
@@ -68,6 +68,13 @@ impl<A: Adapter> SenderBuilder<A> {
         self
     }
 
+    /// How batches are compressed: once, when they are written, and decompressed by each receiver. Not at all by default.
+    /// [`Compression::Zstd`] needs the feature `zstd`, on both sides.
+    pub fn compression(mut self, compression: Compression) -> SenderBuilder<A> {
+        self.options.compression = compression;
+        self
+    }
+
     /// The size at which a segment file is closed.
     pub fn segment_bytes(mut self, bytes: u64) -> SenderBuilder<A> {
         self.options.segment_bytes = bytes;
@@ -96,7 +103,8 @@ impl<A: Adapter> SenderBuilder<A> {
     ///
     /// # Errors
     /// [`ErrorKind::Target`](crate::ErrorKind::Target) if the target is none,
-    /// [`ErrorKind::NoChannel`](crate::ErrorKind::NoChannel) if it is not to be made, and what the disk says. What another
+    /// [`ErrorKind::NoChannel`](crate::ErrorKind::NoChannel) if it is not to be made, [`ErrorKind::Config`] for a compression that
+    /// this program was made without, and what the disk says. What another
     /// node has to say against it, sending tells.
     ///
     /// # Cancel safety
@@ -112,6 +120,10 @@ impl<A: Adapter> SenderBuilder<A> {
     pub(super) async fn opened(mut self) -> Result<Sender, Error> {
         let Target { remote, name } = self.target?;
         self.options.durability = self.durability.unwrap_or(self.options.durability);
+        if !self.options.compression.is_known() {
+            let text = format!("this program was made without the compression {}", self.options.compression);
+            return Err(Error::new(ErrorKind::Config, text).about(name));
+        }
         if self.way.is_none() && remote.is_none() && self.hub.holds().await? {
             let (node, name, options) = (self.hub.node(), name.clone(), self.options);
             let content = self.content.clone();

@@ -229,7 +229,7 @@ impl ReceiverCore {
     }
 
     /// No connection will cure this: it is told once, after what came whole before it.
-    fn fail(&mut self, error: Error) {
+    pub(super) fn fail(&mut self, error: Error) {
         self.is_settled = true;
         if matches!(self.phase, Phase::Reading) {
             tracing::debug!(channel = %self.name(), %error, "receiving ends: no other connection would cure this");

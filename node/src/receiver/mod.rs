@@ -7,7 +7,8 @@
 
 mod frames;
 
-use netchan_proto::batch::{Batch, Records};
+use netchan_proto::batch::{Batch, BatchError, Records};
+use netchan_proto::compression::CompressionError;
 use netchan_proto::limits::{CREDIT_WINDOW, MAX_DATA};
 use netchan_proto::subscription::{Delivery, Subscription};
 use netchan_proto::wire::{GapReason, Roles, Seek, StreamId};
@@ -261,7 +262,10 @@ impl ReceiverCore {
     fn next_of_batch(&mut self) -> Option<Next> {
         let current = self.current.as_mut()?;
         for record in &mut current.records {
-            let Ok(record) = record else { return Some(self.skip_damaged_batch()) };
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => return self.skip_damaged_batch(error),
+            };
             if record.offset < current.from || record.timestamp < self.since {
                 continue;
             }
@@ -384,11 +388,18 @@ impl ReceiverCore {
     /// Records of a batch cannot be told apart, though its checksums hold: whoever wrote it did it wrong. Asking again
     /// would bring the same, so it is a gap.
     #[cold]
-    fn skip_damaged_batch(&mut self) -> Next {
+    fn skip_damaged_batch(&mut self, error: BatchError) -> Option<Next> {
+        if let BatchError::Compression(CompressionError::Without(_)) = error {
+            // Nothing is wrong with it: another program can read it, from here on.
+            self.is_tainted = true;
+            self.current = None;
+            self.fail(Error::new(ErrorKind::Config, error.to_string()).about(self.name()));
+            return None;
+        }
         let from = self.position.offset;
         self.finish_batch();
-        tracing::warn!(channel = %self.name(), from = from.0, "a batch's records contradict each other: left out");
-        self.tell_gap(from, self.position.offset, GapReason::Damaged)
+        tracing::warn!(channel = %self.name(), from = from.0, %error, "a batch's records cannot be read: left out");
+        Some(self.tell_gap(from, self.position.offset, GapReason::Damaged))
     }
 
     fn tell_gap(&mut self, from: Offset, to: Offset, why: GapReason) -> Next {

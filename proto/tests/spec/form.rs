@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use netchan_proto::batch::Batch;
 use netchan_proto::wire::{FRAME_HEADER_LEN, FrameHeader, Message, PREFACE, Range, StreamId};
-use netchan_proto::{ErrorCode, LogId, Record};
+use netchan_proto::{Compression, ErrorCode, LogId, Record};
 
 /// The log of all examples.
 pub(crate) const LOG: LogId = LogId(*b"Log\0\0\0\0\0\0\0\0\0\0\0\0\x01");
@@ -117,11 +117,15 @@ fn batch_form(bytes: &[u8], seed: &[u8; 16]) -> String {
         Err(error) => return format!("refused, {error}"),
     };
     let header = batch.header();
+    let compression = match header.compression {
+        Compression::None => String::new(),
+        compression => format!(", compression: {compression}"),
+    };
     let producer = batch
         .producer()
         .map_or(String::new(), |(id, sequence)| format!(", producer: {id}, first sequence: {sequence}"));
     format!(
-        "BATCH {{ kind: {:?}, offsets: {} to {}, epoch: {}, durable: {}, previous: {:#010x}, sparse: {}{producer}, records: [{}] }}",
+        "BATCH {{ kind: {:?}, offsets: {} to {}, epoch: {}, durable: {}, previous: {:#010x}, sparse: {}{compression}{producer}, records: [{}] }}",
         header.kind,
         header.base_offset,
         header.next_offset(),

@@ -45,8 +45,8 @@ use std::task::{Context, Poll, Waker};
 
 use netchan_proto::batch::{Batch, BatchKind};
 use netchan_proto::{
-    ChannelName, Content, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record, RecordRef,
-    Start, Timestamp,
+    ChannelName, Compression, Content, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record,
+    RecordRef, Start, Timestamp,
 };
 
 use crate::committer::Committer;
@@ -219,8 +219,10 @@ impl Log {
     /// [`AppendError`]; nothing was queued then.
     pub fn append_batch(&self, claim: &Claim, batch: &Batch) -> Result<Appended, AppendError> {
         let header = batch.header();
-        if header.kind != BatchKind::Data || header.sparse {
-            return Err(AppendError::NotPublishable { why: "it is a seal, or a filter went over it" });
+        if header.kind != BatchKind::Data || header.sparse || header.compression != Compression::None {
+            return Err(AppendError::NotPublishable {
+                why: "it is a seal, compressed, or a filter went over it",
+            });
         }
         let records: Vec<Record> = batch
             .records()

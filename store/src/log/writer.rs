@@ -210,12 +210,9 @@ impl Writer {
     }
 
     fn finish(&mut self, log: &Inner, batch: BatchBuilder, epoch: Epoch) -> Stored {
-        let (header, bytes) = batch.finish(Stamp {
-            seed: &log.id.0,
-            epoch,
-            durable_offset: self.durable,
-            previous_crc: self.previous_crc,
-        });
+        let stamp =
+            Stamp { seed: &log.id.0, epoch, durable_offset: self.durable, previous_crc: self.previous_crc };
+        let (header, bytes) = batch.finish_as(stamp, self.options.compression);
         self.previous_crc = header_crc(&bytes);
         self.digest = self.digest.map(|digest| digest.with(&header, &bytes));
         Stored { header, bytes }

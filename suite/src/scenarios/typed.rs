@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use netchan_node::typed::Codec;
 use netchan_node::words::{
-    Beside, Cbor, CodecError, EncryptionKey, ErrorKind, Json, MessagePack, NewRecord, Offset, Postcard,
-    ProducerId, Raw, Start, Transform, Typed, TypedBuilder,
+    Beside, Cbor, CodecError, Compression, EncryptionKey, ErrorKind, Json, MessagePack, NewRecord, Offset,
+    Postcard, ProducerId, Raw, Start, Transform, Typed, TypedBuilder,
 };
 use netchan_node::{Handle, ReceiverBuilder, SenderBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::pair::{Pair, open, open_sender, receives, send, start};
+use crate::pair::{Pair, is_at_end, open, open_sender, payload, receives, send, start};
 use crate::runtime::Runtime;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -316,5 +316,38 @@ impl Transform for Append {
 
     fn undo(&self, _: &Beside<'_>, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
         if bytes.pop() == Some(self.1) { Ok(()) } else { Err(CodecError::new("it ends otherwise")) }
+    }
+}
+
+/// From here and from elsewhere, with every compression that there is.
+pub fn compressed_channels_are_received_as_they_were_sent<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        let name = compression.to_string();
+        let builder = pair.here.sender(&name).compression(compression);
+        if !compression.is_known() {
+            let refused = S::wait(|| builder.open()).map(|_| ()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Config, "{refused}");
+            continue;
+        }
+        let log = open_sender(builder);
+        let (mut receiver, publisher) =
+            (pair.receiver(&name), open_sender(pair.there.sender(pair.target(&name))));
+        let text = |number: u64| format!("{number} is a number ").repeat(number as usize % 40).into_bytes();
+        (0..500).for_each(|number| drop(send::<S>(&log, text(number))));
+        S::flush(&log).unwrap();
+        (500..1000).for_each(|number| drop(send::<R>(&publisher, text(number))));
+        R::flush(&publisher).unwrap();
+        // What chance would hardly make shorter.
+        (1000..1010).for_each(|number| drop(send::<S>(&log, payload(number))));
+        S::seal(&log).unwrap();
+        receives::<R>(&mut receiver, 0, (0..1000).map(text).chain((1000..1010).map(payload)));
+        is_at_end::<R>(&mut receiver);
+        let info = S::info(&log).unwrap();
+        let raw: usize = (0..1000).map(|number| text(number).len()).sum();
+        assert!(info.bytes < raw as u64 / 2, "{} bytes for {raw}", info.bytes);
+        // The log finds it again, whole.
+        let mut late = open(pair.here.receiver(&name).from(Start::Offset(Offset(777))));
+        receives::<S>(&mut late, 777, (777..1000).map(text));
     }
 }
