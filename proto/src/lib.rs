@@ -9,6 +9,7 @@
 //! | [`limits`] | every number a peer or a disk can run into |
 //! | [`record`], [`batch`], [`inflow`], [`digest`] | what is stored and sent; what all of it comes to |
 //! | [`compression`] | bytes made shorter, and made again |
+//! | [`filter`] | what a receiver wants of a channel; which records that are |
 //! | [`wire`] | frames as bytes and as values |
 //! | [`auth`], [`error_code`] | the token's proof; what went wrong |
 //! | [`conn`] | one connection, for both roles |
@@ -24,6 +25,7 @@ pub mod conn;
 pub mod crc;
 pub mod digest;
 pub mod error_code;
+pub mod filter;
 pub mod inflow;
 pub mod limits;
 pub mod record;

@@ -49,6 +49,23 @@ pub const MAX_SEEKS: usize = 64;
 pub const MAX_NOTES: usize = 64;
 /// GAP, TRUNCATED and END frames that may wait for a receiver's user.
 pub const MAX_TOLD: usize = 1024;
+/// Bytes of a filter's text.
+pub const MAX_FILTER: usize = 4096;
+/// Terms, operators and list items of a filter.
+pub const MAX_FILTER_NODES: usize = 64;
+/// How deeply parentheses and `not` of a filter are nested.
+pub const MAX_FILTER_DEPTH: usize = 8;
+/// Steps of one JSON path of a filter.
+pub const MAX_FILTER_PATH: usize = 16;
+/// Elements of one pattern of a filter.
+pub const MAX_FILTER_PATTERN: usize = 64;
+/// Steps that judging one record may take: 16 times the bytes of the largest payload.
+pub const MAX_FILTER_STEPS: u64 = 16 * MAX_PAYLOAD as u64;
+/// Steps that judging takes in one turn of a stream, beyond which it waits for its next turn, or is done where others do not
+/// wait for it: 256 Ki.
+pub const FILTER_TURN: u64 = 256 << 10;
+/// Steps after which a job that judges a run stops at the end of a batch: 64 Mi.
+pub const FILTER_JOB: u64 = 64 << 20;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.
