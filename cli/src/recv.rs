@@ -126,6 +126,9 @@ async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kep
     if let Some(until) = args.until {
         builder = builder.until(until.at(when::now()));
     }
+    if let Some(filter) = &args.filter {
+        builder = builder.filter(filter.text());
+    }
     if let Some(command) = args.via.clone() {
         builder = builder.connect_with(move || via::run(command.clone()));
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use netchan_proto::record::RecordTooLarge;
 use netchan_proto::types::InvalidName;
 use netchan_proto::wire::GapReason;
-use netchan_proto::{Epoch, ErrorCode, Offset};
+use netchan_proto::{Epoch, ErrorCode, FilterError, Offset};
 use netchan_store::{AppendError, LogError, StoreError};
 
 /// What went wrong, for code to match on.
@@ -50,6 +50,8 @@ pub enum ErrorKind {
     OtherLog,
     /// The start lies past the channel's end.
     BeyondEnd,
+    /// A text that is no filter, one that the other side does not take, or one that costs too much on a record.
+    Filter,
     /// Records can no longer be read from the disk.
     Damaged,
     /// The volume is too full.
@@ -122,6 +124,7 @@ impl ErrorKind {
             ErrorCode::CONTENT => ErrorKind::Content,
             ErrorCode::OFFSET_BEYOND_END => ErrorKind::BeyondEnd,
             ErrorCode::OTHER_LOG => ErrorKind::OtherLog,
+            ErrorCode::FILTER => ErrorKind::Filter,
             ErrorCode::DAMAGED => ErrorKind::Damaged,
             ErrorCode::DISK_FULL => ErrorKind::DiskFull,
             ErrorCode::POISONED => ErrorKind::Poisoned,
@@ -166,7 +169,8 @@ impl Error {
             // A peer's text does not get to steer a terminal.
             what.extend(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }));
         }
-        if let Some(at) = at {
+        // A filter's text says by itself where it goes wrong.
+        if let Some(at) = at.filter(|_| code != ErrorCode::FILTER) {
             what.push_str(&format!(" (at offset {at})"));
         }
         let kind = ErrorKind::of_code(code);
@@ -262,6 +266,12 @@ impl From<LogError> for Error {
 impl From<RecordTooLarge> for Error {
     fn from(error: RecordTooLarge) -> Error {
         Error::new(ErrorKind::TooLarge, error.to_string())
+    }
+}
+
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Error {
+        Error::new(ErrorKind::Filter, format!("the filter cannot be read: {error}"))
     }
 }
 

@@ -23,7 +23,7 @@ pub use netchan_proto::wire::{
     ReadersReply,
 };
 pub use netchan_proto::{
-    AsRecord, ChannelName, Compression, Content, Durability, Epoch, LogId, LogInfo, NewRecord, NodeId,
-    Offset, Position, ProducerId, Record, RecordRef, Side, Start, Timestamp,
+    AsRecord, ChannelName, Compression, Content, Durability, Epoch, Filter, FilterError, LogId, LogInfo,
+    NewRecord, NodeId, Offset, Position, ProducerId, Record, RecordRef, Side, Start, Timestamp,
 };
 pub use netchan_store::{LogOptions, Retention, StoreOptions, WhenFull};

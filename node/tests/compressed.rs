@@ -32,7 +32,8 @@ fn a_batch_is_compressed_once_and_its_bytes_are_those_of_the_disk() {
     let on_disk = house.disk.contents(&path).unwrap();
 
     let mut link = Link::new(&house);
-    let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 1 << 20 };
+    let open =
+        Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 1 << 20, filter: None };
     link.peer.open(&open).unwrap();
     link.pump();
     let mut on_wire = Vec::new();

@@ -38,7 +38,13 @@ fn held(house: &House) -> u64 {
 fn slow_reader(house: &House) -> Link {
     let mut link = Link::new(house);
     link.pump();
-    let open = Open { name: house::name("much"), start: Start::Earliest, wait: false, credit: u64::MAX };
+    let open = Open {
+        name: house::name("much"),
+        start: Start::Earliest,
+        wait: false,
+        credit: u64::MAX,
+        filter: None,
+    };
     link.peer.open(&open).unwrap();
     link.peer_reads = false;
     link.pump();

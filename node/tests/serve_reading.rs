@@ -128,7 +128,7 @@ fn credit_of_one_byte_at_a_time_still_delivers_everything() {
     let log = house.log("my_log");
     house.fill(&log, 3, true);
     let mut link = Link::new(&house);
-    let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 0 };
+    let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 0, filter: None };
     let id = link.peer.open(&open).unwrap();
     link.pump();
     let mut inflow = Inflow::new(log.id().0);
@@ -293,7 +293,7 @@ fn a_batch_that_is_trimmed_half_sent_is_an_error_that_says_to_open_again() {
     }
     let mut link = Link::new(&house);
     // So many that they cannot all keep what they have read.
-    let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 300 };
+    let open = Open { name: name("my_log"), start: Start::Earliest, wait: false, credit: 300, filter: None };
     let ids: Vec<_> = (0..60).map(|_| link.peer.open(&open).unwrap()).collect();
     link.pump();
     log.set_retention(Retention { max_bytes: Some(32 << 10), ..Retention::default() }).unwrap();

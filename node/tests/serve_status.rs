@@ -241,7 +241,13 @@ fn records_count_as_delivered_when_their_batch_was_sent_whole() {
         assert_eq!(info.bytes, bytes as u64);
     }
     // Credit for the small ones and a part of the large one.
-    let open = Open { name: name("a"), start: Start::Earliest, wait: false, credit: 30 * 80 + 100_000 };
+    let open = Open {
+        name: name("a"),
+        start: Start::Earliest,
+        wait: false,
+        credit: 30 * 80 + 100_000,
+        filter: None,
+    };
     link.peer.open(&open).unwrap();
     link.pump();
     let stuck = readers(&house).pop().unwrap();
@@ -424,7 +430,7 @@ fn a_reader_tells_where_it_calls_from_and_since_when_what_it_has_not_got_is_ther
     let served = Served::new(&house.node, Side::Listener, false, Instant(0)).called_from("192.0.2.1:99");
     let mut link = Link::between(served, peer_config(Side::Dialler));
     link.pump();
-    let open = Open { name: name("a"), start: Start::Earliest, wait: false, credit: 96 };
+    let open = Open { name: name("a"), start: Start::Earliest, wait: false, credit: 96, filter: None };
     link.peer.open(&open).unwrap();
     link.pump();
     house.clock.0.store(5_000_000_000, std::sync::atomic::Ordering::Relaxed);

@@ -318,7 +318,7 @@ fn what_no_other_try_can_cure_is_told_and_over() {
         (ErrorCode::DELETED, ErrorKind::Deleted),
         (ErrorCode::OFFSET_BEYOND_END, ErrorKind::BeyondEnd),
         (ErrorCode::DAMAGED, ErrorKind::Damaged),
-        (ErrorCode::FILTER, ErrorKind::Protocol),
+        (ErrorCode::FILTER, ErrorKind::Filter),
     ];
     for (code, kind) in cases {
         let mut far = Far::with_batches(&[1]);

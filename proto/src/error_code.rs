@@ -64,7 +64,7 @@ registry! {
     EXISTS = 0x0302;
     /// As many streams are open as may be.
     TOO_MANY_STREAMS = 0x0303;
-    /// A filter that cannot be read or is not supported.
+    /// A filter that cannot be read, costs too much on a record, or is not supported.
     FILTER = 0x0304;
     /// The stream exists, but cannot do this in its state.
     BAD_STATE = 0x0305;

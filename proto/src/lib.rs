@@ -9,7 +9,7 @@
 //! | [`limits`] | every number a peer or a disk can run into |
 //! | [`record`], [`batch`], [`inflow`], [`digest`] | what is stored and sent; what all of it comes to |
 //! | [`compression`] | bytes made shorter, and made again |
-//! | [`filter`] | what a receiver wants of a channel; which records that are |
+//! | [`filter`], [`sift`] | what a receiver wants of a channel; what of a run that is |
 //! | [`wire`] | frames as bytes and as values |
 //! | [`auth`], [`error_code`] | the token's proof; what went wrong |
 //! | [`conn`] | one connection, for both roles |
@@ -29,6 +29,7 @@ pub mod filter;
 pub mod inflow;
 pub mod limits;
 pub mod record;
+pub mod sift;
 pub mod subscription;
 pub mod types;
 pub mod wire;
@@ -37,6 +38,7 @@ pub use auth::{Side, Token};
 pub use compression::Compression;
 pub use digest::Digest;
 pub use error_code::ErrorCode;
+pub use filter::{Filter, FilterError};
 pub use record::{AsRecord, NewRecord, Record, RecordRef};
 pub use types::{
     ChannelName, Content, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::batch::{Batch, BatchError, BatchKind};
 use crate::digest::Digest;
+use crate::filter::Filter;
 use crate::inflow::Inflow;
 use crate::limits::MAX_TOLD;
 use crate::types::{ChannelName, Epoch, LogId, Offset, Position, Timestamp};
@@ -20,7 +21,7 @@ use crate::wire::{End, Gap, GapReason, Open, Opened, Start, Truncated};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// Records; those before `from` were not asked for and are to be skipped.
+    /// Records; those before `from` were not asked for and are to be skipped. There may be none, where none passed a filter.
     Batch {
         /// The batch, both CRCs checked.
         batch: Batch,
@@ -113,6 +114,7 @@ pub struct Subscription {
     start: Start,
     wait: bool,
     window: u64,
+    filter: Option<Filter>,
     /// The next record to deliver; known from the first OPENED on.
     position: Option<Position>,
     /// The offset right after the last batch delivered in this stream: the next batch begins there.
@@ -150,6 +152,7 @@ impl Subscription {
             start,
             wait,
             window,
+            filter: None,
             position: None,
             continues: false,
             last_time: Timestamp::MIN,
@@ -170,6 +173,13 @@ impl Subscription {
         }
     }
 
+    /// Only of the records that pass `filter`, if there is one.
+    #[must_use]
+    pub fn filtered(mut self, filter: Option<Filter>) -> Subscription {
+        self.filter = filter;
+        self
+    }
+
     /// The channel's name.
     pub fn name(&self) -> &ChannelName {
         &self.name
@@ -185,7 +195,8 @@ impl Subscription {
         self.stream_is_open = true;
         (self.granted, self.received, self.consumed) = (self.window, 0, 0);
         let start = self.position.map_or_else(|| self.start, Start::Resume);
-        Open { start, wait: self.wait, credit: self.window, name: self.name.clone() }
+        let (name, filter) = (self.name.clone(), self.filter.clone());
+        Open { start, wait: self.wait, credit: self.window, name, filter }
     }
 
     /// The next record to be delivered, once the sender has said where that is.
@@ -395,6 +406,9 @@ impl Subscription {
 
     fn deliver_batch(&mut self, batch: Batch) -> Result<Delivery, SubscriptionError> {
         let (continues, last_time) = (self.continues, self.last_time);
+        if batch.header().sparse && self.filter.is_none() {
+            return Err(SubscriptionError::Unexpected("a sparse batch where there is no filter"));
+        }
         let position = self.expected()?;
         let header = batch.header();
         let from = position.offset;

@@ -28,7 +28,7 @@ fn name() -> ChannelName {
 }
 
 fn open(credit: u64) -> Open {
-    Open { name: name(), start: Start::Earliest, wait: false, credit }
+    Open { name: name(), start: Start::Earliest, wait: false, credit, filter: None }
 }
 
 fn opened() -> Opened {

@@ -19,7 +19,13 @@ const NOW: Instant = Instant(0);
 const LOG: LogId = LogId([7; 16]);
 
 fn open() -> Open {
-    Open { name: ChannelName::new("demo").unwrap(), start: Start::Earliest, wait: false, credit: 1000 }
+    Open {
+        name: ChannelName::new("demo").unwrap(),
+        start: Start::Earliest,
+        wait: false,
+        credit: 1000,
+        filter: None,
+    }
 }
 
 fn opened(start: u64) -> Opened {

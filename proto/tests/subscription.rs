@@ -5,9 +5,12 @@
 use bytes::Bytes;
 use netchan_proto::batch::{BatchBuilder, BatchError, Stamp};
 use netchan_proto::limits::MAX_TOLD;
+use netchan_proto::sift::{Sifted, Skip, sift};
 use netchan_proto::subscription::{Delivery, Subscription, SubscriptionError};
 use netchan_proto::wire::{End, Gap, GapReason, Opened, Start, Truncated};
-use netchan_proto::{AsRecord, ChannelName, Durability, Epoch, LogId, Offset, Position, Timestamp};
+use netchan_proto::{
+    AsRecord, ChannelName, Durability, Epoch, Filter, LogId, NewRecord, Offset, Position, Timestamp,
+};
 
 const LOG: LogId = LogId([7; 16]);
 const WINDOW: u64 = 10_000;
@@ -314,4 +317,69 @@ fn another_log_of_the_same_name_is_not_taken_for_this_one() {
     subscription.request();
     subscription.on_opened(Opened { log: LogId([8; 16]), ..opened(5) });
     assert_eq!(subscription.next_delivery(), Err(SubscriptionError::OtherLog));
+}
+
+fn filtered(start: u64) -> Subscription {
+    let filter = Filter::parse("key exists").unwrap();
+    let mut subscription = subscription(Start::Offset(Offset(start))).filtered(Some(filter.clone()));
+    assert_eq!(subscription.request().filter, Some(filter));
+    subscription.on_opened(opened(start));
+    subscription
+}
+
+/// What passed of the batch from `base` on, of which `kept` records had a key; and that of none, up to `to`.
+fn sifted(base: u64, kept: &[u64], count: u64, epoch: u32) -> Sifted {
+    let mut builder = BatchBuilder::new(Offset(base), None);
+    for offset in base..base + count {
+        let record = NewRecord::new("x");
+        let record = if kept.contains(&offset) { record.key("k") } else { record };
+        builder.push(Timestamp(i64::try_from(offset).unwrap() * 10), &record.as_record());
+    }
+    let stamp = Stamp { seed: &LOG.0, epoch: Epoch(epoch), durable_offset: Offset(0), previous_crc: 0 };
+    let filter = Filter::parse("key exists").unwrap();
+    sift(&filter, &builder.finish(stamp).1, Offset(0), &LOG.0, u64::MAX).unwrap()
+}
+
+/// NC-FLT-029, NC-FLT-030: also the epoch is that of what was passed over, so that the position holds.
+#[test]
+fn what_did_not_pass_moves_the_position_too() {
+    let mut subscription = filtered(2);
+    subscription.on_data(sifted(0, &[1, 3], 5, 1).bytes).unwrap();
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (2, 5));
+    let none = sifted(5, &[], 5, 3);
+    subscription
+        .on_data(Skip { from: Offset(5), to: Offset(10), last: none.last }.encode(&LOG.0).into())
+        .unwrap();
+    match subscription.next_delivery() {
+        Ok(Some(Delivery::Batch { batch, .. })) => assert_eq!(batch.records().count(), 0),
+        other => panic!("{other:?}"),
+    }
+    let position = Position { log: LOG, epoch: Epoch(3), offset: Offset(10) };
+    assert_eq!(subscription.position(), Some(position));
+    subscription.on_lost();
+    let open = subscription.request();
+    assert_eq!((open.start, open.filter.unwrap().text()), (Start::Resume(position), "key exists"));
+    subscription.on_opened(opened(10));
+    subscription.on_data(batch(10, 2, 3)).unwrap();
+    assert_eq!(offsets(subscription.next_delivery().unwrap()), (10, 12), "what passes whole is as it stands");
+    subscription.on_end(End::Sealed { final_offset: Offset(12) });
+    assert_eq!(subscription.next_delivery(), Ok(Some(Delivery::Sealed { end: Offset(12) })));
+}
+
+/// NC-FLT-032
+#[test]
+fn a_sparse_batch_where_no_filter_is_is_the_senders_fault() {
+    let mut subscription = begun(0);
+    subscription.on_data(sifted(0, &[1, 3], 5, 1).bytes).unwrap();
+    assert!(matches!(subscription.next_delivery(), Err(SubscriptionError::Unexpected(_))));
+}
+
+/// NC-FLT-029, NC-STR-017
+#[test]
+fn a_hole_is_the_senders_fault_also_where_a_filter_is() {
+    let mut subscription = filtered(0);
+    subscription.on_data(sifted(0, &[1], 5, 1).bytes).unwrap();
+    subscription.next_delivery().unwrap();
+    subscription.on_data(sifted(6, &[7], 5, 1).bytes).unwrap();
+    assert!(matches!(subscription.next_delivery(), Err(SubscriptionError::OutOfOrder { .. })));
 }

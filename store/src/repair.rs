@@ -277,7 +277,14 @@ fn find(disk: &dyn Disk, dir: String, id: Option<LogId>) -> Result<Option<Found>
         }
         (None, Some((id, name, created))) => {
             let (id, name, created) = (*id, name.clone(), *created);
-            Some(Meta { name, id, created, options: LogOptions::default(), start: Offset::ZERO })
+            Some(Meta {
+                name,
+                id,
+                created,
+                options: LogOptions::default(),
+                start: Offset::ZERO,
+                content: None,
+            })
         }
         (None, None) if !names.is_empty() => {
             refused = Some(

@@ -79,6 +79,7 @@ name_scenarios! { $
     a_seal_is_the_end_and_nothing_else_is,
     reading_begins_where_it_is_told_and_goes_on_from_a_position,
     a_gap_is_told_once_and_reading_goes_on,
+    only_what_passes_a_filter_is_received,
     a_late_joiner_reads_all_of_it,
     ten_receivers_get_a_hundred_values_each,
     a_large_record_goes_through_a_small_window,

@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod ends;
+mod filters;
 mod order;
 mod places;
 mod typed;
@@ -9,6 +10,7 @@ mod weather;
 
 pub use elsewhere::*;
 pub use ends::*;
+pub use filters::*;
 pub use order::*;
 pub use places::*;
 pub use typed::*;

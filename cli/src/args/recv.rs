@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use netchan::Filter;
 
 use super::channel::{Delimiter, Home};
-use super::units::{ending, patience};
+use super::units::{ending, filter, patience};
 use crate::exec::OnFailure;
 use crate::output::{Format, Style};
 use crate::when::{self, When};
@@ -20,6 +21,10 @@ With --position FILE it goes on where an earlier run ended. FILE is written each
 so after a SIGKILL nothing is missing; what may come twice is the output of one write: at most 64 KiB, or one \
 record that is larger. With --output as well, nothing comes twice: an output file is cut back to where FILE says, \
 and a record's own file is written again as it was.
+
+A filter asks about key, value (the payload), size, offset, time, header.NAME and json.PATH (as json.user.tags[0]), with == != < <= \
+> >=, ^= (begins with), $= (ends with), *= (contains), ~ (a pattern with * and ?), in (A, B) and exists, joined by and, or, not and \
+parentheses. Texts stand in quotes, numbers and RFC 3339 times do not. What a record does not have matches nothing.
 
 With --exec a record counts as received when its command has ended well. A command that fails ends it with exit code 5, and \
 the position stays before that record (or see --on-failure). The command has the record as its stdin, and NETCHAN_CHANNEL, \
@@ -45,6 +50,8 @@ Examples:
   netchan recv orders --from earliest --format '%k{json},%S,%s{base64}' --count 10
   netchan recv files --from earliest --null | xargs -0 echo
   netchan recv files --from earliest --delimiter '' > all   # nothing between
+  netchan recv orders --from earliest --no-follow --filter \"key ^= 'order-' and json.total > 100\"
+  netchan recv build7:4747/app --since 1h --filter 'value *= \"error\" or json.level in (\"warn\", \"error\")'
   netchan recv orders --from earliest --position orders.at --output orders.out
   netchan recv orders --from earliest --output records/   # a file a record
   netchan recv jobs --from earliest --exec 'wc -c' --position jobs.at
@@ -64,6 +71,9 @@ pub(crate) struct Recv {
     /// End before the first record of this time or later; times are those of --since
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(crate) until: Option<When>,
+    /// Only records that pass this filter; the sender judges them, and nothing else crosses the network. See below
+    #[arg(long, value_name = "FILTER", value_parser = filter)]
+    pub(crate) filter: Option<Filter>,
     /// End after so many records
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<u64>,

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use netchan::Filter;
+use unicode_width::UnicodeWidthStr;
+
 use super::channel::Delimiter;
 use super::kept::Before;
 use crate::when::{self, When};
@@ -52,6 +55,18 @@ pub(super) fn patience(text: &str) -> Result<Duration, String> {
         When::Ago(length) => Ok(length),
         When::At(_) => Err("a length of time is wanted, as 30s or 5m".into()),
     }
+}
+
+/// A filter; one that cannot be read is shown with a mark under the place where it goes wrong.
+pub(super) fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| {
+        let line = text.lines().nth(error.line - 1).unwrap_or_default();
+        let shown =
+            |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+        let before: String = line.chars().take(error.column - 1).collect();
+        let width = shown(&before).width();
+        format!("{error}\n\n  {}\n  {}^", shown(line), " ".repeat(width))
+    })
 }
 
 /// `NAME=VALUE`.

@@ -168,7 +168,7 @@ fn message(stream: u32, message: &Message) -> Vec<u8> {
 
 fn open(stream: u32, name: &str) -> Vec<u8> {
     let (name, start) = (name.parse().unwrap(), Start::Earliest);
-    message(stream, &Message::Open(Open { name, start, wait: false, credit: 1 << 40 }))
+    message(stream, &Message::Open(Open { name, start, wait: false, credit: 1 << 40, filter: None }))
 }
 
 fn publish(name: &str) -> PublishOpen {

@@ -10,7 +10,7 @@ use crate::wake::{Bell, lock};
 #[derive(Debug)]
 pub(crate) struct Waiter {
     bell: Arc<Bell>,
-    stands_in: [AtomicBool; 2],
+    stands_in: [AtomicBool; 3],
 }
 
 /// Which line.
@@ -18,6 +18,7 @@ pub(crate) struct Waiter {
 pub(super) enum For {
     Jobs,
     Large,
+    Judging,
 }
 
 impl Waiter {

@@ -19,8 +19,8 @@ mod line;
 mod seats;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use netchan_proto::limits::{
     MAX_CONNECTIONS, MAX_FRAME, MAX_MEMORY, MAX_NODE_JOBS, MAX_PER_ADDRESS, MAX_UNPROVEN,
@@ -31,6 +31,7 @@ pub(crate) use self::line::Waiter;
 use self::line::{For, Line};
 use self::seats::Seats;
 pub(crate) use self::seats::{Seat, TurnedAway};
+use crate::wake::lock;
 
 /// A connection may hold this part of what is free.
 pub(crate) const SHARE: usize = 8;
@@ -85,10 +86,14 @@ struct Inner {
     /// Connections that wait for bytes.
     want_bytes: AtomicUsize,
     jobs: AtomicUsize,
+    /// Jobs that judge records by filters.
+    judging: AtomicUsize,
+    judging_large: Mutex<()>,
     /// Bytes of the large batch; 0: there is none.
     large: AtomicUsize,
     want_jobs: Line,
     want_large: Line,
+    want_judging: Line,
 }
 
 impl Budget {
@@ -101,9 +106,12 @@ impl Budget {
             leaving: AtomicUsize::new(0),
             want_bytes: AtomicUsize::new(0),
             jobs: AtomicUsize::new(0),
+            judging: AtomicUsize::new(0),
+            judging_large: Mutex::new(()),
             large: AtomicUsize::new(0),
             want_jobs: Line::new(For::Jobs),
             want_large: Line::new(For::Large),
+            want_judging: Line::new(For::Judging),
         }))
     }
 
@@ -180,6 +188,7 @@ impl Budget {
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
         self.0.want_jobs.leave(waiter);
         self.0.want_large.leave(waiter);
+        self.0.want_judging.leave(waiter);
     }
 
     /// `waiter` does not want the right to a large batch any more.
@@ -202,6 +211,26 @@ impl Budget {
             self.0.want_jobs.join(waiter);
             take().inspect(|_| self.0.want_jobs.leave(waiter))
         })
+    }
+
+    /// The right to run a job that judges records by a filter: half of the jobs may, so that slow filters leave the others
+    /// to who reads without. `None`: `waiter` is rung when there is one.
+    pub(crate) fn take_judging(&self, waiter: &Arc<Waiter>) -> Option<JudgingPermit> {
+        let most = self.0.limits.jobs.div_ceil(2);
+        let one_more = |taken| (taken < most).then_some(taken + 1);
+        let take = || {
+            let taken = self.0.judging.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+            taken.is_ok().then(|| JudgingPermit(self.clone()))
+        };
+        take().or_else(|| {
+            self.0.want_judging.join(waiter);
+            take().inspect(|_| self.0.want_judging.leave(waiter))
+        })
+    }
+
+    /// The right to read a batch larger than a run whole, to judge it: one job at a time has it, the others wait. Blocks.
+    pub(crate) fn judge_large(&self) -> MutexGuard<'_, ()> {
+        lock(&self.0.judging_large)
     }
 
     // ---- the large batch ----
@@ -288,6 +317,18 @@ impl Drop for JobPermit {
         let inner = &self.0.0;
         inner.jobs.fetch_sub(1, Ordering::AcqRel);
         inner.want_jobs.ring_next();
+    }
+}
+
+/// The right to run one job that judges.
+#[derive(Debug)]
+pub(crate) struct JudgingPermit(Budget);
+
+impl Drop for JudgingPermit {
+    fn drop(&mut self) {
+        let inner = &self.0.0;
+        inner.judging.fetch_sub(1, Ordering::AcqRel);
+        inner.want_judging.ring_next();
     }
 }
 

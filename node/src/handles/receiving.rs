@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use netchan_proto::{Side, Start, Timestamp};
+use netchan_proto::{Filter, Side, Start, Timestamp};
 
 use crate::error::{Error, ErrorKind};
 use crate::handles::sending::through;
@@ -50,6 +50,21 @@ impl<A: Adapter> ReceiverBuilder<A> {
         self.set(|options| options.until = Some(time))
     }
 
+    /// Receives only records that pass this filter, `"key ^= 'user.' and json.level == 'error'"` for one: the sender judges
+    /// them, and sends no others. Offsets stay as they are, and [`position`](crate::handles::Receiver::position) moves over what
+    /// does not pass. What can be asked for, and what it means where a field is missing, is said in `spec/14-filters.md`.
+    ///
+    /// [`open`](Self::open) fails with [`ErrorKind::Filter`](crate::ErrorKind::Filter) if it is none, and says the line, the
+    /// column, and what was expected there.
+    pub fn filter(self, filter: impl AsRef<str>) -> ReceiverBuilder<A> {
+        let filter = Filter::parse(filter.as_ref()).map_err(Error::from);
+        let what = self.what.and_then(|(remote, options)| {
+            let filter = Some(filter?);
+            Ok((remote, ReceiverOptions { filter, ..options }))
+        });
+        ReceiverBuilder { what, ..self }
+    }
+
     /// Receives over this one stream, which is up already; `side` says which part it has in the handshake. The host
     /// and port of the target, if it has them, are for messages only.
     pub fn over<S>(self, stream: S, side: Side) -> ReceiverBuilder<A>
@@ -91,7 +106,8 @@ impl<A: Adapter> ReceiverBuilder<A> {
     /// `recv`); with [`accept_on`](Self::accept_on) for the first call.
     ///
     /// # Errors
-    /// [`ErrorKind::Target`](crate::ErrorKind::Target) if the target is none. What the other side has to say
+    /// [`ErrorKind::Target`](crate::ErrorKind::Target) if the target is none,
+    /// [`ErrorKind::Filter`](crate::ErrorKind::Filter) if the filter is none. What the other side has to say
     /// against it, `recv` tells.
     ///
     /// # Cancel safety

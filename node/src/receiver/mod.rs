@@ -13,7 +13,7 @@ use netchan_proto::limits::{CREDIT_WINDOW, MAX_DATA};
 use netchan_proto::subscription::{Delivery, Subscription};
 use netchan_proto::wire::{GapReason, Roles, Seek, StreamId};
 use netchan_proto::{
-    ChannelName, Content, Epoch, Instant, LogId, Offset, Position, Record, Start, Timestamp,
+    ChannelName, Content, Epoch, Filter, Instant, LogId, Offset, Position, Record, Start, Timestamp,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -39,6 +39,8 @@ pub struct ReceiverOptions {
     pub until: Option<Timestamp>,
     /// What the channel's payloads must be. Default: whatever they are.
     pub content: Option<Wanted>,
+    /// Only these records: the sender judges them, and sends no others. Default: all.
+    pub filter: Option<Filter>,
 }
 
 /// What the payloads of a channel must be to be received.
@@ -61,6 +63,7 @@ impl ReceiverOptions {
             follow: true,
             until: None,
             content: None,
+            filter: None,
         }
     }
 }
@@ -97,6 +100,8 @@ struct Current {
     /// The offset after the last.
     end: Offset,
     epoch: Epoch,
+    /// No record of it is later, be it one that did not pass.
+    last_time: Timestamp,
     /// Bytes that count as consumed when it is done; 0 if it came on a stream that is gone.
     bytes: usize,
 }
@@ -151,13 +156,13 @@ pub struct ReceiverCore {
 impl ReceiverCore {
     /// A receiver of `node`, which has not dialled yet.
     pub fn new(node: &Node, options: ReceiverOptions) -> ReceiverCore {
-        let ReceiverOptions { name, start, window, wait, follow, until, content } = options;
+        let ReceiverOptions { name, start, window, wait, follow, until, content, filter } = options;
         let window = window.max(MAX_DATA as u64);
         let (position, is_placed) = place(&start);
         let since = time_of(&start);
         ReceiverCore {
             events: Events::new(name.clone(), Whose::Receiver),
-            subscription: Subscription::new(name, start, window, wait),
+            subscription: Subscription::new(name, start, window, wait).filtered(filter),
             redial: Redial::new(node, Roles::RECEIVES),
             stream: None,
             current: None,
@@ -330,6 +335,10 @@ impl ReceiverCore {
         self.position.offset = self.position.offset.max(current.end);
         self.position.epoch = current.epoch;
         self.subscription.consumed(current.bytes);
+        if current.last_time >= self.until {
+            // The record that says so did not pass the filter.
+            self.stop_at = self.stop_at.min(self.position.offset);
+        }
         self.grant();
     }
 
@@ -431,6 +440,7 @@ impl Current {
             from,
             end: header.next_offset(),
             epoch: header.epoch,
+            last_time: header.last_time(),
             bytes: header.stored_len(),
         }
     }

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply, StreamId};
-use netchan_store::{LogError, Part};
 
 use super::publishing::Accepted;
 use super::reading::Found;
 use super::sending::At;
+use super::sifting::{Loaded, NotLoaded};
 use super::slots::Slot;
 use crate::budget::{Budget, Waiter};
 use crate::job::Job;
@@ -26,7 +26,7 @@ pub(super) enum Answer {
     /// Where a reader begins; `None`: the channel does not exist.
     Found(Result<Option<Found>, ErrorFrame>),
     /// Bytes from the disk, for who asked for those at `from`.
-    Run { from: At, slot: Slot, part: Result<Part, LogError> },
+    Run { from: At, slot: Option<Slot>, part: Result<Loaded, NotLoaded> },
     /// A publisher may begin.
     Accepted(Result<Accepted, ErrorFrame>),
     /// A producer's note is kept.
@@ -56,8 +56,17 @@ pub(super) struct Letter {
 #[derive(Debug)]
 pub(super) struct Desk {
     mailbox: Arc<Mailbox<Letter>>,
-    jobs: VecDeque<(StreamId, Job)>,
+    jobs: VecDeque<Asked>,
     running: usize,
+}
+
+/// A job that waits.
+#[derive(Debug)]
+struct Asked {
+    stream: StreamId,
+    job: Job,
+    /// It judges records: only some of a node's jobs may, or slow filters would keep the others waiting.
+    judges: bool,
 }
 
 impl Desk {
@@ -67,16 +76,25 @@ impl Desk {
 
     /// Asks for `work` to be done for `stream`. The streams bound how much they ask for.
     pub(super) fn ask(&mut self, stream: StreamId, work: impl FnOnce() -> Answer + Send + 'static) {
+        self.push(stream, false, work);
+    }
+
+    /// As [`ask`](Self::ask), for work that judges records.
+    pub(super) fn ask_to_judge(&mut self, stream: StreamId, work: impl FnOnce() -> Answer + Send + 'static) {
+        self.push(stream, true, work);
+    }
+
+    fn push(&mut self, stream: StreamId, judges: bool, work: impl FnOnce() -> Answer + Send + 'static) {
         let mailbox = Arc::clone(&self.mailbox);
         let reply = Reply { mailbox, stream, answer: Answer::NotDone };
-        self.jobs.push_back((stream, Job::new(move || reply.give(work()))));
+        self.jobs.push_back(Asked { stream, job: Job::new(move || reply.give(work())), judges });
     }
 
     /// Drops what was asked for `stream` and has not begun: or a peer that opens and closes streams would make the
     /// line longer than the disk makes it shorter.
     pub(super) fn forget(&mut self, stream: StreamId) {
         let asked = self.jobs.len();
-        self.jobs.retain(|(of, _)| *of != stream);
+        self.jobs.retain(|asked| asked.stream != stream);
         // Each answers nonetheless, and its letter is counted as that of one that ran.
         self.running += asked - self.jobs.len();
     }
@@ -86,12 +104,21 @@ impl Desk {
         if self.running >= MAX_JOBS || self.jobs.is_empty() {
             return None;
         }
+        // Who may not judge now does something else meanwhile.
+        let mut right = None;
+        let index = self.jobs.iter().position(|asked| {
+            if asked.judges && right.is_none() {
+                right = budget.take_judging(waiter);
+            }
+            !asked.judges || right.is_some()
+        })?;
+        let right = right.filter(|_| self.jobs[index].judges);
         let permit = budget.take_job(waiter)?;
-        let (_, job) = self.jobs.pop_front()?;
+        let Asked { job, .. } = self.jobs.remove(index)?;
         self.running += 1;
         Some(Job::new(move || {
             job.run();
-            drop(permit);
+            drop((permit, right));
         }))
     }
 

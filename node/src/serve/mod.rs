@@ -6,7 +6,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | `reading`, `sending` | a stream that reads: its place; its bytes |
+//! | `reading`, `sending`, `sifting` | a stream that reads: its place; its bytes; its filter |
 //! | `publishing` | a stream that publishes |
 //! | `calling` | a peer that is called, as often as it takes |
 //! | `requests` | questions that are answered once |
@@ -23,6 +23,7 @@ mod reading;
 mod refusal;
 mod requests;
 mod sending;
+mod sifting;
 mod slots;
 
 use std::sync::Arc;
@@ -533,8 +534,9 @@ impl Machine for Served {
         }
         let connection = self.shared.connection.deadline().map(|(at, _)| at);
         let publishings = self.publishings.iter().filter_map(Publishing::deadline);
+        let readings = self.readings.iter().filter_map(Reading::deadline);
         let account = self.shared.account.deadline();
-        publishings.chain(connection).chain(account).chain(self.drain_until).min()
+        publishings.chain(readings).chain(connection).chain(account).chain(self.drain_until).min()
     }
 
     /// The deadlines of streams are met by the next `work`.

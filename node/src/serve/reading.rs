@@ -12,12 +12,13 @@ use netchan_proto::limits::MAX_SEEKS;
 use netchan_proto::wire::{
     End, ErrorFrame, Gap, GapReason, Open, Opened, ReaderKind, Seek, Seeked, StreamId, Truncated,
 };
-use netchan_proto::{ChannelName, ErrorCode, Offset, Start, Timestamp};
-use netchan_store::{Log, LogError, Part, Store};
+use netchan_proto::{ChannelName, ErrorCode, Filter, Instant, Offset, Start, Timestamp};
+use netchan_store::{Log, LogError, Store};
 
 use super::desk::Answer;
 use super::refusal::refuse;
 use super::sending::{At, Sending};
+use super::sifting::{Loaded, NotLoaded, Sieve};
 use super::slots::Slot;
 use super::{Shared, Step};
 use crate::stats::Standing;
@@ -92,6 +93,7 @@ pub(super) struct Reading {
     name: ChannelName,
     start: Start,
     wait: bool,
+    filter: Option<Filter>,
     told_waiting: bool,
     store: Option<Store>,
     /// Once it was found.
@@ -114,6 +116,7 @@ impl Reading {
             name: open.name,
             start: open.start,
             wait: open.wait,
+            filter: open.filter,
             told_waiting: false,
             store: shared.node.store().cloned(),
             log: None,
@@ -182,6 +185,7 @@ impl Reading {
             }
             Err(error) => return self.fail(error, shared),
         };
+        let end = found.opened.next;
         match self.seeks.pop_front() {
             Some(seek) => {
                 shared.connection.seeked(self.id, &Seeked { seek_id: seek.seek_id, opened: found.opened });
@@ -202,7 +206,9 @@ impl Reading {
         }
         let place = self.standing.place();
         place.find(&found.log, found.next);
-        let sending = Sending::new(found.log, found.next, self.waker.clone(), Arc::clone(place));
+        let sieve = self.filter.clone();
+        let sieve = sieve.map(|filter| Sieve::new(filter, found.log.id(), found.next, end));
+        let sending = Sending::new(found.log, found.next, self.waker.clone(), Arc::clone(place), sieve);
         self.state = State::Sending(Box::new(sending));
         Step::Moved
     }
@@ -220,8 +226,8 @@ impl Reading {
     pub(super) fn on_run(
         &mut self,
         from: At,
-        slot: Slot,
-        part: Result<Part, LogError>,
+        slot: Option<Slot>,
+        part: Result<Loaded, NotLoaded>,
         shared: &mut Shared,
     ) -> Step {
         let State::Sending(sending) = &mut self.state else { return Step::Idle };
@@ -246,6 +252,14 @@ impl Reading {
             State::Finding => false,
             State::Absent | State::Over => true,
             State::Sending(sending) => sending.is_drained(),
+        }
+    }
+
+    /// When it has something to say, if nothing comes before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Sending(sending) => sending.deadline(),
+            _ => None,
         }
     }
 

@@ -31,6 +31,7 @@ fn code_of(kind: ErrorKind) -> ErrorCode {
         ErrorKind::OtherLog => ErrorCode::OTHER_LOG,
         ErrorKind::Content => ErrorCode::CONTENT,
         ErrorKind::BeyondEnd => ErrorCode::OFFSET_BEYOND_END,
+        ErrorKind::Filter => ErrorCode::FILTER,
         ErrorKind::Damaged => ErrorCode::DAMAGED,
         ErrorKind::DiskFull => ErrorCode::DISK_FULL,
         ErrorKind::Poisoned => ErrorCode::POISONED,

@@ -9,17 +9,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use netchan_proto::batch::HEADER_LEN;
+use netchan_proto::batch::{BatchHeader, HEADER_LEN};
 use netchan_proto::conn::Connection;
-use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES, PROGRESS_INTERVAL};
+use netchan_proto::limits::{FILTER_TURN, MAX_DATA, MAX_OUTBOUND_BYTES, PROGRESS_INTERVAL};
+use netchan_proto::sift::Sifted;
 use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Progress, StreamId};
 use netchan_proto::{ErrorCode, Instant, Offset};
-use netchan_store::{Log, LogError, Mark, Part, Run, TailRead};
+use netchan_store::{Log, LogError, Mark, Part, TailRead};
 
 use super::desk::Answer;
 use super::refusal::refuse;
+use super::sifting::{Loaded, NotLoaded, Sieve, judge_batch, judge_part};
 use super::slots::Slot;
 use super::{Shared, Step};
+use crate::budget;
 use crate::stats::{Done, Place};
 use crate::wake::Flag;
 
@@ -32,8 +35,8 @@ const TURN_LOOKS: usize = 1024;
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At {
-    offset: Offset,
-    skip: usize,
+    pub(super) offset: Offset,
+    pub(super) skip: usize,
 }
 
 impl At {
@@ -45,7 +48,9 @@ impl At {
 /// A run from the disk, or a part of a large batch, that is being sent.
 #[derive(Debug)]
 struct Held {
-    _slot: Slot,
+    _slot: Option<Slot>,
+    /// Memory of its own is counted here.
+    _counted: Option<budget::Held>,
     /// What is left of it.
     bytes: Bytes,
     /// Bytes after the place where it begins that are gone.
@@ -54,8 +59,12 @@ struct Held {
     left: usize,
     /// What that batch is.
     batch: Glance,
+    /// The offset after the last batch that is gone.
+    reached: Option<Offset>,
     /// Where to go on after it.
     next: At,
+    /// It is what passed of a run: how far that covers the run, and the header of the run's last batch.
+    sifted: Option<(Offset, BatchHeader)>,
 }
 
 /// Where a stream is in its log.
@@ -66,15 +75,30 @@ pub(super) struct Sending {
     next: At,
     held: Option<Held>,
     /// What follows what is held.
-    ahead: Option<(Slot, Part)>,
+    ahead: Option<(Option<Slot>, Loaded)>,
     /// A job reads from there.
     fetching: Option<At>,
     /// All is sent; the flag goes up when there is more.
     at_tail: bool,
+    /// Which records are wanted, if not all.
+    sieve: Option<Sieve>,
+    /// Where reading goes on after a gap that is not told yet, and why.
+    gap_due: Option<(Offset, GapReason)>,
     progress_told: Option<Instant>,
     waker: Waker,
     /// Where it notes its place.
     place: Arc<Place>,
+}
+
+/// What came of a batch of the tail.
+#[derive(Clone, Copy, Debug)]
+enum Judged {
+    /// It goes as it is.
+    Passes,
+    /// It is dealt with, in so many steps.
+    Did(u64),
+    /// A job says.
+    Later,
 }
 
 /// How much may be sent now.
@@ -111,7 +135,13 @@ impl Room {
 
 impl Sending {
     /// Sends what follows `next`; `waker` is woken when there is more.
-    pub(super) fn new(log: Log, next: Offset, waker: Waker, place: Arc<Place>) -> Sending {
+    pub(super) fn new(
+        log: Log,
+        next: Offset,
+        waker: Waker,
+        place: Arc<Place>,
+        sieve: Option<Sieve>,
+    ) -> Sending {
         Sending {
             place,
             log,
@@ -121,6 +151,8 @@ impl Sending {
             ahead: None,
             fetching: None,
             at_tail: false,
+            sieve,
+            gap_due: None,
             progress_told: None,
         }
     }
@@ -132,21 +164,46 @@ impl Sending {
         flag: &Flag,
         shared: &mut Shared,
     ) -> Result<Step, ErrorFrame> {
-        if self.at_tail && !flag.lower() {
+        if self.at_tail && !flag.lower() && !self.is_skip_due(shared.now) {
             return Ok(Step::Idle);
         }
         self.at_tail = false;
         let mut budget = TURN_BYTES;
         let mut step = Step::Idle;
+        let mut steps = 0;
         for _ in 0..TURN_LOOKS {
             let room = Room::of(shared, id, budget);
+            if let Some(sieve) = &mut self.sieve {
+                if sieve.has_rest() {
+                    if room.bytes == 0 {
+                        return Ok(step);
+                    }
+                    if let Some((bytes, done)) = sieve.take_rest(room.bytes) {
+                        budget = budget.saturating_sub(bytes.len());
+                        self.place.count(&shared.counted, bytes.len(), done);
+                        shared.connection.data(id, bytes);
+                    }
+                    step = Step::Moved;
+                    continue;
+                }
+                let begins = self.held.as_ref().is_some_and(|held| held.sent == 0) || self.gap_due.is_some();
+                if sieve.is_due(self.next.offset, shared.now) || (begins && sieve.owes(self.next.offset)) {
+                    sieve.tell(self.next.offset, shared.now);
+                    continue;
+                }
+            }
+            if let Some((to, why)) = self.gap_due.take() {
+                self.pass_over(to, why, id, shared)?;
+                step = Step::Moved;
+                continue;
+            }
             if let Some(held) = &mut self.held {
                 let (sent, done) = held.send(id, room, &mut shared.connection);
                 self.place.count(&shared.counted, sent, done);
                 if sent == 0 {
                     let is_stuck = room.by_credit && shared.slots.is_wanted();
                     if is_stuck || shared.must_give_way(room.by_credit) {
-                        self.give_up_run();
+                        self.give_up_run(shared);
                         return Ok(Step::Moved);
                     }
                     return Ok(step);
@@ -161,6 +218,21 @@ impl Sending {
             }
             match self.log.read_tail(self.next.offset) {
                 TailRead::Batch(bytes, header) => {
+                    match self.judge_tail(&bytes, &header, id, shared)? {
+                        Judged::Passes => {}
+                        Judged::Did(took) => {
+                            steps += took;
+                            if steps > FILTER_TURN {
+                                // On with it in the next turn, after others had theirs.
+                                (self.at_tail, step) = (true, Step::Idle);
+                                flag.raise();
+                                shared.bell.ring();
+                                return Ok(step);
+                            }
+                            continue;
+                        }
+                        Judged::Later => return Ok(step),
+                    }
                     let skip = self.next.skip;
                     let Some(left) = bytes.len().checked_sub(skip).filter(|left| *left > 0) else {
                         self.next = At { offset: header.next_offset(), skip: skip - bytes.len() };
@@ -181,6 +253,9 @@ impl Sending {
                     let mut done = Done::default();
                     if sent == left {
                         self.next = At::start_of(header.next_offset());
+                        if let Some(sieve) = &mut self.sieve {
+                            sieve.cover(self.next.offset, None);
+                        }
                         done = Done { records: header.record_count.into(), next: Some(self.next.offset) };
                     }
                     self.place.count(&shared.counted, sent, done);
@@ -194,6 +269,7 @@ impl Sending {
                     Poll::Ready(Ok(()) | Err(LogError::Sealed { .. })) => {}
                     Poll::Ready(Err(error)) => return Err(refuse(error)),
                 },
+                TailRead::Sealed(_) | TailRead::Gap { .. } if self.owes() => self.tell_skip(shared.now),
                 TailRead::Sealed(final_offset) => {
                     if let Some(digest) = self.log.digest() {
                         shared.connection.digest(id, digest);
@@ -226,6 +302,68 @@ impl Sending {
         Ok(Step::Moved)
     }
 
+    /// Whether the receiver does not know yet that nothing passes up to here.
+    fn owes(&self) -> bool {
+        self.sieve.as_ref().is_some_and(|sieve| sieve.owes(self.next.offset))
+    }
+
+    fn is_skip_due(&self, now: Instant) -> bool {
+        self.sieve.as_ref().is_some_and(|sieve| sieve.has_rest() || sieve.is_due(self.next.offset, now))
+    }
+
+    fn tell_skip(&mut self, now: Instant) {
+        if let Some(sieve) = &mut self.sieve {
+            sieve.tell(self.next.offset, now);
+        }
+    }
+
+    /// When to look again what the receiver is to be told.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.sieve.as_ref().filter(|_| self.at_tail).and_then(|sieve| sieve.deadline(self.next.offset))
+    }
+
+    /// Judges a batch of the tail, here or where it keeps nobody waiting.
+    fn judge_tail(
+        &mut self,
+        bytes: &Bytes,
+        header: &BatchHeader,
+        id: StreamId,
+        shared: &mut Shared,
+    ) -> Result<Judged, ErrorFrame> {
+        let from = self.next;
+        let Some(sieve) = &mut self.sieve else { return Ok(Judged::Passes) };
+        if from.skip > 0 {
+            return Ok(Judged::Passes); // the rest of one that did
+        }
+        if sieve.lets_pass(header.base_offset) {
+            if sieve.owes(from.offset) {
+                sieve.tell(from.offset, shared.now);
+                return Ok(Judged::Did(0));
+            }
+            return Ok(Judged::Passes);
+        }
+        let log = self.log.id();
+        if !sieve.is_quick(bytes.len()) {
+            let (filter, bytes) = (sieve.filter().clone(), bytes.clone());
+            self.fetching = Some(from);
+            shared.desk.ask_to_judge(id, move || {
+                let part = judge_batch(&filter, log, from.offset, &bytes).map(|(loaded, _)| loaded);
+                Answer::Run { from, slot: None, part }
+            });
+            return Ok(Judged::Later);
+        }
+        match judge_batch(sieve.filter(), log, from.offset, bytes) {
+            Ok((loaded, steps)) => {
+                self.take(None, loaded, id, shared);
+                Ok(Judged::Did(steps))
+            }
+            Err(error) => {
+                self.gap_due = Some(error.verdict()?);
+                Ok(Judged::Did(0))
+            }
+        }
+    }
+
     fn poll_more(&self) -> Poll<Result<(), LogError>> {
         self.log.poll_reached(Mark::Visible, self.next.offset.plus(1), &mut Context::from_waker(&self.waker))
     }
@@ -239,8 +377,8 @@ impl Sending {
     pub(super) fn on_run(
         &mut self,
         from: At,
-        slot: Slot,
-        part: Result<Part, LogError>,
+        slot: Option<Slot>,
+        part: Result<Loaded, NotLoaded>,
         id: StreamId,
         shared: &mut Shared,
     ) -> Result<(), ErrorFrame> {
@@ -259,14 +397,52 @@ impl Sending {
             return Ok(());
         }
         match part {
-            Ok(part) => {
-                self.hold(slot, part, id, shared);
-                Ok(())
-            }
-            Err(LogError::Trimmed { to, .. }) => self.pass_over(to, GapReason::Retention, id, shared),
-            Err(LogError::Damaged { to, .. }) => self.pass_over(to, GapReason::Damaged, id, shared),
-            Err(error) => Err(refuse(error)),
+            Ok(loaded) => self.take(slot, loaded, id, shared),
+            Err(error) => self.gap_due = Some(error.verdict()?),
         }
+        Ok(())
+    }
+
+    /// Goes on with what was read, and judged if there is a filter.
+    fn take(&mut self, slot: Option<Slot>, loaded: Loaded, id: StreamId, shared: &mut Shared) {
+        match loaded {
+            Loaded::Part(part) => self.hold(slot, part, id, shared),
+            Loaded::Sifted(sifted) => self.hold_sifted(slot, sifted, id, shared),
+            Loaded::Passes => {
+                if let (Some(sieve), TailRead::Batch(_, header)) =
+                    (&mut self.sieve, self.log.read_tail(self.next.offset))
+                {
+                    sieve.let_pass(header.base_offset);
+                }
+            }
+        }
+    }
+
+    /// Begins to send what passed of what follows `next`.
+    fn hold_sifted(&mut self, slot: Option<Slot>, sifted: Sifted, id: StreamId, shared: &mut Shared) {
+        let Sifted { bytes, covered, next, last, .. } = sifted;
+        let next = At::start_of(next);
+        if bytes.is_empty() {
+            if let Some(sieve) = &mut self.sieve {
+                sieve.pass_over(last);
+            }
+            self.next = next;
+            self.place.move_to(next.offset);
+            return;
+        }
+        let counted = slot.is_none().then(|| shared.account.budget().count(bytes.len()));
+        self.held = Some(Held {
+            _slot: slot,
+            _counted: counted,
+            bytes,
+            sent: 0,
+            left: 0,
+            batch: Glance::default(),
+            reached: None,
+            next,
+            sifted: Some((covered, last)),
+        });
+        self.read_ahead(next, id, shared);
     }
 
     /// Reads from the disk what follows `from`.
@@ -275,25 +451,41 @@ impl Sending {
         let log = self.log.clone();
         // Asked for here: an allocator that keeps some memory for each thread that ever asked would keep it for each that runs jobs.
         let into = slot.buffer();
-        shared.desk.ask(id, move || {
-            let part = log.read_part(from.offset, from.skip, into);
-            let part = part.map(|part| match part {
-                Part::Run(run) => Part::Run(Run { bytes: slot.hold(run.bytes), ..run }),
-                Part::OfBatch { bytes, at, len, records, next } => {
-                    Part::OfBatch { bytes: slot.hold(bytes), at, len, records, next }
-                }
+        let Some(sieve) = &self.sieve else {
+            return shared.desk.ask(id, move || {
+                let part = log.read_part(from.offset, from.skip, into).map(|part| slot.hold_part(part));
+                Answer::Run { from, slot: Some(slot), part: part.map(Loaded::Part).map_err(NotLoaded::Log) }
             });
-            Answer::Run { from, slot, part }
+        };
+        let (filter, budget) = (sieve.filter().clone(), shared.account.budget().clone());
+        shared.desk.ask_to_judge(id, move || {
+            let part = log.read_part(from.offset, from.skip, into).map_err(NotLoaded::Log);
+            let part = part.and_then(|part| judge_part(&filter, &log, from, part, &budget));
+            let part = part.map(|loaded| match loaded {
+                Loaded::Part(part) => Loaded::Part(slot.hold_part(part)),
+                Loaded::Sifted(sifted) => Loaded::Sifted(Sifted { bytes: slot.hold(sifted.bytes), ..sifted }),
+                Loaded::Passes => Loaded::Passes,
+            });
+            Answer::Run { from, slot: Some(slot), part }
         });
     }
 
     /// Begins to send what follows `next`, and has what is after it read meanwhile.
-    fn hold(&mut self, slot: Slot, part: Part, id: StreamId, shared: &mut Shared) {
+    fn hold(&mut self, slot: Option<Slot>, part: Part, id: StreamId, shared: &mut Shared) {
         let held = match part {
             Part::Run(run) => {
                 let (bytes, batch) = (run.bytes, Glance::default());
-                let mut held =
-                    Held { _slot: slot, bytes, sent: 0, left: 0, batch, next: At::start_of(run.next) };
+                let mut held = Held {
+                    _slot: slot,
+                    _counted: None,
+                    bytes,
+                    sent: 0,
+                    left: 0,
+                    batch,
+                    reached: None,
+                    next: At::start_of(run.next),
+                    sifted: None,
+                };
                 // Whole batches of what was sent before are counted already.
                 let _ = held.pass(self.next.skip.min(held.bytes.len()));
                 held
@@ -306,7 +498,17 @@ impl Sending {
                     let batch = Glance { len: left, records: records.into(), next: Some(next) };
                     (batch, At::start_of(next))
                 };
-                Held { _slot: slot, bytes, sent: at, left, batch, next }
+                Held {
+                    _slot: slot,
+                    _counted: None,
+                    bytes,
+                    sent: at,
+                    left,
+                    batch,
+                    reached: None,
+                    next,
+                    sifted: None,
+                }
             }
         };
         let next = held.next;
@@ -315,6 +517,11 @@ impl Sending {
             return;
         }
         self.held = Some(held);
+        self.read_ahead(next, id, shared);
+    }
+
+    /// Has what follows what is held read meanwhile, if there is memory to spare.
+    fn read_ahead(&mut self, next: At, id: StreamId, shared: &mut Shared) {
         if self.ahead.is_none()
             && self.fetching.is_none()
             && matches!(self.log.read_tail(next.offset), TailRead::Cold)
@@ -331,17 +538,42 @@ impl Sending {
         }
         if let Some(held) = self.held.take() {
             self.next = held.next;
+            if let Some(sieve) = &mut self.sieve {
+                match held.sifted {
+                    Some((covered, last)) => sieve.cover(covered, Some(last)),
+                    // The last part of a batch that passed.
+                    None if self.next.skip == 0 => sieve.cover(self.next.offset, None),
+                    None => {}
+                }
+            }
         }
-        if let Some((slot, part)) = self.ahead.take() {
-            self.hold(slot, part, id, shared);
+        if let Some((slot, loaded)) = self.ahead.take() {
+            self.take(slot, loaded, id, shared);
         }
     }
 
     /// Lets others have the memory. What was sent of the run is remembered, and not sent again.
-    fn give_up_run(&mut self) {
-        self.next.skip = self.held.take().map_or(self.next.skip, |held| held.sent);
+    fn give_up_run(&mut self, shared: &Shared) {
         self.ahead = None;
         self.fetching = None;
+        let Some(held) = self.held.take() else { return };
+        let Some((sieve, _)) = self.sieve.as_mut().zip(held.sifted) else {
+            self.next.skip = held.sent;
+            return;
+        };
+        // What passes is not written the same again if it is judged from elsewhere: a batch that was begun is kept.
+        let mut reached = held.reached;
+        if held.left > 0 {
+            let rest = Bytes::copy_from_slice(&held.bytes[..held.left]);
+            let counted = shared.account.budget().count(rest.len());
+            reached = held.batch.next.or(reached);
+            let done = Done { records: held.batch.records, next: reached };
+            sieve.go_ahead(rest, done, Some(counted));
+        }
+        if let Some(reached) = reached {
+            sieve.cover(reached, None);
+            self.next = At::start_of(reached);
+        }
     }
 
     /// Goes on at `to`, and says that what is before it will not come.
@@ -423,24 +655,25 @@ impl Held {
                 done.next = self.batch.next.or(done.next);
             }
         }
+        self.reached = done.next.or(self.reached);
         done
     }
 }
 
 /// What a batch's header says, taken from a run. The store has checked it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Glance {
+pub(super) struct Glance {
     /// Bytes of the batch: at least one, and no more than are there.
-    len: usize,
+    pub(super) len: usize,
     /// Records that are gone when it is.
     records: u64,
     /// The offset after it; none for a part of a batch that does not end it.
-    next: Option<Offset>,
+    pub(super) next: Option<Offset>,
 }
 
 impl Glance {
     /// The batch that begins here.
-    fn at(bytes: &[u8]) -> Glance {
+    pub(super) fn at(bytes: &[u8]) -> Glance {
         let word = |at: usize| {
             let field = bytes.get(at..at + 4).and_then(|field| <[u8; 4]>::try_from(field).ok());
             field.map_or(0, u32::from_le_bytes)

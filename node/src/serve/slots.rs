@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use netchan_proto::limits::BATCH_TARGET;
 use netchan_proto::wire::StreamId;
-use netchan_store::{Buffer, Buffers};
+use netchan_store::{Buffer, Buffers, Part};
 
 use crate::budget::{Budget, Held, SHARE};
 
@@ -40,6 +40,12 @@ impl Slot {
     /// with it.
     pub(super) fn hold(&mut self, run: Bytes) -> Bytes {
         let Some(mut counted) = self.counted.take().filter(|_| !run.is_empty()) else { return Bytes::new() };
+        // What passes a filter has more to say of each record than what it was made of.
+        if let Some(more) = run.len().checked_sub(self.bytes).filter(|more| *more > 0) {
+            self.bytes += more;
+            self.held.fetch_add(more, Ordering::AcqRel);
+            counted.set(self.bytes);
+        }
         if run.len() > self.bytes / 2 {
             return Bytes::from_owner(Run { run, _counted: counted });
         }
@@ -49,6 +55,18 @@ impl Slot {
         self.held.fetch_sub(unused, Ordering::AcqRel);
         counted.set(self.bytes);
         Bytes::from_owner(Run { run, _counted: counted })
+    }
+}
+
+impl Slot {
+    /// As [`hold`](Self::hold), what was read.
+    pub(super) fn hold_part(&mut self, part: Part) -> Part {
+        match part {
+            Part::Run(run) => Part::Run(netchan_store::Run { bytes: self.hold(run.bytes), ..run }),
+            Part::OfBatch { bytes, at, len, records, next } => {
+                Part::OfBatch { bytes: self.hold(bytes), at, len, records, next }
+            }
+        }
     }
 }
 

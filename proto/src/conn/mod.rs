@@ -693,7 +693,10 @@ impl Connection {
     /// A stream that cannot be opened as asked; the connection goes on.
     fn refuse(&mut self, id: StreamId, error: DecodeError) -> Result<Option<Event>, ConnectionError> {
         match self.streams.accept(id, Stream::Asked) {
-            Ok(()) => self.stream_error(id, ErrorFrame::new(error.code(), error.to_string())),
+            Ok(()) => {
+                let frame = ErrorFrame::new(error.code(), error.to_string());
+                self.stream_error(id, ErrorFrame { at: error.at(), ..frame });
+            }
             Err(refused) => self.refuse_stream(id, refused)?,
         }
         Ok(None)

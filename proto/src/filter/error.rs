@@ -7,7 +7,7 @@ use crate::limits::{
 };
 
 /// A text that is no filter: where it goes wrong, and what was expected there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {problem}")]
 pub struct FilterError {
     /// Bytes of the text before the place.

@@ -13,8 +13,9 @@ use super::status::{NodeStatus, Readers, ReadersReply};
 use super::stream::{End, Gap, Open, Opened, Progress, Range, Seek, Seeked, Truncated};
 use crate::digest::Digest;
 use crate::error_code::ErrorCode;
+use crate::filter::FilterError;
 use crate::limits::MAX_DATA;
-use crate::types::ChannelName;
+use crate::types::{ChannelName, Offset};
 
 /// Bytes before the range in a DATA or PUBLISH frame: header and position.
 pub const DATA_PREFIX_LEN: usize = FRAME_HEADER_LEN + 8;
@@ -348,9 +349,9 @@ pub enum DecodeError {
         /// The parameter.
         id: u16,
     },
-    /// OPEN has a filter, which version 1 has none of.
-    #[error("filters are not supported")]
-    Filter,
+    /// OPEN has a filter that cannot be read.
+    #[error("the filter cannot be read: {0}")]
+    Filter(FilterError),
 }
 
 impl DecodeError {
@@ -359,7 +360,7 @@ impl DecodeError {
             Fault::Short => DecodeError::Short { kind },
             Fault::Invalid(field) => DecodeError::Invalid { kind, field },
             Fault::Param(id) => DecodeError::UnknownParam { kind, id },
-            Fault::Filter => DecodeError::Filter,
+            Fault::Filter(error) => DecodeError::Filter(error),
         }
     }
 
@@ -372,7 +373,16 @@ impl DecodeError {
             DecodeError::Short { .. } | DecodeError::Trailing { .. } | DecodeError::Invalid { .. } => {
                 ErrorCode::MALFORMED
             }
-            DecodeError::Filter => ErrorCode::FILTER,
+            DecodeError::Filter(_) => ErrorCode::FILTER,
+        }
+    }
+
+    /// What to tell the peer in `at_offset`.
+    #[must_use]
+    pub fn at(self) -> Option<Offset> {
+        match self {
+            DecodeError::Filter(error) => Some(Offset(error.at as u64)),
+            _ => None,
         }
     }
 
@@ -384,7 +394,7 @@ impl DecodeError {
             DecodeError::UnknownParam { kind, .. } => {
                 matches!(kind, FrameType::OPEN | FrameType::PUBLISH_OPEN)
             }
-            DecodeError::Filter => true,
+            DecodeError::Filter(_) => true,
             _ => false,
         }
     }

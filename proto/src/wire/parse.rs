@@ -9,6 +9,7 @@ use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 
+use crate::filter::FilterError;
 use crate::types::{ChannelName, Durability, Epoch, LogId, Offset, Timestamp};
 
 /// What a parser of one payload gives.
@@ -23,8 +24,8 @@ pub(super) enum Fault {
     Invalid(&'static str),
     /// A parameter that is unknown and critical.
     Param(u16),
-    /// A filter, which version 1 has none of.
-    Filter,
+    /// A filter that cannot be read.
+    Filter(FilterError),
 }
 
 impl<'a> ParseError<&'a [u8]> for Fault {

@@ -3,7 +3,10 @@
 //! Owns their fields and bytes. When each may be sent is said by the table in spec/03-frames.md and kept by the
 //! connection.
 
+use std::fmt;
+
 use bytes::Bytes;
+use nom::bytes::complete::take;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 
 use super::params::{params, params_with_content, put_content};
@@ -11,10 +14,11 @@ use super::parse::{
     Fault, Parsed, Put, durability, epoch, fail, flag, invalid, log, name, offset, timestamp, zeros,
 };
 use super::start::Start;
+use crate::filter::Filter;
 use crate::types::{ChannelName, Content, Durability, Epoch, LogId, Offset, Timestamp};
 
 /// OPEN: asks to read a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Open {
     /// Which channel.
     pub name: ChannelName,
@@ -24,6 +28,20 @@ pub struct Open {
     pub wait: bool,
     /// Bytes of DATA that may come, in all, counted from OPENED.
     pub credit: u64,
+    /// Which records are wanted; `None`: all.
+    pub filter: Option<Filter>,
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Open { name, start, wait, credit, filter } = self;
+        let mut open = f.debug_struct("Open");
+        open.field("name", name).field("start", start).field("wait", wait).field("credit", credit);
+        if let Some(filter) = filter {
+            open.field("filter", &filter.text());
+        }
+        open.finish()
+    }
 }
 
 /// The bit of OPEN's flags that asks to wait.
@@ -38,11 +56,16 @@ impl Open {
         let (input, credit) = le_u64(input)?;
         let (input, name) = name(input)?;
         let (input, filter_len) = le_u16(input)?;
-        if filter_len != 0 {
-            return fail(Fault::Filter);
-        }
+        let (input, filter) = take(filter_len)(input)?;
+        let filter = match filter {
+            [] => None,
+            text => match Filter::from_bytes(text) {
+                Ok(filter) => Some(filter),
+                Err(error) => return fail(Fault::Filter(error)),
+            },
+        };
         let (input, ()) = params(input)?;
-        Ok((input, Open { name, start, wait: flags & FLAG_WAIT != 0, credit }))
+        Ok((input, Open { name, start, wait: flags & FLAG_WAIT != 0, credit, filter }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -52,7 +75,7 @@ impl Open {
         self.start.put_rest(out);
         out.u64(self.credit);
         out.bytes8(self.name.as_str().as_bytes());
-        out.u16(0); // no filter
+        out.bytes16(self.filter.as_ref().map_or("", Filter::text).as_bytes());
     }
 }
 

@@ -7,8 +7,8 @@ use netchan_proto::auth::Side;
 use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
 use netchan_proto::wire::*;
 use netchan_proto::{
-    ChannelName, Content, Digest, Durability, Epoch, ErrorCode, LogId, NodeId, Offset, Position, ProducerId,
-    Timestamp,
+    ChannelName, Content, Digest, Durability, Epoch, ErrorCode, Filter, LogId, NodeId, Offset, Position,
+    ProducerId, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -74,6 +74,12 @@ fn start() -> impl Strategy<Value = Start> {
             offset
         })),
     ]
+}
+
+fn filter() -> impl Strategy<Value = Option<Filter>> {
+    const TEXTS: &[&str] =
+        &["key ^= 'user.'", "json.a[0].'é' in (1, null) or not (time > 2026-01-01T00:00:00Z)", " size<5 "];
+    prop::option::of(prop::sample::select(TEXTS).prop_map(|text| Filter::parse(text).unwrap()))
 }
 
 fn opened() -> impl Strategy<Value = Opened> {
@@ -182,8 +188,11 @@ fn control() -> BoxedStrategy<Message> {
 fn reading() -> BoxedStrategy<Message> {
     let why = prop_oneof![Just(GapReason::Retention), Just(GapReason::Damaged)];
     prop_oneof![
-        (name(), start(), any::<bool>(), number())
-            .prop_map(|(name, start, wait, credit)| Message::Open(Open { name, start, wait, credit })),
+        (name(), start(), any::<bool>(), number(), filter()).prop_map(
+            |(name, start, wait, credit, filter)| {
+                Message::Open(Open { name, start, wait, credit, filter })
+            }
+        ),
         opened().prop_map(Message::Opened),
         number().prop_map(Message::Credit),
         (any::<u32>(), start()).prop_map(|(seek_id, start)| Message::Seek(Seek { seek_id, start })),

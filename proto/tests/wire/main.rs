@@ -10,8 +10,8 @@ mod types;
 
 use any::{frame, has_params, message, one_of_each, read};
 use bytes::Bytes;
-use netchan_proto::ErrorCode;
 use netchan_proto::wire::*;
+use netchan_proto::{ChannelName, ErrorCode, Offset};
 use proptest::prelude::*;
 
 /// The payload without its parameters: where they begin is where the fields end, which the shortest payload that is
@@ -210,13 +210,18 @@ fn a_start_has_only_the_fields_of_its_kind() {
 /// NC-STR-004
 #[test]
 fn a_filter_ends_its_stream_only() {
-    let sample = one_of_each().into_iter().find(|message| message.kind() == FrameType::OPEN).unwrap();
+    let name = ChannelName::new("a").unwrap();
+    let sample = Message::Open(Open { name, start: Start::Earliest, wait: false, credit: 1, filter: None });
     let mut payload = without_params(&sample).to_vec();
     let at = payload.len() - 2;
     payload[at] = 3;
     payload.extend_from_slice(b"key");
-    let error = read(FrameType::OPEN, payload).unwrap_err();
+    let error = read(FrameType::OPEN, payload.clone()).unwrap_err();
     assert_eq!((error.code(), error.ends_stream_only()), (ErrorCode::FILTER, true));
+    assert_eq!(error.at(), Some(Offset(3)), "NC-FLT-025: where it goes wrong");
+    assert!(error.to_string().contains("line 1, column 4: expected an operator"), "{error}");
+    payload.truncate(at + 4);
+    assert_eq!(read(FrameType::OPEN, payload).unwrap_err().code(), ErrorCode::MALFORMED);
 }
 
 /// NC-ERR-004
