@@ -15,7 +15,7 @@ use netchan_proto::inflow::Inflow;
 use netchan_proto::limits::{MAX_NODE_JOBS, PROGRESS_INTERVAL};
 use netchan_proto::subscription::Subscription;
 use netchan_proto::wire::{End, GapReason, StreamId};
-use netchan_proto::{Epoch, ErrorCode, Filter, NewRecord, Offset, Start};
+use netchan_proto::{Compression, Content, Epoch, ErrorCode, Filter, NewRecord, Offset, Start};
 use netchan_store::{Log, LogOptions, Retention};
 
 fn cold_house() -> House {
@@ -223,6 +223,42 @@ fn a_filter_that_costs_too_much_on_a_record_ends_the_stream_there() {
         assert_eq!(reader.offsets(), (0..10).collect::<Vec<_>>());
         let error = reader.error.as_ref().unwrap();
         assert_eq!((error.code, error.at, error.retryable), (ErrorCode::FILTER, Some(Offset(10)), false));
+    }
+}
+
+/// NC-FLT-033
+#[test]
+fn payloads_that_were_transformed_are_not_judged() {
+    let house = House::new();
+    let log = house.log("my_log");
+    assert!(log.set_content(&Content::new("json+lz4").unwrap()).unwrap());
+    fill(&house, &log, 20, 5, 10);
+    for filter in ["value == 'x'", "key exists and json.a == 1"] {
+        let mut link = Link::new(&house);
+        let id = link.read_with(filtered(filter, Start::Earliest));
+        assert_eq!(link.reader(id).error.as_ref().unwrap().code, ErrorCode::FILTER);
+    }
+    let mut link = Link::new(&house);
+    let id = link.read_with(filtered("key == 'k4' and size > 1", Start::Earliest));
+    assert_eq!(link.reader(id).offsets(), [4, 14]);
+}
+
+/// NC-FLT-027, NC-FLT-028: from memory and from the disk.
+#[test]
+fn compressed_batches_are_judged_by_what_they_come_to() {
+    for house in [House::new(), cold_house()] {
+        let options = LogOptions { compression: Compression::Lz4, ..LogOptions::default() };
+        let log = house.log_with("my_log", options);
+        let _watch = watch(&house);
+        fill(&house, &log, 500, 50, 300);
+        let mut link = Link::new(&house);
+        let id = link.read_with(filtered("key == 'k4' and value $= '4'", Start::Earliest));
+        assert_eq!(link.reader(id).offsets(), (0..50).map(|n| n * 10 + 4).collect::<Vec<_>>());
+        let mut link = Link::new(&house);
+        let id = link.read_with(filtered("size == 300", Start::Earliest));
+        assert_eq!(link.reader(id).offsets().len(), 500);
+        let sent: usize = link.reader(id).ranges.iter().map(Bytes::len).sum();
+        assert!(sent < 500 * 300 / 4, "what passes whole goes as it stands, compressed: {sent}");
     }
 }
 

@@ -323,19 +323,26 @@ impl Batch {
 
     /// The bytes of the records.
     fn body(&self) -> Result<Bytes, BatchError> {
-        let end = HEADER_LEN + self.header.body_len as usize;
-        let body = self.stored.slice(HEADER_LEN + self.header.prefix_len()..end);
-        if self.header.compression == Compression::None {
-            return Ok(body);
-        }
-        let at = HEADER_LEN + self.header.prefix_len() - RAW_PREFIX;
-        let raw_len = self.stored.get(at..at + RAW_PREFIX).and_then(|len| len.try_into().ok());
-        let raw_len = raw_len.map_or(usize::MAX, |len| u32::from_le_bytes(len) as usize);
-        if (self.header.record_count as usize).saturating_mul(RECORD_PREFIX) > raw_len {
-            return Err(BatchError::Record);
-        }
-        Ok(self.header.compression.decompress(&body, raw_len, MAX_BODY)?.into())
+        records_of(&self.header, &self.stored)
     }
+}
+
+/// The bytes of the records of the batch that `stored` begins with: a slice of it, or made again, if it is compressed.
+pub(crate) fn records_of(header: &BatchHeader, stored: &Bytes) -> Result<Bytes, BatchError> {
+    let (begin, end) = (HEADER_LEN + header.prefix_len(), HEADER_LEN + header.body_len as usize);
+    if begin > end || end > stored.len() {
+        return Err(BatchError::Short);
+    }
+    let body = stored.slice(begin..end);
+    if header.compression == Compression::None {
+        return Ok(body);
+    }
+    let raw_len = stored.get(begin - RAW_PREFIX..begin).and_then(|len| len.try_into().ok());
+    let raw_len = raw_len.map_or(usize::MAX, |len| u32::from_le_bytes(len) as usize);
+    if (header.record_count as usize).saturating_mul(RECORD_PREFIX) > raw_len {
+        return Err(BatchError::Record);
+    }
+    Ok(header.compression.decompress(&body, raw_len, MAX_BODY)?.into())
 }
 
 /// The walk through a batch's records. After an error it ends.

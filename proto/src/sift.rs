@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 
-use crate::batch::{BatchError, BatchHeader, BatchKind, HEADER_LEN, PRODUCER_PREFIX, RECORD_PREFIX};
+use crate::batch::{BatchError, BatchHeader, BatchKind, HEADER_LEN, RECORD_PREFIX, records_of};
+use crate::compression::Compression;
 use crate::crc::crc32c;
 use crate::filter::{Filter, View};
 use crate::record::{NO_KEY, TAG_PREFIX, TAGGED};
@@ -14,6 +15,8 @@ use crate::types::Offset;
 
 /// Bytes of a record's offset delta.
 const DELTA: usize = 4;
+/// Once it has written so much of its own, it stops at the end of a batch: what compressed batches come to has no other bound.
+const ENOUGH_WRITTEN: usize = 1 << 20;
 
 /// What came of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,10 +68,14 @@ pub fn sift(
     let mut out = Out { seed, run, whole: 0, written: Vec::new() };
     let mut sifted = Sifted::default();
     let mut at = 0;
-    while at < run.len() && sifted.steps < enough {
-        let batch = judge(filter, &run[at..], from, seed, &mut sifted.steps);
-        let (header, verdict) = match batch {
-            Ok(batch) => batch,
+    let most = run.len().max(ENOUGH_WRITTEN);
+    while at < run.len() && sifted.steps < enough && out.written.len() < most {
+        let opened = open(run, at, seed);
+        let judged = opened.as_ref().map_err(|error| *error).and_then(|(header, records)| {
+            Ok((*header, judge(filter, header, records, from, &mut sifted.steps)?))
+        });
+        let (header, verdict) = match judged {
+            Ok(judged) => judged,
             Err(error) if at == 0 => return Err(error),
             Err(_) => break,
         };
@@ -115,28 +122,39 @@ enum Verdict<'a> {
     Some(Vec<Raw<'a>>),
 }
 
-/// Judges the batch that `stored` begins with.
+fn damaged(header: Option<&BatchHeader>, error: BatchError) -> SiftError {
+    SiftError::Damaged { to: header.map(BatchHeader::next_offset), error }
+}
+
+/// The batch that begins at `at`: its header, and the bytes of its records.
+fn open(run: &Bytes, at: usize, seed: &[u8; 16]) -> Result<(BatchHeader, Bytes), SiftError> {
+    let first = run[at..].first_chunk().ok_or(damaged(None, BatchError::Short))?;
+    let header = BatchHeader::decode(first, seed).map_err(|error| damaged(None, error))?;
+    if header.kind != BatchKind::Data {
+        return Err(damaged(Some(&header), BatchError::Short));
+    }
+    let records = records_of(&header, &run.slice(at..)).map_err(|error| damaged(Some(&header), error))?;
+    Ok((header, records))
+}
+
+/// Judges the `records` of a batch. Making them again, if that was needed, counts as steps too.
 fn judge<'a>(
     filter: &Filter,
-    stored: &'a [u8],
+    header: &BatchHeader,
+    records: &'a [u8],
     from: Offset,
-    seed: &[u8; 16],
     steps: &mut u64,
-) -> Result<(BatchHeader, Verdict<'a>), SiftError> {
-    let damaged = |to, error| SiftError::Damaged { to, error };
-    let first = stored.first_chunk().ok_or(damaged(None, BatchError::Short))?;
-    let header = BatchHeader::decode(first, seed).map_err(|error| damaged(None, error))?;
-    let to = Some(header.next_offset());
-    if header.kind != BatchKind::Data || stored.len() < header.stored_len() {
-        return Err(damaged(to, BatchError::Short));
+) -> Result<Verdict<'a>, SiftError> {
+    if header.compression != Compression::None {
+        *steps += records.len() as u64;
     }
     let mut kept = Vec::new();
     let mut is_all = true;
     // Those before the first that does not pass are taken up again only when there is one.
-    let mut until_first = Walk::new(&header, stored);
+    let mut until_first = Walk::new(header, records);
     let mut passed = 0usize;
-    for record in Walk::new(&header, stored) {
-        let record = record.map_err(|error| damaged(to, error))?;
+    for record in Walk::new(header, records) {
+        let record = record.map_err(|error| damaged(Some(header), error))?;
         let offset = record.view.offset;
         let passes = if offset < from {
             // It counts as passed only if nothing has to be left out.
@@ -158,14 +176,13 @@ fn judge<'a>(
             (false, false) => {}
         }
     }
-    let verdict = if is_all {
+    Ok(if is_all {
         Verdict::All
     } else if kept.is_empty() {
         Verdict::Nothing
     } else {
         Verdict::Some(kept)
-    };
-    Ok((header, verdict))
+    })
 }
 
 /// A record as it stands in a body.
@@ -188,10 +205,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(header: &BatchHeader, stored: &'a [u8]) -> Walk<'a> {
-        let prefix = if header.has_producer { PRODUCER_PREFIX } else { 0 };
-        let body = stored.get(HEADER_LEN + prefix..HEADER_LEN + header.body_len as usize);
-        Walk { header: *header, body: body.unwrap_or_default(), index: 0, before: None }
+    fn new(header: &BatchHeader, records: &'a [u8]) -> Walk<'a> {
+        Walk { header: *header, body: records, index: 0, before: None }
     }
 
     fn step(&mut self) -> Option<Raw<'a>> {
@@ -291,6 +306,7 @@ fn sparse_header(like: &BatchHeader, record_count: u32, body: &[u8]) -> BatchHea
         kind: BatchKind::Data,
         has_producer: false,
         sparse: true,
+        compression: Compression::None,
         ..*like
     }
 }
@@ -375,14 +391,16 @@ mod tests {
             let mut builder = BatchBuilder::new(Offset(next), producer);
             for letter in letters {
                 let record = match letter {
-                    'p' => NewRecord::new(format!("plain {next}")),
+                    'p' => NewRecord::new(format!("plain {next} {}", "x".repeat(200))),
                     letter => NewRecord::new(format!("{next}")).key(letter.to_string()).header("h", "v"),
                 };
                 builder.push(Timestamp(1000 + next as i64 * 3), &record.as_record());
                 next += 1;
             }
             let stamp = Stamp { seed: &SEED, epoch: Epoch(2), durable_offset: Offset(9), previous_crc: 5 };
-            run.extend_from_slice(&builder.finish(stamp).1);
+            let may = index % 3 == 0 && letters.contains(&'p');
+            let compression = if may { Compression::Lz4 } else { Compression::None };
+            run.extend_from_slice(&builder.finish_as(stamp, compression).1);
         }
         run.into()
     }
@@ -469,6 +487,28 @@ mod tests {
         let sifted = sift(&filter, &run, Offset(0), &SEED, 350).unwrap();
         assert_eq!((sifted.next, sifted.steps), (Offset(300), 400));
         assert_eq!(sifted.bytes.as_ptr(), run.as_ptr(), "what passed whole is not copied");
+    }
+
+    /// NC-LIM-016: also what compressed batches come to.
+    #[test]
+    fn it_stops_when_it_has_written_enough() {
+        let mut run = Vec::new();
+        for index in 0..40u64 {
+            let mut builder = BatchBuilder::new(Offset(2 * index), None);
+            builder
+                .push(Timestamp(index as i64 + 1), &NewRecord::new(vec![0; 256 << 10]).key("a").as_record());
+            builder.push(Timestamp(index as i64 + 2), &"no key".as_record());
+            let stamp = Stamp { seed: &SEED, epoch: Epoch(1), durable_offset: Offset(0), previous_crc: 0 };
+            run.extend_from_slice(&builder.finish_as(stamp, Compression::Lz4).1);
+        }
+        let (run, filter) = (Bytes::from(run), Filter::parse("key == 'a'").unwrap());
+        assert!(run.len() < 100 << 10);
+        let sifted = sift(&filter, &run, Offset(0), &SEED, u64::MAX).unwrap();
+        assert!((ENOUGH_WRITTEN..ENOUGH_WRITTEN + (512 << 10)).contains(&sifted.bytes.len()));
+        assert!(sifted.steps >= 4 * (256 << 10), "making records again takes steps");
+        let headers: Vec<_> = batches(sifted.bytes).iter().map(|batch| *batch.header()).collect();
+        assert!(headers.iter().all(|header| header.sparse && header.compression == Compression::None));
+        assert_eq!((sifted.next, sifted.covered), (Offset(8), Offset(8)));
     }
 
     /// NC-FLT-024

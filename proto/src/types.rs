@@ -295,6 +295,12 @@ impl Content {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether transforms went over the payloads: who cannot undo them sees nothing in them.
+    #[must_use]
+    pub fn is_transformed(&self) -> bool {
+        self.0.contains('+')
+    }
 }
 
 impl fmt::Display for Content {

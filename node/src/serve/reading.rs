@@ -185,6 +185,13 @@ impl Reading {
             }
             Err(error) => return self.fail(error, shared),
         };
+        if let (Some(filter), Some(content)) = (&self.filter, &found.opened.content)
+            && filter.reads_payload()
+            && content.is_transformed()
+        {
+            let text = format!("the payloads are {content}: a filter cannot look at value or json there");
+            return self.fail(ErrorFrame::new(ErrorCode::FILTER, text), shared);
+        }
         let end = found.opened.next;
         match self.seeks.pop_front() {
             Some(seek) => {

@@ -14,7 +14,7 @@ use netchan_proto::conn::Connection;
 use netchan_proto::limits::{FILTER_TURN, MAX_DATA, MAX_OUTBOUND_BYTES, PROGRESS_INTERVAL};
 use netchan_proto::sift::Sifted;
 use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Progress, StreamId};
-use netchan_proto::{ErrorCode, Instant, Offset};
+use netchan_proto::{Compression, ErrorCode, Instant, Offset};
 use netchan_store::{Log, LogError, Mark, Part, TailRead};
 
 use super::desk::Answer;
@@ -343,7 +343,8 @@ impl Sending {
             return Ok(Judged::Passes);
         }
         let log = self.log.id();
-        if !sieve.is_quick(bytes.len()) {
+        // What compressed records come to is not known beforehand.
+        if header.compression != Compression::None || !sieve.is_quick(bytes.len()) {
             let (filter, bytes) = (sieve.filter().clone(), bytes.clone());
             self.fetching = Some(from);
             shared.desk.ask_to_judge(id, move || {
