@@ -3,11 +3,13 @@
 //! `fuzz/run` hands them to libFuzzer; `fuzz/tests/replay.rs` replays the committed corpora on every test run.
 
 mod connection;
+mod filter;
 mod formats;
 mod recovery;
 mod subscription;
 
 pub use connection::{connection, handshake};
+pub use filter::filter;
 pub use formats::{batch, compressed, frame, inflow, message};
 pub use recovery::recovery;
 pub use subscription::subscription;
@@ -26,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("handshake", handshake),
     ("subscription", subscription),
     ("recovery", recovery),
+    ("filter", filter),
 ];
 
 /// An input read as a list of operations: numbers and byte strings, zeros where it is at its end.

@@ -29,6 +29,8 @@ pub struct Sifted {
     pub next: Offset,
     /// From `covered` to `next` nothing passed; the header of the last batch before `next`.
     pub last: BatchHeader,
+    /// All that was judged passed: `bytes` are of the run.
+    pub is_whole: bool,
     /// Steps that it took.
     pub steps: u64,
 }
@@ -111,6 +113,7 @@ pub fn sift(
         (sifted.next, sifted.last) = (header.next_offset(), header);
         at = end;
     }
+    sifted.is_whole = out.whole == at;
     sifted.bytes = out.finish();
     Ok(sifted)
 }
@@ -458,7 +461,23 @@ mod tests {
             let is_whole = (100..).zip(letters.iter().flatten()).all(|(offset, letter)| offset < from || *letter != 'b');
             let is_untouched = sifted.bytes.as_ptr() == run.as_ptr() && sifted.bytes.len() == run.len();
             prop_assert_eq!(is_untouched, is_whole);
+            prop_assert_eq!(sifted.is_whole, is_whole);
         }
+    }
+
+    /// As long as it was, by chance: it is not what it was.
+    #[test]
+    fn what_does_not_pass_whole_is_never_taken_for_the_batch_itself() {
+        let mut builder = BatchBuilder::new(Offset(0), None);
+        for (index, key) in ["a", "a", "a", "a", "a", "a", "a", "b"].iter().enumerate() {
+            let record = NewRecord::new(if *key == "b" { "0123456789abc" } else { "" }).key(*key);
+            builder.push(Timestamp(index as i64), &record.as_record());
+        }
+        let stamp = Stamp { seed: &SEED, epoch: Epoch(1), durable_offset: Offset(0), previous_crc: 0 };
+        let run = builder.finish(stamp).1;
+        let sifted = all(&Filter::parse("key == 'a'").unwrap(), &run, 0);
+        assert_eq!((sifted.bytes.len(), sifted.is_whole), (run.len(), false));
+        assert_eq!(records(&batches(sifted.bytes)).len(), 7);
     }
 
     #[test]

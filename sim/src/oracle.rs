@@ -4,13 +4,13 @@
 //! been given. It learns from what programs see (acknowledgements, records, gaps) and, after each restart of the
 //! node, from the log as it was recovered. A first violation ends the run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netchan_proto::wire::{AckLevel, GapReason};
 use netchan_proto::{Durability, Timestamp};
 
 use crate::audit::Found;
-use crate::workload::RecordId;
+use crate::workload::{RecordId, Wanted};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,13 +72,25 @@ struct View {
     void_from: Option<u64>,
     /// It asked for records of this time and later: older ones pass it by.
     since: Timestamp,
+    /// What it asked for, if not for all.
+    wanted: Option<Wanted>,
+    /// The generation of the node that it reads from.
+    generation: usize,
     over: bool,
 }
 
 impl Default for View {
     fn default() -> View {
         let never = Timestamp::MIN;
-        View { next: None, last_time: never, void_from: None, since: never, over: false }
+        View {
+            next: None,
+            last_time: never,
+            void_from: None,
+            since: never,
+            wanted: None,
+            generation: 0,
+            over: false,
+        }
     }
 }
 
@@ -112,6 +124,8 @@ pub struct Oracle {
     restarts: Vec<Restart>,
     views: Vec<View>,
     kept: Vec<View>,
+    /// Who was told that what stands at an offset is not what they want, where nobody knew yet what that is.
+    passed_over: BTreeMap<u64, Vec<(usize, Wanted)>>,
     /// The first record that was there when somebody looked last.
     first: u64,
     sealed: Option<u64>,
@@ -128,6 +142,7 @@ impl Oracle {
             restarts: Vec::new(),
             views: Vec::new(),
             kept: Vec::new(),
+            passed_over: BTreeMap::new(),
             first: 0,
             sealed: None,
             lost: 0,
@@ -303,6 +318,7 @@ impl Oracle {
             producer.at[index(id.sequence)] = None;
         }
         self.entries.truncate(index(end));
+        self.passed_over.split_off(&end);
         self.restarts.push(Restart { was_power_cut, end });
         for view in self.views.iter_mut().chain(&mut self.kept) {
             view.roll_back(end);
@@ -385,6 +401,11 @@ impl Oracle {
         }
         entry.id = Some(id);
         entry.time = entry.time.or(time);
+        for (receiver, wanted) in self.passed_over.remove(&offset).into_iter().flatten() {
+            if wanted.is(id) {
+                violated!("receiver {receiver} wants {wanted:?}, and {id:?} at {offset} was passed over");
+            }
+        }
         let Some(at) = self
             .producers
             .get_mut(usize::from(id.producer))
@@ -449,7 +470,7 @@ impl Oracle {
 
     /// A receiver goes on elsewhere.
     pub fn sought(&mut self, receiver: usize) {
-        self.views[receiver] = View::default();
+        self.views[receiver] = View { wanted: self.views[receiver].wanted, ..View::default() };
     }
 
     /// A receiver stores how far it is.
@@ -463,21 +484,53 @@ impl Oracle {
     }
 
     /// A receiver that has just come, or sought, wants nothing from before `since`.
-    pub fn wants(&mut self, receiver: usize, since: Timestamp) {
-        self.views[receiver].since = since;
+    pub fn wants(&mut self, receiver: usize, since: Timestamp, wanted: Option<Wanted>) {
+        let view = &mut self.views[receiver];
+        (view.since, view.wanted) = (since, wanted);
+    }
+
+    /// A receiver reads from the node of this generation from now on.
+    pub fn reads_from(&mut self, receiver: usize, generation: usize) {
+        self.views[receiver].generation = generation;
     }
 
     /// Whether a receiver, where it is, may meet what stands at `offset`: what is between is older than it asked for.
     fn may_pass_to(&self, view: &View, offset: u64) -> bool {
         let Some(next) = view.next else { return false };
-        let is_old = |passed| self.time_of(passed).is_none_or(|time| time < view.since);
-        offset == next || (offset > next && view.since > Timestamp::MIN && (next..offset).all(is_old))
+        let is_old =
+            |passed| view.since > Timestamp::MIN && self.time_of(passed).is_none_or(|time| time < view.since);
+        offset == next
+            || (offset > next
+                && (next..offset).all(|passed| is_old(passed) || self.is_unwanted(view, passed)))
+    }
+
+    /// Whether what stands at `offset`, as far as that is known, is not what a receiver asked for.
+    fn is_unwanted(&self, view: &View, offset: u64) -> bool {
+        let known = self.entries.get(index(offset)).and_then(|entry| entry.id);
+        // What an earlier node had there may have been something else.
+        let known = known.filter(|_| offset < self.holds_until(view.generation));
+        view.wanted.is_some_and(|wanted| known.is_none_or(|id| !wanted.is(id)))
+    }
+
+    /// A receiver goes on at `offset`, which it may: what nobody knows of what is between is remembered. Says how many
+    /// records it was spared.
+    fn pass_to(&mut self, receiver: usize, offset: u64) -> u64 {
+        let view = &self.views[receiver];
+        let (Some(wanted), Some(next)) = (view.wanted, view.next) else { return 0 };
+        let holds_until = self.holds_until(view.generation);
+        for passed in next..offset.min(holds_until) {
+            if self.entries.get(index(passed)).is_none_or(|entry| entry.id.is_none()) {
+                self.passed_over.entry(passed).or_default().push((receiver, wanted));
+            }
+        }
+        offset.saturating_sub(next)
     }
 
     /// A receiver says that it is at `offset`; says whether it may be.
     pub fn stands(&mut self, receiver: usize, offset: u64) -> bool {
         let may = self.may_pass_to(&self.views[receiver], offset);
         if may {
+            self.pass_to(receiver, offset);
             self.views[receiver].next = Some(offset);
         }
         may
@@ -498,10 +551,14 @@ impl Oracle {
         if time < view.since {
             violated!("receiver {receiver} got offset {offset} of {time:?}, and asked for {:?}", view.since);
         }
+        if let Some(wanted) = view.wanted.filter(|wanted| !wanted.is(id)) {
+            violated!("receiver {receiver} got {id:?} at {offset}, and asked for {wanted:?}");
+        }
         if time <= view.last_time {
             violated!("receiver {receiver}: time does not increase at offset {offset}");
         }
         let mut void_from = view.void_from;
+        self.pass_to(receiver, offset);
         if holds {
             if let Some(from) = void_from {
                 violated!(
@@ -538,6 +595,7 @@ impl Oracle {
         if let Some(void_from) = view.void_from {
             violated!("receiver {receiver} was told of a gap, but not of the roll-back to {void_from}");
         }
+        self.pass_to(receiver, from);
         self.views[receiver].next = Some(to);
         Ok(())
     }
@@ -546,7 +604,7 @@ impl Oracle {
     pub fn truncated(&mut self, receiver: usize, end: u64) -> Checked {
         let view = &mut self.views[receiver];
         // It may have passed by what was lost.
-        let passed_by = view.void_from.is_none() && view.since > Timestamp::MIN;
+        let passed_by = view.void_from.is_none() && (view.since > Timestamp::MIN || view.wanted.is_some());
         if view.void_from != Some(end) && !passed_by {
             violated!(
                 "receiver {receiver}, at {:?}, was told of a roll-back to {end}; it is to {:?}",
@@ -574,6 +632,9 @@ impl Oracle {
                 view.void_from,
                 self.sealed
             );
+        }
+        if let Some(end) = self.sealed {
+            self.pass_to(receiver, end);
         }
         self.views[receiver].over = true;
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netchan_node::receiver::{Next, ReceiverCore, ReceiverOptions};
 use netchan_node::{Dialling, Error, ErrorKind, Event as NodeEvent, Lost, Machine};
-use netchan_proto::{Instant, Position, Record, Side, Start, Timestamp};
+use netchan_proto::{Filter, Instant, Position, Record, Side, Start, Timestamp};
 use netchan_store::Clock;
 
 use crate::env::{Actor, Env, Event, Line, Party};
@@ -105,9 +105,10 @@ impl Reader {
         let options = ReceiverOptions {
             start: self.start,
             window: self.plan.window,
+            filter: self.plan.wanted.map(|wanted| Filter::parse(&wanted.filter()).expect("a filter")),
             ..ReceiverOptions::new(env.name.clone())
         };
-        oracle.wants(self.number, self.since());
+        oracle.wants(self.number, self.since(), self.plan.wanted);
         let (number, start) = (self.number, self.start);
         env.trace.say(env.schedule.now(), || format!("receiver {number} comes, from {start:?}"));
         env.note("receiver {} is there", &[self.number as u64]);
@@ -156,7 +157,7 @@ impl Reader {
         env.trace.say(env.schedule.now(), || format!("receiver {number} seeks {start:?}"));
         env.counters.seeks += 1;
         oracle.sought(number);
-        oracle.wants(number, self.since());
+        oracle.wants(number, self.since(), self.plan.wanted);
         core.seek(start);
     }
 
@@ -297,6 +298,7 @@ impl Reader {
             while let Some(event) = core.poll_event() {
                 if matches!(event, NodeEvent::Opened { .. } | NodeEvent::Resumed { .. }) {
                     self.generation = env.generation_of(self.calls);
+                    oracle.reads_from(self.number, self.generation);
                 }
             }
             match next {
@@ -334,6 +336,7 @@ impl Reader {
                 Next::Idle => {
                     if let Some(position) = core.position() {
                         self.placed(position.offset.0, env, oracle, host)?;
+                        self.moved(position.offset.0, env, oracle)?;
                     }
                     if !env.pump(actor, &mut self.line, core)?
                         && !env.tell_time(actor, core, &mut was_told)?
@@ -382,6 +385,19 @@ impl Reader {
         oracle.given(number, Given { id, offset, time, generation: self.generation })
     }
 
+    /// It stands at `offset`: what is between was not what it wants.
+    fn moved(&mut self, offset: u64, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        let (number, before) = (self.number, oracle.next(self.number));
+        if self.plan.wanted.is_none() || before.is_none_or(|before| offset <= before) {
+            return Ok(());
+        }
+        if !oracle.stands(number, offset) {
+            violated!("receiver {number}, at {before:?}, was led past what it wants, to {offset}");
+        }
+        env.counters.passed_over += 1;
+        Ok(())
+    }
+
     fn told(&mut self, error: &Error, env: &mut Env, oracle: &mut Oracle, host: &Host) -> Checked {
         let number = self.number;
         match error.kind() {
@@ -407,9 +423,20 @@ impl Reader {
             return Ok(());
         }
         let number = self.number;
-        env.note("receiver {} begins at {}", &[number as u64, offset]);
         oracle.saw_first(host.marks().first);
-        oracle.positioned(number, offset, self.generation);
+        // What did not pass may be behind it already: then only some starts tell where it began.
+        let began = match (self.plan.wanted, self.start) {
+            (None, _) => offset,
+            (Some(_), Start::Offset(asked)) => asked.0,
+            (Some(_), Start::Earliest) if oracle.first() == 0 => 0,
+            (Some(_), _) => {
+                oracle.positioned(number, offset, self.generation);
+                return Ok(());
+            }
+        };
+        env.note("receiver {} begins at {}", &[number as u64, began]);
+        oracle.positioned(number, began, self.generation);
+        let offset = began;
         self.see_clock(env.clock.now());
         let Arrival { marks: then, generation, wall } = self.arrival;
         let now = host.marks();

@@ -150,6 +150,8 @@ counters! {
     notes,
     /// Times a receiver went on elsewhere.
     seeks,
+    /// Times a receiver was led past what it does not want.
+    passed_over,
     /// Channels sealed from afar.
     remote_seals,
     /// Records whose durable acknowledgement was seen.

@@ -50,6 +50,59 @@ pub struct ReceiverPlan {
     pub pause: Duration,
     /// After a record, how often of a thousand times it goes on elsewhere.
     pub seeks: u64,
+    /// Which records it wants, if not all.
+    pub wanted: Option<Wanted>,
+}
+
+/// Which records a receiver wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those with a key.
+    Keyed,
+    /// Those without.
+    Keyless,
+    /// Those of one producer.
+    Of(u16),
+    /// Those of one producer whose sequence is even.
+    EvenOf(u16),
+    /// None: no record is like that.
+    Nothing,
+}
+
+impl Wanted {
+    /// The filter that says so.
+    pub fn filter(self) -> String {
+        let of = |producer: u16| {
+            let [low, high] = producer.to_le_bytes();
+            format!("value ^= '\\x{low:02x}\\x{high:02x}'")
+        };
+        match self {
+            Wanted::Keyed => "key exists".to_owned(),
+            Wanted::Keyless => "not key exists or header.none exists".to_owned(),
+            Wanted::Of(producer) => of(producer),
+            // The third byte of the payload, by its low bit.
+            Wanted::EvenOf(producer) => {
+                let even: Vec<String> = (0..10)
+                    .map(|digit| format!("{}\\x{:02x}'", of(producer).trim_end_matches('\''), digit * 2))
+                    .collect();
+                even.join(" or ")
+            }
+            Wanted::Nothing => "key ^= 'nobody' or json.a.b exists".to_owned(),
+        }
+    }
+
+    /// Whether it wants this one.
+    pub fn is(self, id: RecordId) -> bool {
+        match self {
+            Wanted::Keyed => Plan::key(id).is_some(),
+            Wanted::Keyless => Plan::key(id).is_none(),
+            Wanted::Of(producer) => id.producer == producer,
+            Wanted::EvenOf(producer) => {
+                id.producer == producer && id.sequence % 256 < 20 && id.sequence.is_multiple_of(2)
+            }
+            Wanted::Nothing => false,
+        }
+    }
 }
 
 /// One remote publisher.
@@ -197,29 +250,40 @@ impl Plan {
         };
         let publishers = (0..dice.among(0..=2)).map(|_| publisher(dice, records, chaos)).collect::<Vec<_>>();
         let local = (publishers.is_empty() || dice.percent(70)).then(|| publisher(dice, records, chaos));
-        let receivers = (0..dice.among(1..=3)).map(|_| receiver(dice, chaos)).collect();
+        let mut receivers: Vec<_> = (0..dice.among(1..=3)).map(|_| receiver(dice, chaos)).collect();
         let mut faults: Vec<_> = (0..dice.among(0..=14))
             .map(|_| (Instant(0).plus(dice.time(chaos / 64, chaos)), fault(dice)))
             .collect();
         faults.sort_by_key(|(at, _)| *at);
+        let interval = dice.time(MS * 20, SECOND * 5);
+        let segment_bytes = dice.among(8_192..=40_000);
+        let max_queued = usize::try_from(dice.among(20_000..=400_000)).unwrap_or(usize::MAX);
+        let tail_cache = usize::try_from(dice.among(1_000..=100_000)).unwrap_or(usize::MAX);
+        let has_token = dice.percent(30);
+        let disk_delay = dice.time(MS / 20, MS * 60);
+        let idle_after = dice.time(MS, SECOND * 10);
+        let max_open_files = usize::try_from(dice.among(1..=20)).unwrap_or(usize::MAX);
+        for receiver in &mut receivers {
+            receiver.wanted = dice.percent(40).then(|| wanted(dice));
+        }
         Plan {
             seed,
             durability,
-            interval: dice.time(MS * 20, SECOND * 5),
-            segment_bytes: dice.among(8_192..=40_000),
+            interval,
+            segment_bytes,
             retention,
-            max_queued: usize::try_from(dice.among(20_000..=400_000)).unwrap_or(usize::MAX),
-            tail_cache: usize::try_from(dice.among(1_000..=100_000)).unwrap_or(usize::MAX),
-            has_token: dice.percent(30),
+            max_queued,
+            tail_cache,
+            has_token,
             receivers,
             publishers,
             local,
             chaos,
             faults,
             sizes,
-            disk_delay: dice.time(MS / 20, MS * 60),
-            idle_after: dice.time(MS, SECOND * 10),
-            max_open_files: usize::try_from(dice.among(1..=20)).unwrap_or(usize::MAX),
+            disk_delay,
+            idle_after,
+            max_open_files,
         }
     }
 
@@ -312,6 +376,18 @@ fn receiver(dice: &mut Dice, chaos: Duration) -> ReceiverPlan {
         is_dialled: dice.percent(30),
         pause: if dice.percent(70) { Duration::ZERO } else { dice.time(MS / 10, MS * 50) },
         seeks: if dice.percent(75) { 0 } else { dice.among(1..=25) },
+        wanted: None,
+    }
+}
+
+fn wanted(dice: &mut Dice) -> Wanted {
+    let producer = dice.among(0..=2) as u16;
+    match dice.among(0..=9) {
+        0..=2 => Wanted::Keyed,
+        3..=4 => Wanted::Keyless,
+        5..=6 => Wanted::Of(producer),
+        7..=8 => Wanted::EvenOf(producer),
+        _ => Wanted::Nothing,
     }
 }
 

@@ -592,6 +592,9 @@ impl Sending {
         }
         shared.tell_gap(id, &Gap { from, to, why, epoch: self.log.epoch_before(to) });
         self.next = At::start_of(to);
+        if let Some(sieve) = &mut self.sieve {
+            sieve.cover(to, None);
+        }
         self.place.move_to(to);
         Ok(())
     }

@@ -90,8 +90,7 @@ pub(super) fn judge_part(
             let _one = budget.judge_large();
             let whole = log.read(from.offset, 0).map_err(NotLoaded::Log)?;
             let sifted = judge(&whole.bytes, u64::MAX)?;
-            let passes = sifted.bytes.len() == whole.bytes.len();
-            Ok(if passes { Loaded::Part(part) } else { Loaded::Sifted(sifted) })
+            Ok(if sifted.is_whole { Loaded::Part(part) } else { Loaded::Sifted(sifted) })
         }
         Part::OfBatch { .. } => Ok(Loaded::Part(part)),
     }
@@ -106,8 +105,7 @@ pub(super) fn judge_batch(
 ) -> Result<(Loaded, u64), NotLoaded> {
     let sifted = sift(filter, stored, from, &log.0, u64::MAX).map_err(|error| not_sifted(error, from))?;
     let steps = sifted.steps;
-    let passes = sifted.bytes.len() == stored.len();
-    Ok((if passes { Loaded::Passes } else { Loaded::Sifted(sifted) }, steps))
+    Ok((if sifted.is_whole { Loaded::Passes } else { Loaded::Sifted(sifted) }, steps))
 }
 
 /// The filter of one stream.
