@@ -142,8 +142,8 @@ fn whichever_byte_is_damaged_repair_keeps_what_can_be_read_and_verify_holds_then
         let (disk, files, sent) = closed(is_sealed);
         for path in &files {
             let good = disk.contents(path).unwrap();
-            all_cores(good.len().div_ceil(37) as u64, |index| {
-                let byte = usize::try_from(index * 37).unwrap();
+            all_cores(good.len().div_ceil(97) as u64, |index| {
+                let byte = usize::try_from(index * 97).unwrap();
                 let mut bad = good.clone();
                 bad[byte] ^= 1 << (byte % 8);
                 let cut = good[..byte].to_vec();
