@@ -26,6 +26,9 @@ pub(crate) fn told(error: &anyhow::Error, target: Option<&str>) -> String {
             "another program holds the directory with this machine's channels, and does not answer: {text}; end it, or \
              say another --data-dir"
         ),
+        _ if text.contains(" is damaged: ") => format!(
+            "{text}; netchan verify tells what else is, and netchan repair sets it aside (see --dry-run)"
+        ),
         _ if text.contains("locking LOCK failed") => format!(
             "{text}; a node writes to its directory, even to read: say another --data-dir, or let this user write there"
         ),

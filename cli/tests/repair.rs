@@ -110,6 +110,12 @@ fn small_files_are_made_again_and_told_with_what_follows_from_it() {
     let meta = dir(&place, "other").join("meta");
     flip(&meta, 20);
     flip(&place.path("data/node"), 9);
+    let refused = place.run("send other --listen none").code(1);
+    assert!(
+        refused.err.contains("node is damaged: ") && refused.err.contains("netchan repair sets it aside"),
+        "{}",
+        refused.err
+    );
     let told = json(&place.run("repair ./data --json").well());
     assert_eq!(told.len(), 4);
     assert_eq!((&told[0]["directory"], &told[0]["steps"][0]["to"]), (&"".into(), &"node.bad".into()));
