@@ -121,8 +121,8 @@ impl Mending<'_> {
     pub(crate) fn add(&mut self, step: Step) {
         match &step {
             _ if self.is_dry => {}
-            Step::SetAside { path, to, bytes } => tracing::warn!(path, to, bytes, "set aside"),
-            step => tracing::warn!(?step, "repaired"),
+            Step::SetAside { path, to, bytes } => tracing::info!(path, to, bytes, "set aside"),
+            step => tracing::info!(?step, "repaired"),
         }
         if self.done.steps.len() < MAX_TOLD {
             self.done.steps.push(step);
