@@ -8,10 +8,10 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant as Moment};
+use std::time::Instant as Moment;
 
 use bytes::BytesMut;
-use netchan_node::handles::{Adapter, Alarm, Brings, Connects, Entered, Receiver, Running, Task};
+use netchan_node::handles::{Adapter, Alarm, Brings, Connects, Entered, FAR, Receiver, Running, Task};
 use netchan_node::place::listen_at;
 use netchan_node::reply::promise;
 use netchan_node::{Error, Remote, Sender};
@@ -20,9 +20,6 @@ use netchan_proto::conn::Outbound;
 use smol::Timer;
 
 use crate::sockets::{self, ByteStream, Door, Stream};
-
-/// Longer than any program runs.
-const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// smol: its executor, its timers, its sockets.
 #[derive(Debug)]

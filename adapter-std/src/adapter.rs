@@ -11,7 +11,7 @@ use std::time::{Duration, Instant as Moment};
 
 use bytes::BytesMut;
 use netchan_node::handles::blocking::{Blocks, Receiver, Sender};
-use netchan_node::handles::{Adapter, Alarm, Brings, Connects, Entered, Task};
+use netchan_node::handles::{Adapter, Alarm, Brings, Connects, Entered, FAR, Task};
 use netchan_node::place::listen_at;
 use netchan_node::reply::promise;
 use netchan_node::{Error, Remote};
@@ -21,9 +21,6 @@ use netchan_proto::conn::Outbound;
 use crate::sockets::{self, Door, Stream};
 use crate::threads::{Spawned, elsewhere};
 use crate::wait;
-
-/// Longer than any program runs.
-const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// Plain threads: the caller's, one for each connection that is served or published over, one for each door.
 #[derive(Debug)]

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod os;
 mod sockets;
 mod threads;
 mod wait;

@@ -9,16 +9,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{Read, Write};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
+
+use crate::os::{
+    AtomicU8, Ordering, PipeReader, PipeWriter, PollFd, PollFlags, Thread, Timespec, pipe, poll, thread,
+};
 
 /// How often a thread looks that got no descriptor to be woken by, since the process has no more.
 const WITHOUT_BELL: Duration = Duration::from_millis(10);
@@ -125,9 +126,9 @@ impl Sleeper {
 
     fn poll(&self, sockets: &[(Arc<Socket>, PollFlags)], time: Option<Duration>) {
         if self.bell.get().is_none()
-            && let Ok(bell) = Bell::new()
+            && let Ok((hears, rings)) = pipe()
         {
-            let _ = self.bell.set(bell);
+            let _ = self.bell.set(Bell { hears, rings });
         }
         let bell = self.bell.get();
         let mut awaited: Vec<PollFd<'_>> = Vec::with_capacity(sockets.len() + 1);
@@ -178,11 +179,6 @@ struct Bell {
 }
 
 impl Bell {
-    fn new() -> io::Result<Bell> {
-        let (hears, rings) = io::pipe()?;
-        Ok(Bell { hears, rings })
-    }
-
     fn ring(&self) {
         let _ = (&self.rings).write(&[1]);
     }

@@ -1,6 +1,8 @@
 //! How a thread waits, and how the threads behind the handles end.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+#[path = "../src/os.rs"]
+mod os;
 #[path = "../src/threads.rs"]
 mod threads;
 #[path = "../src/wait.rs"]

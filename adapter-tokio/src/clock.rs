@@ -3,14 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use netchan_node::handles::Alarm;
+use netchan_node::handles::{Alarm, FAR};
 use netchan_proto::Instant;
 use tokio::time::Sleep;
-
-/// Longer than any program runs.
-const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// The machines' clock.
 #[derive(Clone, Copy, Debug)]

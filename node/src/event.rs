@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use netchan_proto::wire::GapReason;
 use netchan_proto::{ChannelName, Durability, Epoch, LogId, NodeId, Offset};
 
 use crate::error::Error;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Events that wait to be looked at; the oldest go first.
 const MAX_EVENTS: usize = 64;
@@ -213,6 +214,30 @@ impl fmt::Debug for Events {
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::sync::model;
+    use loom::future::block_on;
+    use loom::thread;
+    use std::future::poll_fn;
+
+    #[test]
+    fn who_waits_for_events_gets_them_all_and_the_end() {
+        model(3, || {
+            let events = Events::new(ChannelName::new("log").unwrap(), Whose::Receiver);
+            let telling = events.clone();
+            thread::spawn(move || {
+                telling.push(Event::Waiting);
+                telling.push(Event::Waiting);
+                telling.finish();
+            });
+            let next = || block_on(poll_fn(|cx| events.poll_next(cx)));
+            assert!(next().is_some() && next().is_some() && next().is_none());
+        });
     }
 }
 

@@ -37,6 +37,7 @@ pub mod reply;
 pub mod sender;
 pub mod serve;
 mod stats;
+mod sync;
 pub mod target;
 pub mod typed;
 mod wake;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use netchan_proto::auth::payload_hash;
@@ -21,6 +21,7 @@ use crate::budget::Budget;
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorKind};
 use crate::stats::Stats;
+use crate::sync::Mutex;
 use crate::wake::{Bell, lock};
 
 /// What the machines of one process share. Cheap to clone.

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, ErrorKind};
+use crate::sync::Mutex;
 use crate::wake::lock;
 
 /// Where the answer is left. Given once, and taken once.
@@ -109,5 +110,40 @@ impl<T> Future for Promised<T> {
 impl<T> fmt::Debug for Promised<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Promised(..)")
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::sync::model;
+    use loom::future::block_on;
+    use loom::thread;
+
+    /// Given, or dropped: who waits is told, by whichever waker it came with last.
+    #[test]
+    fn who_is_owed_an_answer_gets_one() {
+        for is_given in [true, false] {
+            model(3, move || {
+                let (owed, mut promised) = promise();
+                thread::spawn(move || if is_given { owed.give(7) } else { drop(owed) });
+                match Pin::new(&mut promised).poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(answer) => assert_eq!(answer.ok(), is_given.then_some(7)),
+                    Poll::Pending => assert_eq!(block_on(promised).ok(), is_given.then_some(7)),
+                }
+            });
+        }
+    }
+
+    /// One that waits no more is in nobody's way.
+    #[test]
+    fn an_answer_that_nobody_waits_for_goes_nowhere() {
+        model(3, || {
+            let (owed, mut promised) = promise();
+            let giving = thread::spawn(move || owed.give(7));
+            let _ = Pin::new(&mut promised).poll(&mut Context::from_waker(Waker::noop()));
+            drop(promised);
+            giving.join().unwrap();
+        });
     }
 }

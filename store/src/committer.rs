@@ -8,14 +8,15 @@
 //! waits takes some pages of memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError, Weak};
+
 use std::time::Duration;
 
 use netchan_proto::Timestamp;
 
 use crate::clock::Clock;
 use crate::log::Inner;
+use crate::sync::{Builder, Condvar, JoinHandle, Mutex, MutexGuard};
 use crate::warm::Warm;
 
 /// A thread with nothing due looks at its timers again after this long, should the clock have jumped.
@@ -124,7 +125,7 @@ impl Committer {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let committer = Arc::clone(self);
         let name = format!("netchan-commit-{}", threads.len());
-        threads.push(std::thread::Builder::new().name(name).spawn(move || committer.run())?);
+        threads.push(Builder::new().name(name).spawn(move || committer.run())?);
         Ok(())
     }
 

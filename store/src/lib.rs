@@ -44,10 +44,13 @@ mod error;
 mod kept;
 mod log;
 mod meta;
+#[cfg(all(test, loom))]
+mod models;
 mod options;
 mod repair;
 mod state_log;
 mod store;
+mod sync;
 mod verify;
 mod warm;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use netchan_proto::RecordRef;
@@ -13,6 +13,7 @@ use netchan_proto::batch::{Batch, HEADER_LEN};
 
 use crate::log::{Closed, Env, Log};
 use crate::meta::Meta;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{AppendError, LogError, StoreError};
 
 /// The first byte of a payload that removes its key.

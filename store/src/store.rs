@@ -13,7 +13,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use netchan_proto::wire::Counter;
@@ -24,6 +24,7 @@ use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock};
 use crate::log::{Closed, Env, Log};
 use crate::meta::{self, Meta, failed};
+use crate::sync::{Mutex, MutexGuard};
 use crate::warm::{FewFiles, Warm};
 use crate::{Commit, LogOptions, StateLog, StoreError, StoreOptions};
 

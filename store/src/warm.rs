@@ -24,10 +24,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::disk::{Disk, DiskFile, DiskLock, Open, Space};
 use crate::log::Inner;
+use crate::sync::{Mutex, MutexGuard};
 
 /// However many logs are warm, each may keep so much of its tail.
 const LEAST_TAIL: usize = 64 << 10;

@@ -1,9 +1,10 @@
 //! Connections that wait for something that others have, in the order in which they came.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
+use crate::sync::{AtomicBool, Mutex};
 use crate::wake::{Bell, lock};
 
 /// A connection that may wait. In each line it stands once at most.
@@ -67,16 +68,15 @@ impl Line {
     }
 
     /// Rings the first. It looks again, and stands in line again if that was not enough.
+    ///
+    /// Always under the lock: who joins looks once more after that, so either it is found here, or it finds what has come back.
     pub(super) fn ring_next(&self) {
-        if !self.is_some() {
-            return;
-        }
         let mut waiting = lock(&self.waiting);
         let next = std::iter::from_fn(|| waiting.pop_front()).find_map(|waiter| waiter.upgrade());
         self.some.store(!waiting.is_empty(), Ordering::Release);
         drop(waiting);
         if let Some(waiter) = next {
-            waiter.stands_in(self.what).store(false, Ordering::Release);
+            waiter.stands_in(self.what).swap(false, Ordering::AcqRel);
             waiter.bell.ring();
         }
     }

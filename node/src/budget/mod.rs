@@ -16,11 +16,13 @@
 //! Being connected costs nothing of it: connections have a number of their own.
 
 mod line;
+#[cfg(all(test, loom))]
+mod models;
 mod seats;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use netchan_proto::limits::{
     MAX_CONNECTIONS, MAX_FRAME, MAX_MEMORY, MAX_NODE_JOBS, MAX_PER_ADDRESS, MAX_UNPROVEN,
@@ -31,6 +33,7 @@ pub(crate) use self::line::Waiter;
 use self::line::{For, Line};
 use self::seats::Seats;
 pub(crate) use self::seats::{Seat, TurnedAway};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use crate::wake::lock;
 
 /// A connection may hold this part of what is free.
@@ -184,48 +187,40 @@ impl Budget {
         Wish(self.clone())
     }
 
-    /// `waiter` waits for nothing any more.
+    /// `waiter` waits for nothing any more. What it was rung for, and has not looked at, is the next one's.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
         self.0.want_jobs.leave(waiter);
-        self.0.want_large.leave(waiter);
+        if self.0.jobs.load(Ordering::Acquire) < self.0.limits.jobs {
+            self.0.want_jobs.ring_next();
+        }
         self.0.want_judging.leave(waiter);
+        if self.0.judging.load(Ordering::Acquire) < self.0.most_judging() {
+            self.0.want_judging.ring_next();
+        }
+        self.leave_large(waiter);
     }
 
     /// `waiter` does not want the right to a large batch any more.
     pub(crate) fn leave_large(&self, waiter: &Arc<Waiter>) {
         self.0.want_large.leave(waiter);
+        if self.0.large.load(Ordering::Acquire) == 0 {
+            self.0.want_large.ring_next();
+        }
     }
 
     // ---- jobs ----
 
     /// The right to run a job; `None`: `waiter` is rung when there is one.
     pub(crate) fn take_job(&self, waiter: &Arc<Waiter>) -> Option<JobPermit> {
-        // Who finds none must not take one for a moment: giving it back would ring who waits, itself among them.
-        let one_more = |taken| (taken < self.0.limits.jobs).then_some(taken + 1);
-        let take = || {
-            let taken = self.0.jobs.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
-            taken.is_ok().then(|| JobPermit(self.clone()))
-        };
-        // It may have come back between the look and the wait.
-        take().or_else(|| {
-            self.0.want_jobs.join(waiter);
-            take().inspect(|_| self.0.want_jobs.leave(waiter))
-        })
+        let (jobs, most) = (&self.0.jobs, self.0.limits.jobs);
+        take_one(jobs, most, &self.0.want_jobs, waiter).then(|| JobPermit(self.clone()))
     }
 
     /// The right to run a job that judges records by a filter: half of the jobs may, so that slow filters leave the others
     /// to who reads without. `None`: `waiter` is rung when there is one.
     pub(crate) fn take_judging(&self, waiter: &Arc<Waiter>) -> Option<JudgingPermit> {
-        let most = self.0.limits.jobs.div_ceil(2);
-        let one_more = |taken| (taken < most).then_some(taken + 1);
-        let take = || {
-            let taken = self.0.judging.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
-            taken.is_ok().then(|| JudgingPermit(self.clone()))
-        };
-        take().or_else(|| {
-            self.0.want_judging.join(waiter);
-            take().inspect(|_| self.0.want_judging.leave(waiter))
-        })
+        let (judging, most) = (&self.0.judging, self.0.most_judging());
+        take_one(judging, most, &self.0.want_judging, waiter).then(|| JudgingPermit(self.clone()))
     }
 
     /// The right to read a batch larger than a run whole, to judge it: one job at a time has it, the others wait. Blocks.
@@ -242,10 +237,11 @@ impl Budget {
             let was_free = self.0.large.compare_exchange(0, bytes, Ordering::AcqRel, Ordering::Acquire);
             was_free.is_ok().then(|| LargePermit { budget: self.clone(), bytes })
         };
-        take().or_else(|| {
+        let taken = take().or_else(|| {
             self.0.want_large.join(waiter);
-            take().inspect(|_| self.0.want_large.leave(waiter))
-        })
+            take()
+        });
+        taken.inspect(|_| self.0.want_large.leave(waiter))
     }
 
     /// Whether somebody waits for the right to a large batch.
@@ -262,6 +258,30 @@ impl Budget {
     pub(crate) fn admit(&self, from: Option<IpAddr>, trusted: bool) -> Result<Seat, TurnedAway> {
         self.0.seats.admit(self, from, trusted)
     }
+}
+
+impl Inner {
+    /// Half of the jobs.
+    fn most_judging(&self) -> usize {
+        self.limits.jobs.div_ceil(2)
+    }
+}
+
+/// Takes one of `most`; false: `waiter` stands in `line`.
+fn take_one(taken: &AtomicUsize, most: usize, line: &Line, waiter: &Arc<Waiter>) -> bool {
+    // Who finds none must not take one for a moment: giving it back would ring who waits, itself among them.
+    let one_more = |taken| (taken < most).then_some(taken + 1);
+    let take = || taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
+    // It may have come back between the look and the wait.
+    let is_taken = take() || {
+        line.join(waiter);
+        take()
+    };
+    // Also who was not rung yet, or one ring would be lost on it: that of its own giving back, say.
+    if is_taken {
+        line.leave(waiter);
+    }
+    is_taken
 }
 
 /// Bytes that are counted.
@@ -365,6 +385,42 @@ mod tests {
 
     fn waiter() -> Arc<Waiter> {
         Waiter::new(&Arc::new(Bell::default()))
+    }
+
+    /// One that waits, and how often it was rung.
+    fn counting() -> (Arc<Waiter>, impl Fn() -> usize) {
+        let (bell, rung) = (Arc::new(Bell::default()), Arc::new(Rung::default()));
+        bell.hang(&Arc::clone(&rung).into());
+        (Waiter::new(&bell), move || rung.0.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn who_gets_a_right_before_it_is_rung_leaves_the_line() {
+        let budget = budget(1 << 20);
+        let held = [waiter(), waiter()].map(|waiter| budget.take_job(&waiter).unwrap());
+        let ((first, first_rung), (second, second_rung)) = (counting(), counting());
+        assert!(budget.take_job(&first).is_none() && budget.take_job(&second).is_none());
+        let [one, _other] = held;
+        drop(one);
+        assert_eq!((first_rung(), second_rung()), (1, 0));
+        // It looks for another reason, and is faster.
+        let taken = budget.take_job(&second).unwrap();
+        assert!(budget.take_job(&first).is_none());
+        drop(taken);
+        assert_eq!((first_rung(), second_rung()), (2, 0));
+    }
+
+    #[test]
+    fn who_goes_away_after_it_was_rung_passes_that_on() {
+        let budget = budget(1 << 20);
+        let held = [waiter(), waiter()].map(|waiter| budget.take_job(&waiter).unwrap());
+        let ((first, first_rung), (second, second_rung)) = (counting(), counting());
+        assert!(budget.take_job(&first).is_none() && budget.take_job(&second).is_none());
+        let [one, _other] = held;
+        drop(one);
+        assert_eq!((first_rung(), second_rung()), (1, 0));
+        budget.leave(&first);
+        assert_eq!((first_rung(), second_rung()), (1, 1));
     }
 
     /// NC-LIM-012

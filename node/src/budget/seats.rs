@@ -7,9 +7,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::Budget;
+use crate::sync::Mutex;
 use crate::wake::{Bell, lock};
 
 /// Why there is no seat.

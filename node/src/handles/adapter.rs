@@ -56,6 +56,9 @@ pub struct Entered<S> {
 /// Silence on a connection after which the operating system is to ask whether the peer's machine is there at all.
 pub const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// Longer than any program runs: what a timer is set to at most.
+pub const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
 /// A clock with a bell.
 pub trait Alarm: Send + Unpin {
     /// The time, as all of one node's alarms tell it.

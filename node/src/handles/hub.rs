@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::place::{self, Place};
 use crate::publisher::{PublisherCore, Shared};
 use crate::question::{Answer, Ask, Question};
 use crate::serve::Served;
+use crate::sync::Mutex;
 use crate::target::Remote;
 use crate::wake::lock;
 

@@ -17,7 +17,9 @@ mod sending;
 mod tasks;
 mod typed;
 
-pub use self::adapter::{Adapter, Alarm, Brings, Connects, Entered, KEEPALIVE, Reached, Running, Task, Way};
+pub use self::adapter::{
+    Adapter, Alarm, Brings, Connects, Entered, FAR, KEEPALIVE, Reached, Running, Task, Way,
+};
 pub use self::builder::NodeBuilder;
 pub use self::gulp::Gulp;
 pub use self::handle::Handle;

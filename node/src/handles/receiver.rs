@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -15,6 +15,7 @@ use crate::handles::line::Line;
 use crate::handles::{Adapter, Hub, Way};
 use crate::machine::Machine;
 use crate::receiver::{Next, ReceiverCore};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Receives a channel's records in order, over as many connections as it takes.
 ///

@@ -4,12 +4,13 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use netchan_proto::Instant;
 
 use crate::handles::{Alarm, Running};
+use crate::sync::Mutex;
 use crate::wake::lock;
 
 /// The tasks of one node.
@@ -103,5 +104,74 @@ impl<R: Running> Tasks<R> {
             others.running.pop();
         }
         true
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::handles::Task;
+    use crate::reply::{Promised, promise};
+    use crate::sync::model;
+    use loom::future::block_on;
+    use loom::thread;
+
+    /// One that ends when somebody says so, as those of plain threads do.
+    struct Promising(Promised<()>);
+
+    impl Future for Promising {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            Pin::new(&mut self.0).poll(cx).map(drop)
+        }
+    }
+
+    impl Running for Promising {
+        fn has_ended(&self) -> bool {
+            self.0.is_given()
+        }
+
+        fn end(self) -> Task<()> {
+            unreachable!("it ends by itself")
+        }
+    }
+
+    /// Never goes off.
+    struct Never;
+
+    impl Alarm for Never {
+        fn now(&self) -> Instant {
+            Instant::default()
+        }
+
+        fn poll(&mut self, _: Option<Instant>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    /// Two wait, and a third one that has stopped waiting; all tasks end, and so does the waiting.
+    #[test]
+    fn who_waits_for_tasks_to_end_is_woken_when_they_have() {
+        model(2, || {
+            let tasks = Arc::new(Tasks::default());
+            let owed: Vec<_> = (0..2)
+                .map(|_| {
+                    let (owed, promised) = promise();
+                    tasks.add(Promising(promised));
+                    owed
+                })
+                .collect();
+            thread::spawn(move || owed.into_iter().for_each(|owed| owed.give(())));
+            let also = Arc::clone(&tasks);
+            let waiting = thread::spawn(move || {
+                assert_eq!(block_on(also.end(Instant::default(), Never)), 0);
+            });
+            let mut given_up = Box::pin(tasks.end(Instant::default(), Never));
+            let _ = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            drop(given_up);
+            assert_eq!(block_on(tasks.end(Instant::default(), Never)), 0);
+            waiting.join().unwrap();
+        });
     }
 }

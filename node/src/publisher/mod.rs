@@ -9,6 +9,8 @@
 mod driven;
 mod frames;
 mod handle;
+#[cfg(all(test, loom))]
+mod models;
 mod queue;
 mod waiters;
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use netchan_proto::batch::{BatchBuilder, RECORD_PREFIX};
@@ -16,6 +16,7 @@ use super::waiters::{Ticket, Waiters};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Events, Whose};
 use crate::reply::Reply;
+use crate::sync::Mutex;
 use crate::wake::lock;
 
 /// Runs of acknowledged records whose offsets are remembered.

@@ -17,8 +17,8 @@ mod report;
 mod tally;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use netchan_proto::Timestamp;
 
@@ -26,6 +26,7 @@ pub(crate) use self::doors::Doors;
 use self::readers::Listed;
 pub(crate) use self::readers::{Done, Place, Standing};
 pub(crate) use self::tally::Tally;
+use crate::sync::Mutex;
 use crate::wake::lock;
 
 /// What the machines of one node count.

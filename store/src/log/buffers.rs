@@ -5,9 +5,11 @@
 //! whoever reads next, on whatever thread, takes them. Little is kept once no run is in use: as much as one reader needs, who has
 //! none between two runs and would have the system find the memory anew for each.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use netchan_proto::limits::{MAX_IDLE_SPARE, MAX_SPARE};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// What is smaller is not kept.
 const LEAST: usize = 64 << 10;

@@ -40,7 +40,7 @@ mod writer;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use netchan_proto::batch::{Batch, BatchKind};
@@ -52,6 +52,7 @@ use netchan_proto::{
 use crate::committer::Committer;
 use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock, Space};
+use crate::sync::{Mutex, MutexGuard};
 use crate::warm::{Place, Warm};
 use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
 use inner::ByWhom;

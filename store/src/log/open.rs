@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, PRODUCER_PREFIX, header_crc};
 use netchan_proto::{Digest, LogId, Offset, Timestamp};
@@ -27,6 +27,7 @@ use crate::aside;
 use crate::disk::{DiskFile, Open};
 use crate::meta::{Meta, failed};
 use crate::options::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
+use crate::sync::Mutex;
 use crate::warm::{Place as PlaceInLine, is_shortage};
 use crate::{LogOptions, StoreError};
 

@@ -1,7 +1,7 @@
 //! One file of a log: its name, its head, and the handle through which it is read.
 
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use netchan_proto::crc::crc32c;
 use netchan_proto::{ChannelName, Digest, Epoch, LogId, Offset, Timestamp};
@@ -10,6 +10,7 @@ use super::epochs::{Epochs, MAX_EPOCHS};
 use super::index::Index;
 use super::producers::{ENTRY_LEN, MAX_PRODUCERS, Producers};
 use crate::disk::{Disk, DiskFile, Open};
+use crate::sync::{Mutex, MutexGuard};
 use crate::warm::{is_short_of_files, is_shortage};
 
 /// Bytes of the fixed part of a head. Batches begin at a multiple of it.
