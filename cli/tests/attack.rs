@@ -194,10 +194,12 @@ fn receive(place: &Place, address: &str, bytes: usize) {
     assert_eq!(got, bytes as u64);
 }
 
+/// Waits until the attack is what it is from then on: all have come, and all who do nothing are there at once. Of more than
+/// a node takes in their handshake, some have to come again.
 fn settled(attack: &Attack, sizes: Sizes) {
     let seen = &attack.seen;
     until("all to have come", || {
-        let all = Seen::of(&seen.idle) >= sizes.idle
+        let all = Seen::of(&seen.idle_now) >= sizes.idle
             && Seen::of(&seen.slow) >= sizes.slow
             && Seen::of(&seen.silent) >= sizes.silent
             && Seen::of(&seen.half) >= sizes.half;

@@ -52,6 +52,8 @@ pub(crate) const BIG: &str = "big";
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) idle: AtomicUsize,
+    /// How many of those are there now, and were answered or not for a second.
+    pub(crate) idle_now: AtomicUsize,
     pub(crate) slow: AtomicUsize,
     pub(crate) silent: AtomicUsize,
     pub(crate) half: AtomicUsize,
@@ -205,7 +207,11 @@ async fn idle(target: SocketAddr, seen: Arc<Seen>) {
     hold(&seen.idle, &seen.ended, || async {
         let Some(mut stream) = call(target, 1).await else { return };
         let _ = stream.write_all(&hello()).await;
+        // There is no answer from who discards, and a late one from who has all the others to let in, too.
+        let _ = timeout(PATIENCE / 60, stream.readable()).await;
+        seen.idle_now.fetch_add(1, Ordering::Relaxed);
         read_out(&mut stream).await;
+        seen.idle_now.fetch_sub(1, Ordering::Relaxed);
     })
     .await;
 }

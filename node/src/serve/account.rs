@@ -214,3 +214,24 @@ impl Drop for Account {
         self.budget.leave(&self.waiter);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Limits;
+
+    #[test]
+    fn a_run_without_credit_gives_way_where_memory_is_short_unless_as_much_moves_all_the_time() {
+        const RUNS: usize = 1 << 20;
+        let budget = Budget::new(Limits { memory: 1 << 20, ..Limits::default() });
+        let mut account = Account::new(&budget, &Arc::default(), Instant(0));
+        assert!(!account.must_give_way(true, RUNS, Instant(0)), "there is enough");
+        let _others = budget.count(1 << 20);
+        assert!(account.must_give_way(true, RUNS, Instant(0)));
+        assert!(!account.must_give_way(false, RUNS, Instant(0)), "it waits for the socket only");
+        account.pace = 100 << 20;
+        assert!(!account.must_give_way(true, RUNS, Instant(0)));
+        account.pace = 50 << 20;
+        assert!(account.must_give_way(true, RUNS, Instant(0)));
+    }
+}

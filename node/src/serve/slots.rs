@@ -253,4 +253,28 @@ mod tests {
         drop(slice);
         assert_eq!(slots.budget.held(), 0);
     }
+
+    #[test]
+    fn runs_have_few_sizes_however_much_memory_there_is() {
+        for memory in (600 << 10..20 << 20).step_by(100_000) {
+            for readers in [1, 3, 7] {
+                let slot = slots_of(memory).spare(readers);
+                assert!(slot.is_none_or(|slot| slot.bytes.is_power_of_two() && slot.bytes >= MIN_RUN_BYTES));
+            }
+        }
+    }
+
+    #[test]
+    fn who_moves_what_it_holds_at_once_reads_ahead_though_others_wait_for_memory() {
+        let mut slots = slots();
+        let _wish = slots.budget.await_bytes();
+        assert!(slots.spare(1).is_none());
+        slots.keep_pace(1 << 30);
+        let sent = slots.take(StreamId(1), 1).unwrap();
+        let ahead = slots.spare(1).unwrap();
+        assert_eq!(sent.bytes + ahead.bytes, HELD_BYTES);
+        drop(ahead);
+        slots.keep_pace(1 << 20);
+        assert!(slots.spare(1).is_none());
+    }
 }
