@@ -1,7 +1,7 @@
 //! Senders and receivers of values, for all runtimes: a handle, and what makes values of its bytes.
 
 use std::fmt;
-use std::future::Future;
+use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use netchan_proto::{ChannelName, NewRecord, Record};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::handles::blocking::{self, Blocks};
 use crate::handles::{Adapter, Receiver, ReceiverBuilder, SenderBuilder};
 use crate::receiver::Wanted;
@@ -157,8 +157,10 @@ impl<H, T: 'static> Typed<H, T> {
         self.handle
     }
 
+    #[inline]
     fn value(&self, record: Result<Option<Record>, Error>) -> Result<Option<Value<T>>, Error> {
-        record?.map(|record| self.form.decode(record, &self.name)).transpose()
+        let Some(record) = record? else { return Ok(None) };
+        Ok(Some(Value { value: self.form.decode(&record, &self.name)?, record }))
     }
 }
 
@@ -189,15 +191,20 @@ impl<H: fmt::Debug, T: 'static> fmt::Debug for Typed<H, T> {
 }
 
 impl<T: 'static> Typed<Sender, T> {
-    /// Sends a value: it has its place in order when this is ready. Its bytes are made before this returns.
+    /// Sends a value: it has its place in order when this is ready.
     ///
     /// # Errors
     /// [`ErrorKind::Encode`](crate::ErrorKind::Encode); why the channel takes no record. Nothing was sent then.
     ///
     /// # Cancel safety
     /// Cancel safe: dropped before it is ready, nothing was sent.
-    pub fn send<'a>(&'a self, value: &T) -> impl Future<Output = Result<Sent, Error>> + Send + use<'a, T> {
-        self.send_made(value, None)
+    pub async fn send(&self, value: &T) -> Result<Sent, Error> {
+        match self.try_send(value) {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                self.handle.send(self.form.encode(value, None, &self.name)?).await
+            }
+            done => done,
+        }
     }
 
     /// As [`send`](Self::send), with the key and the headers of `with`, whose payload is empty.
@@ -207,12 +214,8 @@ impl<T: 'static> Typed<Sender, T> {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub fn send_with<'a>(
-        &'a self,
-        value: &T,
-        with: NewRecord,
-    ) -> impl Future<Output = Result<Sent, Error>> + Send + use<'a, T> {
-        self.send_made(value, Some(with))
+    pub async fn send_with(&self, value: &T, with: NewRecord) -> Result<Sent, Error> {
+        self.handle.send(self.form.encode(value, Some(with), &self.name)?).await
     }
 
     /// Sends a value if that can be done at once.
@@ -220,16 +223,7 @@ impl<T: 'static> Typed<Sender, T> {
     /// # Errors
     /// [`ErrorKind::Full`](crate::ErrorKind::Full) if it cannot; else as [`send`](Self::send). Nothing was sent then.
     pub fn try_send(&self, value: &T) -> Result<Sent, Error> {
-        self.handle.try_send(self.form.encode(value, None, &self.name)?)
-    }
-
-    fn send_made<'a>(
-        &'a self,
-        value: &T,
-        with: Option<NewRecord>,
-    ) -> impl Future<Output = Result<Sent, Error>> + Send + use<'a, T> {
-        let coded = self.form.encode(value, with, &self.name).map(|coded| self.handle.send(coded));
-        async move { coded?.await }
+        self.form.encoded(value, None, &self.name, |record| self.handle.try_send(record))
     }
 }
 
@@ -239,7 +233,7 @@ impl<A: Blocks, T: 'static> Typed<blocking::Sender<A>, T> {
     /// # Errors
     /// [`ErrorKind::Encode`](crate::ErrorKind::Encode); why the channel takes no record. Nothing was sent then.
     pub fn send(&self, value: &T) -> Result<blocking::Sent<A>, Error> {
-        self.handle.send(self.form.encode(value, None, &self.name)?)
+        self.form.encoded(value, None, &self.name, |record| self.handle.send(record))
     }
 
     /// As [`send`](Self::send), with the key and the headers of `with`, whose payload is empty.
@@ -255,7 +249,7 @@ impl<A: Blocks, T: 'static> Typed<blocking::Sender<A>, T> {
     /// # Errors
     /// [`ErrorKind::Full`](crate::ErrorKind::Full) if it cannot; else as [`send`](Self::send). Nothing was sent then.
     pub fn try_send(&self, value: &T) -> Result<blocking::Sent<A>, Error> {
-        self.handle.try_send(self.form.encode(value, None, &self.name)?)
+        self.form.encoded(value, None, &self.name, |record| self.handle.try_send(record))
     }
 }
 
@@ -268,15 +262,16 @@ impl<A: Adapter, T: 'static> Typed<Receiver<A>, T> {
     ///
     /// # Cancel safety
     /// Cancel safe: no value is lost if it is dropped before it is ready.
+    #[inline]
     pub async fn recv(&mut self) -> Result<Option<Value<T>>, Error> {
-        let record = self.handle.recv().await;
-        self.value(record)
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// As [`recv`](Self::recv), to be polled.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Value<T>>, Error>> {
         let record = ready!(self.handle.poll_recv(cx));
         Poll::Ready(self.value(record))

@@ -84,15 +84,36 @@ serde_codec! {
     /// same type. It does not bound how deep a type that holds itself may go: not for those from a sender that is not trusted.
     /// Content `postcard`.
     Postcard = "postcard",
-    |value, into| {
-        let all = postcard::to_extend(value, std::mem::take(into)).map_err(CodecError::new)?;
-        *into = all;
-        Ok(())
-    },
+    |value, into| postcard::serialize_with_flavor(value, AtTheEnd(into)).map_err(CodecError::new),
     |bytes| {
         let (value, left) = postcard::take_from_bytes(bytes).map_err(CodecError::new)?;
         nothing_left(left.len())?;
         Ok(value)
+    }
+}
+
+/// Where postcard writes: `to_extend` would take byte by byte.
+#[cfg(feature = "postcard")]
+struct AtTheEnd<'a>(&'a mut Vec<u8>);
+
+#[cfg(feature = "postcard")]
+impl postcard::ser_flavors::Flavor for AtTheEnd<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod codecs;
 mod encryption;
 mod shorter;
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -183,15 +184,26 @@ pub struct Value<T> {
 /// The payload that a value came to, and what goes with it.
 pub(crate) struct Coded {
     payload: Vec<u8>,
-    beside: Option<NewRecord>,
+    with: Option<NewRecord>,
 }
 
 impl AsRecord for Coded {
     fn as_record(&self) -> RecordRef<'_> {
-        let beside = self.beside.as_ref().map(AsRecord::as_record).unwrap_or_default();
-        RecordRef { payload: &self.payload, ..beside }
+        RecordRef { payload: &self.payload, ..beside(self.with.as_ref()) }
     }
 }
+
+fn beside(with: Option<&NewRecord>) -> RecordRef<'_> {
+    with.map(AsRecord::as_record).unwrap_or_default()
+}
+
+thread_local! {
+    /// Where values become bytes, one after the other: memory for each would cost as much as making them.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// More than this is not kept for the next value.
+const MAX_SCRATCH: usize = 64 << 10;
 
 /// How values of a channel become bytes and bytes become values. Cheap to clone.
 pub(crate) struct Form<T>(Arc<Steps<T>>);
@@ -232,57 +244,84 @@ impl<T: 'static> Form<T> {
         names.join("+")
     }
 
-    /// A value as a record, with the key and the headers of `with`.
+    /// Gives `send` a value as a record, with the key and the headers of `with`.
+    pub(crate) fn encoded<R>(
+        &self,
+        value: &T,
+        with: Option<&NewRecord>,
+        channel: &ChannelName,
+        send: impl FnOnce(RecordRef<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut bytes = SCRATCH.take();
+        bytes.clear();
+        let encoded = self.encode_into(value, beside(with), channel, &mut bytes);
+        let sent = encoded.and_then(|()| send(RecordRef { payload: &bytes, ..beside(with) }));
+        if bytes.capacity() <= MAX_SCRATCH {
+            SCRATCH.set(bytes);
+        }
+        sent
+    }
+
+    /// As [`encoded`](Self::encoded), to be kept.
     pub(crate) fn encode(
         &self,
         value: &T,
         with: Option<NewRecord>,
         channel: &ChannelName,
     ) -> Result<Coded, Error> {
+        let mut payload = Vec::new();
+        self.encode_into(value, beside(with.as_ref()), channel, &mut payload)?;
+        Ok(Coded { payload, with })
+    }
+
+    fn encode_into(
+        &self,
+        value: &T,
+        beside: RecordRef<'_>,
+        channel: &ChannelName,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let Steps { codec, transforms } = &*self.0;
         let failed = |name: &str, error: CodecError| {
             let text = format!("{channel}: a value was not sent, because {name} does not take it: {error}");
             Error::new(ErrorKind::Encode, text)
         };
-        let mut bytes = Vec::with_capacity(USUAL_LEN);
-        codec.encode(value, &mut bytes).map_err(|error| failed(codec.name(), error))?;
-        let beside = with.as_ref().map(AsRecord::as_record).unwrap_or_default();
         if !beside.payload.is_empty() {
             return Err(failed("the channel", CodecError::new("what goes with it has a payload of its own")));
         }
-        let beside = Beside::of(channel, beside);
+        codec.encode(value, bytes).map_err(|error| failed(codec.name(), error))?;
         for transform in transforms {
-            transform.apply(&beside, &mut bytes).map_err(|error| failed(transform.name(), error))?;
+            let beside = Beside::of(channel, beside);
+            transform.apply(&beside, bytes).map_err(|error| failed(transform.name(), error))?;
         }
-        Ok(Coded { payload: bytes, beside: with })
+        Ok(())
     }
 
     /// The value that a record holds.
-    pub(crate) fn decode(&self, record: Record, channel: &ChannelName) -> Result<Value<T>, Error> {
+    #[inline]
+    pub(crate) fn decode(&self, record: &Record, channel: &ChannelName) -> Result<T, Error> {
         let Steps { codec, transforms } = &*self.0;
         let offset = record.offset;
         let failed = |name: &str, error: CodecError| {
             let text = format!("{channel}: the record at offset {offset} is no value: {name}: {error}");
             Error::new(ErrorKind::Decode { offset }, text)
         };
-        let mut payload = record.payload.clone();
-        if !transforms.is_empty() {
-            let beside = Beside::of(channel, record.as_ref());
-            let mut bytes = Vec::from(payload);
-            for transform in transforms.iter().rev() {
-                transform.undo(&beside, &mut bytes).map_err(|error| failed(transform.name(), error))?;
-                if bytes.len() > MAX_PAYLOAD {
-                    let error =
-                        CodecError::new(format_args!("{} bytes; {MAX_PAYLOAD} are the most", bytes.len()));
-                    return Err(failed(transform.name(), error));
+        let decoded = match transforms.is_empty() {
+            true => codec.decode(&record.payload),
+            false => {
+                let beside = Beside::of(channel, record.as_ref());
+                let mut bytes = Vec::from(&*record.payload);
+                for transform in transforms.iter().rev() {
+                    transform.undo(&beside, &mut bytes).map_err(|error| failed(transform.name(), error))?;
+                    if bytes.len() > MAX_PAYLOAD {
+                        let len = bytes.len();
+                        let error = CodecError::new(format_args!("{len} bytes; {MAX_PAYLOAD} are the most"));
+                        return Err(failed(transform.name(), error));
+                    }
                 }
+                codec.decode(&bytes.into())
             }
-            payload = bytes.into();
-        }
-        let value = codec.decode(&payload).map_err(|error| failed(codec.name(), error))?;
-        Ok(Value { value, record })
+        };
+        decoded.map_err(|error| failed(codec.name(), error))
     }
 }
-
-/// Room for a value that is made into bytes, at first.
-const USUAL_LEN: usize = 128;
