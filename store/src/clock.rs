@@ -23,3 +23,19 @@ impl Clock for SystemClock {
         Timestamp(nanos)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_clock_tells_nanoseconds_since_1970() {
+        let nanos =
+            || i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+        let (before, now, after) = (nanos(), SystemClock.now().0, nanos());
+        // It may be set meanwhile, but not by a day.
+        let day = 86_400_000_000_000;
+        assert!(before - day < now && now < after + day, "{before}, {now}, {after}");
+        assert!(now > 50 * 365 * day, "{now}");
+    }
+}
