@@ -134,3 +134,18 @@ fn a_soak_gets_every_record_through_and_is_drawn() {
     );
     assert!(std::fs::read_to_string(place.path("drawn/soak.svg")).unwrap().contains("polyline"));
 }
+
+#[test]
+fn a_filter_stands_beside_catch_up_and_beside_reading_whole() {
+    let place = Place::new();
+    let all = bench(&place, "filter --size 100 --seconds 0.1 --runs 1");
+    let network = &row(&all, "filter that passes 1 %")["medians"];
+    assert!(
+        network["scanned_per_s"].as_f64().unwrap() > 0.0 && network["of_catch_up"].as_f64().unwrap() > 0.0
+    );
+    let lines = &row(&all, "filter over lines of JSON")["medians"];
+    assert!((180.0..220.0).contains(&lines["line_bytes"].as_f64().unwrap()), "{lines}");
+    let judged: Vec<_> =
+        all["verdicts"].as_array().unwrap().iter().map(|verdict| verdict["figure"].clone()).collect();
+    assert_eq!(judged, ["of_catch_up", "of_parsing"]);
+}

@@ -519,7 +519,9 @@ impl Oracle {
         let (Some(wanted), Some(next)) = (view.wanted, view.next) else { return 0 };
         let holds_until = self.holds_until(view.generation);
         for passed in next..offset.min(holds_until) {
-            if self.entries.get(index(passed)).is_none_or(|entry| entry.id.is_none()) {
+            // Where it asked for a time, it may be spared what is older, whatever that is.
+            let may_be_old = view.since > Timestamp::MIN;
+            if !may_be_old && self.entries.get(index(passed)).is_none_or(|entry| entry.id.is_none()) {
                 self.passed_over.entry(passed).or_default().push((receiver, wanted));
             }
         }

@@ -27,6 +27,7 @@ Examples:
   netchan bench fan-out --receivers 3 --size 1K --seconds 0.1 --runs 1
   netchan bench latency --rate 2000 --seconds 0.5 --runs 1 --plots plots   # plots/latency.svg
   netchan bench stream latency --runtimes tokio,smol,std --seconds 0.2 --runs 1   # the three adapters
+  netchan bench filter --size 100 --seconds 0.2 --runs 1
   netchan bench channels --channels 50 --rate 500 --seconds 0.5 --runs 1
   netchan bench idle --channels 50 --connections 50 --settle 0.5 --runs 1 --check
   netchan bench stream --dir . --seconds 0.2 --runs 1   # on the disk of this directory
@@ -118,6 +119,8 @@ pub(crate) enum Case {
     FanOut,
     /// Many channels at an even rate: until each record is durable
     Channels,
+    /// A filter that passes one record of a hundred, beside receiving all of them; and one over lines of JSON, beside reading each
+    Filter,
     /// What a node costs that does nothing: alone, each connection, each channel
     Idle,
 }

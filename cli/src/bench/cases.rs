@@ -105,7 +105,7 @@ impl Site {
             Place::At(far) => far.clone(),
         };
         let mut receiver = Actor::start(&match receivers {
-            1 => Role::Receive { on, far, channel, paced, skip },
+            1 => Role::Receive { on, far, channel, filter: None, paced, skip },
             _ => Role::FanOut { far, channel, receivers },
         })?;
         receiver.says()?;
@@ -138,7 +138,7 @@ impl Site {
             Place::At(far) => (None, far.clone()),
         };
         let channel = home.channel.clone();
-        let receiver = Role::Receive { on, far, channel, paced: false, skip: 0 };
+        let receiver = Role::Receive { on, far, channel, filter: None, paced: false, skip: 0 };
         let received = Actor::run_after_word(&receiver)?;
         complete(&sent.figures, &received.figures, 1)?;
         let mut served = Figures::default();
@@ -152,6 +152,51 @@ impl Site {
         }
         self.clear(&home)?;
         Ok((alone(&sent.figures, size)?, both(&served, received, size)?))
+    }
+
+    /// Sends records with a hundred keys in turn, and then receives them all, and those of one key, from a node that has just
+    /// started.
+    pub(super) fn filter(&mut self, sending: &Sending, seconds: f64) -> Result<Done> {
+        let home = self.home();
+        let sending = Sending { channel: home.channel.clone(), keys: 100, ..sending.clone() };
+        let on = sending.on;
+        let load = Load { seconds, per_second: None };
+        let mut sender = Actor::start(&Role::Send { place: home.place.clone(), sending, load, seal: true })?;
+        sender.says()?;
+        sender.go()?;
+        sender.says()?;
+        let sent = sender.done()?.figures.get("records").context("a process told no records")?;
+        let (server, far) = match &home.place {
+            Place::Own(dir) => {
+                let server = Server::start(Path::new(dir))?;
+                let far = server.far();
+                (Some(server), far)
+            }
+            Place::At(far) => (None, far.clone()),
+        };
+        let receive = |filter: Option<&str>| {
+            let (far, channel, filter) = (far.clone(), home.channel.clone(), filter.map(str::to_owned));
+            Actor::run_after_word(&Role::Receive { on, far, channel, filter, paced: false, skip: 0 })
+        };
+        receive(None)?; // what is touched for the first time costs more
+        let all = receive(None)?.figures;
+        let some = receive(Some("key ^= 'key-000042'"))?.figures;
+        if let Some(server) = server {
+            server.stop()?;
+        }
+        self.clear(&home)?;
+        let of = |figures: &Figures, name| figures.get(name).context("a process told no records");
+        let (records, passed) = (of(&all, "records")?, of(&some, "records")?);
+        if records != sent || (passed - sent / 100.0).abs() > 1.0 {
+            bail!("{passed} records of {records} passed, of {sent} that were sent: this is a bug");
+        }
+        let scanned = of(&some, "records_per_s")? * sent / passed.max(1.0);
+        let caught_up = of(&all, "records_per_s")?;
+        let figures = Figures::default()
+            .with("scanned_per_s", scanned)
+            .with("caught_up_per_s", caught_up)
+            .with("of_catch_up", scanned / caught_up);
+        Ok(Done { figures, ..Done::default() })
     }
 
     /// Many channels, at an even rate over all of them.

@@ -6,6 +6,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `cases` | one measurement of each kind: its processes, and what becomes of their figures |
+//! | `judging` | filters, over lines of JSON |
 //! | `roles`, `sides`, `raw` | what one process does: with channels, on which runtime; over bare TCP |
 //! | `child` | processes, as who started them sees them |
 //! | `machine` | the limits of the machine, and what it is |
@@ -20,6 +21,7 @@ mod clock;
 mod delays;
 mod figures;
 mod floors;
+mod judging;
 mod machine;
 mod plot;
 mod raw;
@@ -172,6 +174,11 @@ fn one_run(
             add(table, of("publish"), published);
             add(table, of("catch-up"), caught_up);
         }
+        if wants(Case::Filter) {
+            let subject = of("filter that passes 1 %");
+            tell(&subject.to_string())?;
+            table.add(subject, site.filter(&sending, args.seconds)?);
+        }
     }
     let size = args.size.first().copied().unwrap_or(100).max(Stamps::LEN as u64);
     let load = Load { seconds: args.seconds, per_second: Some(args.rate.get()) };
@@ -192,6 +199,10 @@ fn one_run(
             }
             table.add(subject, done);
         }
+    }
+    if wants(Case::Filter) {
+        tell("lines of JSON")?;
+        table.add(Subject::of("filter over lines of JSON"), judging::lines(args.seconds)?);
     }
     if wants(Case::Channels) {
         let of = Subject::of("channels").count(args.channels.get());

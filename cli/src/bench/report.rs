@@ -85,6 +85,7 @@ pub(super) fn print(machine: &Machine, args: &Bench, table: &Table, verdicts: &[
     );
     limits(table);
     throughput(table);
+    filters(table);
     latency(table);
     idle(table);
     for verdict in verdicts {
@@ -155,6 +156,21 @@ fn throughput(table: &Table) {
     for row in having(table, "of_one_receiver") {
         let ratio = spread(row, "of_one_receiver", 1.0, 2);
         anstream::println!("{}: all receivers together {ratio} of one", row.subject);
+    }
+}
+
+fn filters(table: &Table) {
+    for row in having(table, "scanned_per_s") {
+        let (rate, ratio) = (spread(row, "scanned_per_s", 1e6, 2), spread(row, "of_catch_up", 1.0, 2));
+        anstream::println!("{}: {rate} M records/s looked at, {ratio} of catch-up without it", row.subject);
+    }
+    for row in having(table, "of_parsing") {
+        let (rate, ratio) = (spread(row, "judged_per_s", 1e6, 2), spread(row, "of_parsing", 1.0, 1));
+        let bytes = plain(row, "line_bytes", 0);
+        anstream::println!(
+            "{}: {rate} M/s of {bytes} B each, {ratio} times as fast as serde_json's Value",
+            row.subject
+        );
     }
 }
 

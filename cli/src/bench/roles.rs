@@ -90,7 +90,7 @@ pub(super) enum Role {
     /// Sends into a channel, seals it when told so (or else leaves it), and stays until its input ends.
     Send { place: Place, sending: Sending, load: Load, seal: bool },
     /// Receives a channel to its end.
-    Receive { on: args::Runtime, far: Far, channel: String, paced: bool, skip: u64 },
+    Receive { on: args::Runtime, far: Far, channel: String, filter: Option<String>, paced: bool, skip: u64 },
     /// Receives a channel to its end with so many receivers.
     FanOut { far: Far, channel: String, receivers: u32 },
     /// Sends into many channels at an even rate, over all of them.
@@ -122,10 +122,12 @@ fn play(role: Role) -> Result<Exit> {
             args::Runtime::Smol => smol::block_on(on_smol::send(place, sending, load, seal))?,
             args::Runtime::Std => on_std::send(place, sending, load, seal)?,
         },
-        Role::Receive { on, far, channel, paced, skip } => match on {
-            args::Runtime::Tokio => alone()?.block_on(on_tokio::receive(far, channel, paced, skip))?,
-            args::Runtime::Smol => smol::block_on(on_smol::receive(far, channel, paced, skip))?,
-            args::Runtime::Std => on_std::receive(far, channel, paced, skip)?,
+        Role::Receive { on, far, channel, filter, paced, skip } => match on {
+            args::Runtime::Tokio => {
+                alone()?.block_on(on_tokio::receive(far, channel, filter, paced, skip))?
+            }
+            args::Runtime::Smol => smol::block_on(on_smol::receive(far, channel, filter, paced, skip))?,
+            args::Runtime::Std => on_std::receive(far, channel, filter, paced, skip)?,
         },
         Role::FanOut { far, channel, receivers } => alone()?.block_on(fan_out(far, channel, receivers))?,
         Role::Channels { place, sending, channels, load } => {

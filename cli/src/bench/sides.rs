@@ -153,12 +153,16 @@ macro_rules! sides {
             pub(in crate::bench) $($async)* fn receive(
                 far: Far,
                 channel: String,
+                filter: Option<String>,
                 paced: bool,
                 skip: u64,
             ) -> Result<Done> {
                 let node = caller(&far)$($await)*?;
-                let target = far.target(&channel);
-                let mut receiver = node.receiver(target).from(Start::Earliest).open()$($await)*?;
+                let mut receiver = node.receiver(far.target(&channel)).from(Start::Earliest);
+                if let Some(filter) = filter {
+                    receiver = receiver.filter(&filter);
+                }
+                let mut receiver = receiver.open()$($await)*?;
                 announce("")?;
                 let (meter, span, mut delays) = (Meter::start(), Span::new(), Delays::new(skip)?);
                 let taken = take_all(&mut receiver, &span, paced.then_some(&mut delays))$($await)*?;

@@ -176,7 +176,8 @@ fn passing(
     let mut sender = Actor::start(&Role::Send { place, sending, load, seal: true })?;
     sender.says()?;
     let (far, channel) = (server.far(), CHANNEL.into());
-    let mut receiver = Actor::start(&Role::Receive { on, far, channel, paced: false, skip: 0 })?;
+    let mut receiver =
+        Actor::start(&Role::Receive { on, far, channel, filter: None, paced: false, skip: 0 })?;
     receiver.says()?;
     sender.go()?;
     let step = Duration::from_secs_f64(load.seconds / f64::from(SAMPLES)).max(LEAST_STEP);
