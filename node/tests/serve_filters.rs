@@ -210,7 +210,7 @@ fn a_filter_holds_after_a_seek_too() {
 /// NC-FLT-024: for large records, which are judged by a job, and for small ones.
 #[test]
 fn a_filter_that_costs_too_much_on_a_record_ends_the_stream_there() {
-    let costly = vec!["value ~ '*?*?*?*?*?*?*?*?*y'"; 16].join(" or ");
+    let costly = ["value ~ '*?*?*?*?*?*?*?*?*y'"; 16].join(" or ");
     for house in [House::new(), cold_house()] {
         let log = house.log("my_log");
         let _watch = watch(&house);
@@ -336,7 +336,7 @@ fn what_takes_long_is_judged_where_nobody_waits() {
     let log = house.log("my_log");
     let _watch = watch(&house);
     fill(&house, &log, 300, 300, 200);
-    for (filter, jobs) in [("key == 'k1'", 0), (&*vec!["value ~ '*x*y*z*'"; 8].join(" or "), 1)] {
+    for (filter, jobs) in [("key == 'k1'", 0), (&*["value ~ '*x*y*z*'"; 8].join(" or "), 1)] {
         let mut link = Link::new(&house);
         link.hold_jobs = true;
         let id = link.read_with(filtered(filter, Start::Earliest));
@@ -427,7 +427,7 @@ fn a_thousand_cuts_lose_nothing_and_bring_nothing_twice() {
             let turns = 4 + dice(&mut seed) % 30;
             for _ in 0..turns {
                 link.turn();
-                if dice(&mut seed) % 8 == 0 {
+                if dice(&mut seed).is_multiple_of(8) {
                     link.now = link.now.plus(Duration::from_millis(700));
                 }
             }

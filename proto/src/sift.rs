@@ -229,14 +229,13 @@ impl<'a> Walk<'a> {
         }
         self.before = Some((time_delta, offset_delta));
         self.index += 1;
-        let (key, headers, payload) = if length & TAGGED == 0 { (None, &[][..], rest) } else { tags(rest)? };
-        let view = View {
+        let plain = View {
             offset: header.base_offset.plus(offset_delta.into()),
             timestamp: header.base_time.plus_nanos(time_delta.into()),
-            key,
-            headers,
-            payload,
+            payload: rest,
+            ..View::default()
         };
+        let view = if length & TAGGED == 0 { plain } else { tagged(plain)? };
         Some(Raw { view, length, time_delta, offset_delta, rest })
     }
 }
@@ -262,13 +261,14 @@ fn word(body: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*word))
 }
 
-/// Key, headers and payload of a tagged record.
-fn tags(mut rest: &[u8]) -> Option<(Option<&[u8]>, &[u8], &[u8])> {
+/// The record of which all that follows its deltas was taken for the payload.
+fn tagged(record: View<'_>) -> Option<View<'_>> {
+    let mut rest = record.payload;
     let (key_len, headers_len) = (word(&mut rest)?, word(&mut rest)?);
     let key_bytes = if key_len == NO_KEY { 0 } else { key_len as usize };
     let (key, rest) = rest.split_at_checked(key_bytes)?;
     let (headers, payload) = rest.split_at_checked(headers_len as usize)?;
-    Some(((key_len != NO_KEY).then_some(key), headers, payload))
+    Some(View { key: (key_len != NO_KEY).then_some(key), headers, payload, ..record })
 }
 
 /// Offsets of which nothing passed.

@@ -96,7 +96,14 @@ impl Default for View {
 
 impl View {
     fn roll_back(&mut self, end: u64) {
-        if self.next.is_some_and(|next| next > end) {
+        if let Some(next) = self.next {
+            self.roll_back_to(end, next);
+        }
+    }
+
+    /// The log was rolled back to `end`, and it is at `next`.
+    fn roll_back_to(&mut self, end: u64, next: u64) {
+        if next > end {
             self.void_from = Some(self.void_from.map_or(end, |from| from.min(end)));
         }
     }
@@ -512,11 +519,10 @@ impl Oracle {
         view.wanted.is_some_and(|wanted| known.is_none_or(|id| !wanted.is(id)))
     }
 
-    /// A receiver goes on at `offset`, which it may: what nobody knows of what is between is remembered. Says how many
-    /// records it was spared.
-    fn pass_to(&mut self, receiver: usize, offset: u64) -> u64 {
+    /// A receiver goes on at `offset`, which it may: what nobody knows of what is between is remembered.
+    fn pass_to(&mut self, receiver: usize, offset: u64) {
         let view = &self.views[receiver];
-        let (Some(wanted), Some(next)) = (view.wanted, view.next) else { return 0 };
+        let (Some(wanted), Some(next)) = (view.wanted, view.next) else { return };
         let holds_until = self.holds_until(view.generation);
         for passed in next..offset.min(holds_until) {
             // Where it asked for a time, it may be spared what is older, whatever that is.
@@ -525,7 +531,6 @@ impl Oracle {
                 self.passed_over.entry(passed).or_default().push((receiver, wanted));
             }
         }
-        offset.saturating_sub(next)
     }
 
     /// A receiver says that it is at `offset`; says whether it may be.
@@ -533,7 +538,13 @@ impl Oracle {
         let may = self.may_pass_to(&self.views[receiver], offset);
         if may {
             self.pass_to(receiver, offset);
-            self.views[receiver].next = Some(offset);
+            // It may have been led here by a node that is gone, whose log was rolled back since.
+            let holds_until = self.holds_until(self.views[receiver].generation);
+            let view = &mut self.views[receiver];
+            if view.wanted.is_some() {
+                view.roll_back_to(holds_until, offset);
+            }
+            view.next = Some(offset);
         }
         may
     }
