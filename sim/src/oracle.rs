@@ -477,7 +477,8 @@ impl Oracle {
 
     /// A receiver goes on elsewhere.
     pub fn sought(&mut self, receiver: usize) {
-        self.views[receiver] = View { wanted: self.views[receiver].wanted, ..View::default() };
+        let View { wanted, generation, .. } = self.views[receiver];
+        self.views[receiver] = View { wanted, generation, ..View::default() };
     }
 
     /// A receiver stores how far it is.
