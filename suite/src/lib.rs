@@ -14,6 +14,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
+use std::io::Write;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
 mod pair;
 mod proxy;
 mod runtime;
@@ -22,6 +27,39 @@ pub mod scenarios;
 
 pub use pair::{Pair, payload};
 pub use runtime::{Given, Runtime};
+
+/// Longer than a scenario takes on a machine that is slow and busy.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// Runs a scenario; one that hangs has failed. `NETCHAN_SUITE_LIMIT` is after how many seconds, if not 240.
+///
+/// # Panics
+/// If the scenario does, or takes too long. Its threads go on then, as long as the process does.
+pub fn in_time(scenario: fn()) {
+    let limit = std::env::var("NETCHAN_SUITE_LIMIT").ok();
+    let limit = limit.map_or(LIMIT, |seconds| Duration::from_secs(seconds.parse().unwrap()));
+    let (done, is_done) = mpsc::channel();
+    let name = thread::current().name().unwrap_or("a scenario").to_owned();
+    let running = thread::Builder::new().name(name).spawn(move || {
+        // Dropped also by a panic.
+        let _done: mpsc::Sender<()> = done;
+        scenario();
+    });
+    match is_done.recv_timeout(limit) {
+        Err(RecvTimeoutError::Timeout) => panic!("it hangs: after {limit:?} it is not done"),
+        _ => running.unwrap().join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked)),
+    }
+}
+
+/// Says how many scenarios there are, also where what tests print is kept back.
+///
+/// # Panics
+/// If there are none.
+pub fn tell_count(pairs: usize) {
+    let count = scenarios::NAMES.len();
+    assert!(count > 0 && pairs > 0);
+    let _ = writeln!(std::io::stdout(), "{count} scenarios over {pairs} pairs: {} runs", count * pairs);
+}
 
 /// Makes a module of tests for each pair of runtimes, with a test for each scenario, and one that counts them.
 ///
@@ -43,9 +81,7 @@ macro_rules! scenarios {
         #[test]
         fn each_scenario_is_run_over_each_pair() {
             let pairs = [$(stringify!($pair)),+];
-            let count = $crate::scenarios::NAMES.len();
-            println!("{count} scenarios over {} pairs: {} runs", pairs.len(), count * pairs.len());
-            assert!(count > 0);
+            $crate::tell_count(pairs.len());
         }
     };
 }
@@ -59,7 +95,7 @@ macro_rules! name_scenarios {
                 $(
                     #[test]
                     fn $name() {
-                        $crate::scenarios::$name::<$dollar from, $dollar to>();
+                        $crate::in_time($crate::scenarios::$name::<$dollar from, $dollar to>);
                     }
                 )+
             };
@@ -98,7 +134,10 @@ name_scenarios! { $
     streams_are_made_anew_when_they_are_lost,
     a_node_that_cannot_be_called_calls_its_receiver,
     over_connections_that_are_cut_everything_comes_once_and_in_order,
+    over_connections_of_which_half_ends_everything_comes_once_and_in_order,
     over_connections_that_are_cut_everything_is_delivered_once,
+    what_comes_in_crumbs_is_received,
+    what_goes_in_crumbs_is_delivered,
     events_tell_what_happens_beside_the_records,
     values_come_as_they_were_sent_also_to_who_comes_late,
     ten_receivers_get_a_hundred_structs_each_in_any_codec,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use fastrand::Rng;
 use netchan_node::words::{Error, NewRecord, Offset, Start};
 use netchan_node::{Handle, NodeBuilder, ReceiverBuilder, SenderBuilder};
 use tempfile::TempDir;
@@ -96,31 +97,13 @@ pub(crate) fn is_at_end<A: Runtime>(receiver: &mut A::Receiver) {
 
 /// Records of very different sizes, the same for every call.
 pub fn payload(number: u64) -> Vec<u8> {
-    let mut dice = Dice(number);
-    let len = match dice.below(100) {
-        0 => dice.below(200_000),
-        1..10 => dice.below(5_000),
-        _ => dice.below(100),
+    let mut dice = Rng::with_seed(number);
+    let len = match dice.u8(..100) {
+        0 => dice.usize(..200_000),
+        1..10 => dice.usize(..5_000),
+        _ => dice.usize(..100),
     };
     let mut payload = number.to_le_bytes().to_vec();
-    payload.resize(8 + len as usize, number as u8);
+    payload.resize(8 + len, number as u8);
     payload
-}
-
-/// splitmix64.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
 }

@@ -1,53 +1,81 @@
-//! Over a network that cuts connections.
+//! Over a network that cuts connections, and dribbles.
 
 use std::thread;
 
 use netchan_node::words::{Durability, Event, Offset, Start};
 
 use crate::pair::{Pair, is_at_end, open, open_sender, payload, receives, send};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Weather};
 use crate::runtime::Runtime;
 
 const RECORDS: u64 = 1500;
+/// Where each is cut into crumbs.
+const FEW: u64 = 300;
 /// More than the largest batch, or nothing would ever pass; less than a third of all.
 const WITHIN: u64 = 600 << 10;
 
 /// A receiver resumes by itself.
 pub fn over_connections_that_are_cut_everything_comes_once_and_in_order<S: Runtime, R: Runtime>() {
+    let connections = receives_everything::<S, R>(Weather::Cuts { within: WITHIN }, RECORDS, 1);
+    assert!(connections > 2, "nothing was cut: {connections} connections");
+}
+
+/// Who says nothing more may hear still, and who hears nothing more may speak.
+pub fn over_connections_of_which_half_ends_everything_comes_once_and_in_order<S: Runtime, R: Runtime>() {
+    let connections = receives_everything::<S, R>(Weather::HalfCloses { within: WITHIN }, RECORDS, 11);
+    assert!(connections > 1, "nothing was cut: {connections} connections");
+}
+
+/// However small the pieces.
+pub fn what_comes_in_crumbs_is_received<S: Runtime, R: Runtime>() {
+    receives_everything::<S, R>(Weather::Dribbles, FEW, 12);
+}
+
+fn receives_everything<S: Runtime, R: Runtime>(weather: Weather, records: u64, seed: u64) -> u64 {
     let pair = Pair::<S, R>::start();
-    let proxy = Proxy::start(pair.address, WITHIN, 1);
+    let proxy = Proxy::start(pair.address, weather, seed);
     let target = format!("{}/weathered", proxy.address);
     let mut receiver = open(pair.there.receiver(target).from(Start::Earliest).window(128 << 10));
     let log = open_sender(pair.here.sender("weathered").durability(Durability::Os));
     thread::scope(|scope| {
         scope.spawn(|| {
-            (0..RECORDS).for_each(|number| drop(send::<S>(&log, payload(number))));
+            (0..records).for_each(|number| drop(send::<S>(&log, payload(number))));
             S::seal(&log).unwrap();
         });
-        receives::<R>(&mut receiver, 0, (0..RECORDS).map(payload));
+        receives::<R>(&mut receiver, 0, (0..records).map(payload));
         is_at_end::<R>(&mut receiver);
     });
-    assert!(proxy.connections() > 2, "nothing was cut: {} connections", proxy.connections());
+    proxy.connections()
 }
 
 /// A sender sends again, and counts once.
 pub fn over_connections_that_are_cut_everything_is_delivered_once<S: Runtime, R: Runtime>() {
+    let connections = delivers_everything::<S, R>(Weather::Cuts { within: WITHIN }, RECORDS, 2);
+    assert!(connections > 2, "nothing was cut: {connections} connections");
+}
+
+/// The same of what is sent.
+pub fn what_goes_in_crumbs_is_delivered<S: Runtime, R: Runtime>() {
+    delivers_everything::<S, R>(Weather::Dribbles, FEW, 31);
+}
+
+fn delivers_everything<S: Runtime, R: Runtime>(weather: Weather, records: u64, seed: u64) -> u64 {
     let pair = Pair::<S, R>::start();
-    let proxy = Proxy::start(pair.address, WITHIN, 2);
+    let proxy = Proxy::start(pair.address, weather, seed);
     let log = open_sender(pair.there.sender(format!("{}/weathered", proxy.address)));
-    (0..RECORDS).for_each(|number| drop(send::<R>(&log, payload(number))));
+    (0..records).for_each(|number| drop(send::<R>(&log, payload(number))));
     R::flush(&log).unwrap();
-    assert_eq!(R::seal(&log).unwrap(), Offset(RECORDS));
+    assert_eq!(R::seal(&log).unwrap(), Offset(records));
     let mut receiver = open(pair.here.receiver("weathered").from(Start::Earliest));
-    receives::<S>(&mut receiver, 0, (0..RECORDS).map(payload));
+    receives::<S>(&mut receiver, 0, (0..records).map(payload));
     is_at_end::<S>(&mut receiver);
-    assert!(proxy.connections() > 2, "nothing was cut: {} connections", proxy.connections());
+    proxy.connections()
 }
 
 /// Connected, opened, lost, resumed: of a receiver and of a sender.
 pub fn events_tell_what_happens_beside_the_records<S: Runtime, R: Runtime>() {
     let pair = Pair::<S, R>::start();
-    let proxy = Proxy::start(pair.address, WITHIN, 3);
+    let proxy = Proxy::start(pair.address, Weather::Cuts { within: WITHIN }, 3);
     let log = pair.sender("events");
     let mut receiver = open(pair.there.receiver(format!("{}/events", proxy.address)).from(Start::Earliest));
     (0..100u8).for_each(|number| drop(send::<S>(&log, vec![number; 20_000])));
