@@ -37,6 +37,8 @@ pub trait Blocks: Adapter {
 }
 
 /// Sends into a channel. Cheap to clone; clones send into the same channel, each record whole and in some order.
+///
+/// With the last clone gone, what was sent goes out all the same, also to another node, for as long as that takes.
 pub struct Sender<A> {
     sender: sender::Sender,
     adapter: PhantomData<fn() -> A>,

@@ -23,7 +23,9 @@ const READERS: usize = 1 << 16;
 /// One program's part in netchan: its data directory, its listeners, and what it reads and publishes. Cheap to clone.
 ///
 /// When the last handle is gone (and the last receiver, which has one), peers are not served any more; what was sent
-/// is written and synced all the same. [`shutdown`](Self::shutdown) waits for that, and takes leave of peers.
+/// is written all the same, and what was sent to other nodes goes on being sent until they have acknowledged it, however
+/// long they are away. Dropping waits for nothing, wherever it is done. [`shutdown`](Self::shutdown) waits, takes leave of
+/// peers, and gives up at its deadline.
 pub struct Handle<A: Adapter>(pub(super) Arc<Hub<A>>);
 
 impl<A: Adapter> Clone for Handle<A> {
@@ -229,13 +231,15 @@ impl<A: Adapter> Handle<A> {
     }
 
     /// Takes leave of peers, makes everything sent durable and closes the data directory, for all handles of this node.
-    /// After `deadline` it stops waiting for peers, and for the nodes that were published to; says what was left.
+    /// After `deadline` it stops waiting for peers, and for the nodes that were published to; says what was left. It may be
+    /// called at any time, by several at once too: each returns when the directory is closed.
     ///
     /// # Errors
     /// [`Error`] if the runtime is shutting down.
     ///
     /// # Cancel safety
-    /// The node is closing once this was polled; dropping it only stops waiting.
+    /// The node is closing once this was polled; dropping it only stops waiting, and cuts nobody off. The next call waits
+    /// again.
     pub fn shutdown(&self, deadline: Duration) -> A::Given<Result<Left, Error>> {
         A::give(Arc::clone(&self.0).shut_down(deadline))
     }

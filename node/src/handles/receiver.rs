@@ -102,7 +102,7 @@ impl<A: Adapter> Receiver<A> {
     /// The receiver is driven meanwhile, up to its window.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: neither an event nor a record is lost.
     pub async fn next_event(&mut self) -> Option<Event> {
         poll_fn(|cx| self.poll_event(cx)).await
     }

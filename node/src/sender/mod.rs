@@ -23,6 +23,8 @@ use crate::event::Event;
 use crate::publisher::{Producer, Publisher, Refused, Ticket};
 
 /// Sends into a channel. Cheap to clone; clones send into the same channel, each record whole and in some order.
+///
+/// With the last clone gone, what was sent goes out all the same, also to another node, for as long as that takes.
 #[derive(Clone, Debug)]
 pub struct Sender {
     way: Way,
@@ -77,10 +79,11 @@ impl Sender {
     }
 
     /// The next thing that happened on the way to the channel: connected, lost, resumed. `None` when nothing will any
-    /// more, and for a channel of this node, which has no way.
+    /// more, and for a channel of this node, which has no way. Clones share the events, each is given out once; of several
+    /// tasks that wait at a time the last that asked is woken.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: no event is lost.
     pub async fn next_event(&self) -> Option<Event> {
         let events = self.publisher()?.events();
         poll_fn(|cx| events.poll_next(cx)).await
