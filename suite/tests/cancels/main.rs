@@ -10,9 +10,14 @@ mod listed;
 mod play;
 mod runtimes;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use netchan_node::words::{Durability, ErrorKind, Offset, Start};
 use netchan_smol::Smol;
+use netchan_std::Std;
+use netchan_suite::{Pair, payload};
 use netchan_tokio::Tokio;
 
 use cut::Counts;
@@ -125,6 +130,52 @@ fn what_tokio_drops_is_neither_lost_nor_doubled() {
 #[test]
 fn what_smol_drops_is_neither_lost_nor_doubled() {
     run::<Smol>();
+}
+
+/// Plain threads drop no futures: they give up waiting, at any moment.
+#[test]
+fn what_plain_threads_give_up_waiting_for_is_neither_lost_nor_doubled() {
+    let give_ups = number("NETCHAN_CANCELS").unwrap_or(SLICE) * 10;
+    let pair = Pair::<Std, Std>::start();
+    let sender = pair.here.sender("ticks").durability(Durability::Os).open().unwrap();
+    let target = pair.target("ticks");
+    let mut receiver = pair.there.receiver(target).from(Start::Earliest).window(64 << 10).open().unwrap();
+    let is_enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut sent = 0u64;
+            while !is_enough.load(Ordering::Relaxed) {
+                for _ in 0..3 {
+                    sender.send(payload(sent)).unwrap();
+                    sent += 1;
+                }
+                thread::yield_now();
+            }
+            sender.seal().unwrap();
+            sent
+        });
+        let (mut dice, mut given_up, mut received) = (fastrand::Rng::with_seed(1), 0, 0);
+        loop {
+            let got = match dice.u8(..3) {
+                0 => receiver.try_recv(),
+                _ => receiver.recv_timeout(Duration::from_micros(dice.u64(..100))),
+            };
+            match got {
+                Ok(Some(record)) => {
+                    assert_eq!(record.offset, Offset(received));
+                    assert!(record.payload == payload(received));
+                    received += 1;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+                    given_up += 1;
+                }
+            }
+            is_enough.fetch_or(given_up >= give_ups, Ordering::Relaxed);
+        }
+        assert_eq!(sending.join().unwrap(), received);
+    });
 }
 
 #[test]
