@@ -50,8 +50,8 @@ Examples:
   netchan recv orders --from earliest --format '%k{json},%S,%s{base64}' --count 10
   netchan recv files --from earliest --null | xargs -0 echo
   netchan recv files --from earliest --delimiter '' > all   # nothing between
-  netchan recv orders --from earliest --no-follow --filter \"key ^= 'order-' and json.total > 100\"
-  netchan recv build7:4747/app --since 1h --filter 'value *= \"error\" or json.level in (\"warn\", \"error\")'
+  netchan recv orders --from earliest --no-follow --filter \"key ^= 'order-'\"
+  netchan recv build7:4747/app --since 1h --filter 'json.level == \"error\"'
   netchan recv orders --from earliest --position orders.at --output orders.out
   netchan recv orders --from earliest --output records/   # a file a record
   netchan recv jobs --from earliest --exec 'wc -c' --position jobs.at
