@@ -277,6 +277,8 @@ impl Sending {
                     shared.connection.end(id, End::Sealed { final_offset });
                     return Ok(Step::Over);
                 }
+                // Who has no credit is not woken by what goes, and hears of it with what comes next.
+                TailRead::Gap { .. } if room.bytes == 0 && room.by_credit => return Ok(step),
                 TailRead::Gap { to } => {
                     self.pass_over(to, GapReason::Retention, id, shared)?;
                     step = Step::Moved;
