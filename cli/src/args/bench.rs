@@ -26,7 +26,7 @@ Examples:
   netchan bench publish --keys 1000 --seconds 0.2 --runs 1            # records with keys
   netchan bench fan-out --receivers 3 --size 1K --seconds 0.1 --runs 1
   netchan bench latency --rate 2000 --seconds 0.5 --runs 1 --plots plots   # plots/latency.svg
-  netchan bench stream latency --runtimes tokio,smol,std --seconds 0.2 --runs 1   # the three adapters
+  netchan bench stream --runtimes tokio,smol,std --seconds 0.2 --runs 1   # side by side
   netchan bench filter --size 100 --seconds 0.2 --runs 1
   netchan bench channels --channels 50 --rate 500 --seconds 0.5 --runs 1
   netchan bench idle --channels 50 --connections 50 --settle 0.5 --runs 1 --check
