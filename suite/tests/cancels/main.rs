@@ -9,6 +9,7 @@ mod life;
 mod listed;
 mod play;
 mod runtimes;
+mod values;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -30,7 +31,7 @@ const SLICE: u64 = 60;
 const MANY: u64 = 2000;
 /// Schedules that are under way at a time.
 const AT_A_TIME: u64 = 3;
-/// One schedule of so many is about the life of a node as a whole.
+/// One schedule of so many is about the life of a node as a whole, and one is of values.
 const LIVES: u64 = 8;
 
 /// Each function whose future is dropped.
@@ -65,6 +66,10 @@ const DROPPED: &[&str] = &[
     "SenderBuilder::open",
     "Sent::durable",
     "Sent::written",
+    "Typed::recv",
+    "Typed::send",
+    "Typed::send_with",
+    "TypedBuilder::open",
     "promise",
 ];
 
@@ -85,6 +90,7 @@ fn run<A: Awaited>() {
                     let _told = Told(seed);
                     match seed % LIVES {
                         0 => A::block_on(life::live(&scene, seed)),
+                        1 => A::block_on(values::exchange(&scene, seed)),
                         _ => A::block_on(play::play(&scene, seed)),
                     }
                 }
