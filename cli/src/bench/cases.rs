@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use super::child::{Actor, Server};
 use super::figures::{Done, Figures, Subject};
-use super::roles::{Far, Load, Place, Role, Sending};
+use super::roles::Role;
+use super::terms::{Far, Load, Place, Sending};
 use super::vitals::{self, Vitals};
 
 /// Its memory is waited for so many times as long as it has to stand still.

@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::figures::Done;
-use super::roles::{Far, Role};
+use super::roles::Role;
+use super::terms::Far;
 
 /// How often it looks whether a node is up.
 const LOOK: Duration = Duration::from_millis(5);

@@ -8,6 +8,7 @@
 //! | `cases` | one measurement of each kind: its processes, and what becomes of their figures |
 //! | `judging` | filters, over lines of JSON |
 //! | `roles`, `sides`, `raw` | what one process does: with channels, on which runtime; over bare TCP |
+//! | `terms` | what all of these are told, and how they speak with who started them |
 //! | `child` | processes, as who started them sees them |
 //! | `machine` | the limits of the machine, and what it is |
 //! | `clock`, `delays`, `vitals` | time and pace; times of records; memory, descriptors, threads |
@@ -29,6 +30,7 @@ mod report;
 mod roles;
 mod sides;
 mod soak;
+mod terms;
 mod vitals;
 
 use std::path::{Path, PathBuf};
@@ -39,7 +41,7 @@ use self::cases::Site;
 use self::delays::Stamps;
 use self::figures::{Subject, Table};
 use self::machine::Machine;
-use self::roles::{Far, Load, Sending};
+use self::terms::{Far, Load, Sending};
 use crate::args::{self, Bench, Case, Durability, Mode};
 use crate::exit::Exit;
 use crate::status::Status;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::clock::{self, Pacer};
 use super::delays::{Delays, Stamps};
 use super::figures::{Done, Figures};
-use super::roles::{self, Load};
+use super::terms::{self, Load};
 
 const BUFFER: usize = 64 << 10;
 
@@ -19,8 +19,8 @@ pub(super) fn send(addr: &str, size: usize, load: Load) -> Result<Done> {
     let mut out = BufWriter::with_capacity(BUFFER, stream);
     let mut payload = vec![b'x'; size];
     let len = u32::try_from(size)?.to_le_bytes();
-    roles::ready("")?;
-    let meter = roles::Meter::start();
+    terms::ready("")?;
+    let meter = terms::Meter::start();
     let end = clock::now() + clock::from_seconds(load.seconds);
     let mut count = 0u64;
     match load.per_second {
@@ -34,7 +34,7 @@ pub(super) fn send(addr: &str, size: usize, load: Load) -> Result<Done> {
             }
         }
         None => {
-            while !count.is_multiple_of(roles::LOOK_AT_CLOCK) || clock::now() < end {
+            while !count.is_multiple_of(terms::LOOK_AT_CLOCK) || clock::now() < end {
                 out.write_all(&len)?;
                 out.write_all(&payload)?;
                 count += 1;
@@ -48,20 +48,20 @@ pub(super) fn send(addr: &str, size: usize, load: Load) -> Result<Done> {
 /// Receives until the end.
 pub(super) fn receive(paced: bool, skip: u64) -> Result<Done> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    roles::announce(&listener.local_addr()?.to_string())?;
+    terms::announce(&listener.local_addr()?.to_string())?;
     let (stream, _) = listener.accept()?;
     let mut input = BufReader::with_capacity(BUFFER, stream);
     let mut payload = Vec::new();
     let mut delays = Delays::new(skip)?;
     let (mut count, mut begin) = (0u64, 0);
-    let mut meter = roles::Meter::start();
+    let mut meter = terms::Meter::start();
     let mut len = [0; 4];
     while input.read_exact(&mut len).is_ok() {
         payload.resize(u32::from_le_bytes(len) as usize, 0);
         input.read_exact(&mut payload)?;
         if count == 0 {
             begin = clock::now();
-            meter = roles::Meter::start();
+            meter = terms::Meter::start();
         }
         count += 1;
         if paced {

@@ -1,7 +1,7 @@
 //! What one process of a bench does. It is this very program, told its role as JSON; it says when it is ready, waits for a word,
 //! and says its figures at the end.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -12,73 +12,16 @@ use tokio::runtime::Runtime;
 use super::clock::{self, Pacer};
 use super::delays::{Delays, Stamps};
 use super::figures::{Done, Figures};
+use super::raw;
 use super::sides::{FAREWELL, Records, Span, durability, on_smol, on_std, on_tokio};
-use super::{raw, vitals};
+use super::terms::{Far, Load, Meter, Place, Sending, announce, ready, say};
 use crate::args;
 use crate::exit::Exit;
 
-/// Who sends as fast as it can looks at the clock once in so many records.
-pub(super) const LOOK_AT_CLOCK: u64 = 256;
 /// Records of 1 KiB that a channel holds which then is idle, and that a connection has received.
 pub(super) const FILLING: u32 = 256;
 /// Handshakes at once, where thousands connect.
 const CALLS: usize = 32;
-
-/// Where channels are.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Place {
-    /// In this process, which keeps them in this directory and serves them.
-    Own(String),
-    /// At this node.
-    At(Far),
-}
-
-/// A node that is called.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Far {
-    /// HOST:PORT.
-    pub(super) addr: String,
-    /// What it was started with.
-    pub(super) token: Option<String>,
-}
-
-impl Far {
-    /// One that asks for no token.
-    pub(super) fn open(addr: String) -> Far {
-        Far { addr, token: None }
-    }
-
-    pub(super) fn target(&self, channel: &str) -> String {
-        format!("{}/{channel}", self.addr)
-    }
-}
-
-/// How much is sent, how fast.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Load {
-    pub(super) seconds: f64,
-    /// `None`: as fast as it goes.
-    pub(super) per_second: Option<u64>,
-}
-
-impl Load {
-    /// Records at the beginning of a paced one that do not count: a quarter of them.
-    pub(super) fn warm_up(self) -> u64 {
-        self.per_second.map_or(0, |rate| clock::moments(rate, self.seconds) / 4)
-    }
-}
-
-/// One channel, and what is sent into it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Sending {
-    /// What both sides run on.
-    pub(super) on: args::Runtime,
-    pub(super) channel: String,
-    pub(super) size: usize,
-    pub(super) durability: String,
-    /// How many different keys; 0 is none.
-    pub(super) keys: u32,
-}
 
 /// What a process does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,46 +92,6 @@ fn serving() -> Result<Runtime> {
 /// For a process that only waits for its connections: nothing hops between threads.
 fn alone() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
-}
-
-fn say(line: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    Ok(out.flush()?)
-}
-
-/// Says where it can be reached.
-pub(super) fn announce(addr: &str) -> Result<()> {
-    say(addr)
-}
-
-/// Says where it can be reached, and waits for the word to begin.
-pub(super) fn ready(addr: &str) -> Result<()> {
-    announce(addr)?;
-    word();
-    Ok(())
-}
-
-/// Waits for the next word, or for the end of its input.
-pub(super) fn word() {
-    let _ = std::io::stdin().lock().read_line(&mut String::new());
-}
-
-/// What this process takes from now on.
-pub(super) struct Meter(f64);
-
-impl Meter {
-    pub(super) fn start() -> Meter {
-        Meter(clock::processor_seconds())
-    }
-
-    pub(super) fn figures(&self) -> Figures {
-        let figures = Figures::default().with("cpu_s", clock::processor_seconds() - self.0);
-        match vitals::peak_mib(std::process::id()) {
-            Some(peak) => figures.with("peak_mib", peak),
-            None => figures,
-        }
-    }
 }
 
 async fn fan_out(far: Far, channel: String, receivers: u32) -> Result<Done> {

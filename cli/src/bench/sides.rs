@@ -9,7 +9,7 @@ use netchan::{Durability, ErrorKind, RecordRef, Start};
 use super::clock::{self, Pacer};
 use super::delays::{Delays, Stamps};
 use super::figures::Done;
-use super::roles::{Far, LOOK_AT_CLOCK, Load, Meter, Place, Sending, announce, ready, word};
+use super::terms::{Far, LOOK_AT_CLOCK, Load, Meter, Place, Sending, announce, ready, word};
 
 /// How long peers may take to let go when a node ends.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
