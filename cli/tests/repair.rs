@@ -78,7 +78,10 @@ fn a_damaged_batch_goes_aside_and_everything_else_is_there_and_holds() {
         lines[1].contains(".log: set aside as channels/") && lines[1].contains(".log.bad, "),
         "{lines:?}"
     );
-    assert!(lines[2].contains("a declared loss; ") && lines[2].contains(", offsets 0 to "), "{lines:?}");
+    // How many records the damaged batch has, chance says: they are written in groups as they come.
+    let is_lost =
+        lines[2].contains(", offsets 0 to ") || lines[2].contains("the record with offset 0 is lost");
+    assert!(lines[2].contains("a declared loss; ") && is_lost, "{lines:?}");
     assert!(lines[3].ends_with(" records that hold"), "{lines:?}");
     assert_eq!(lines[4..], ["ok      other: nothing to repair", "ok      (state): nothing to repair"]);
     assert_eq!(fs::read(path.with_extension("log.bad")).unwrap(), before[&path]);
