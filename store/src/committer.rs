@@ -207,7 +207,11 @@ impl Committer {
         match work {
             Work::Commit(log) => {
                 if log.commit(now) {
-                    self.queue().dirty.push_back(log);
+                    // Who appends without end does not keep the threads from theirs.
+                    let mut queue = self.queue();
+                    if !queue.stopping {
+                        queue.dirty.push_back(log);
+                    }
                 }
             }
             Work::Tick(log, timer) => log.tick(timer, now),

@@ -320,3 +320,30 @@ fn a_write_in_more_parts_than_the_system_takes_at_once_is_whole_and_directories_
     disk.remove_dir("sub").unwrap();
     assert!(disk.list("").unwrap().is_empty() && disk.list("sub").is_err());
 }
+
+#[test]
+fn a_store_is_closed_though_others_append_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let log = store.create_or_open(&name("a"), &LogOptions::default()).unwrap();
+    let (ended, ends) = channel();
+    for _ in 0..3 {
+        let (log, ended) = (log.clone(), ended.clone());
+        thread::spawn(move || {
+            let refused = loop {
+                match log.append(&[7; 4000].as_record()) {
+                    Ok(_) | Err(AppendError::Full) => {}
+                    Err(error) => break error,
+                }
+            };
+            ended.send(refused).unwrap();
+        });
+    }
+    append(&log, b"they are at it");
+    let closing = thread::spawn(move || store.close());
+    for _ in 0..3 {
+        let refused = ends.recv_timeout(Duration::from_secs(60)).expect("the store is not closed");
+        assert!(matches!(refused, AppendError::Closed), "{refused}");
+    }
+    closing.join().unwrap();
+}
