@@ -10,7 +10,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::mpsc;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -122,6 +122,9 @@ impl DiskFile for StuckFile {
     }
 }
 
+/// One test at a time: threads of the process are counted.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn options() -> StoreOptions {
     StoreOptions { min_free_percent: 0, ..StoreOptions::default() }
 }
@@ -138,6 +141,7 @@ fn threads() -> usize {
 
 #[test]
 fn who_drops_everything_waits_for_no_disk_and_starts_no_thread_and_all_is_kept() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (disk, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
     let name = ChannelName::new("dropped").unwrap();
     let stuck = Stuck(disk.clone(), Arc::clone(&gate));
@@ -177,6 +181,7 @@ fn who_drops_everything_waits_for_no_disk_and_starts_no_thread_and_all_is_kept()
 
 #[test]
 fn who_closes_a_store_while_another_does_finds_it_closed() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (disk, gate) = (SimDisk::new(2), Arc::new(Gate::default()));
     let stuck = Stuck(disk.clone(), Arc::clone(&gate));
     let store = Store::open(Arc::new(stuck), options()).unwrap();

@@ -207,11 +207,7 @@ impl Committer {
         match work {
             Work::Commit(log) => {
                 if log.commit(now) {
-                    // Who appends without end does not keep the threads from theirs.
-                    let mut queue = self.queue();
-                    if !queue.stopping {
-                        queue.dirty.push_back(log);
-                    }
+                    self.queue().dirty.push_back(log);
                 }
             }
             Work::Tick(log, timer) => log.tick(timer, now),

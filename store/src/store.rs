@@ -447,9 +447,15 @@ impl Store {
         if self.0.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        let channels: Vec<Arc<Channel>> = locked(&self.0.channels).by_name.values().cloned().collect();
+        for channel in &channels {
+            // The threads end when nothing is queued any more: who appends without end would keep them from it.
+            if let Some(log) = &locked(&channel.slot).log {
+                log.0.refuse_more();
+            }
+        }
         self.0.env.committer.stop();
         self.0.env.committer.join();
-        let channels: Vec<Arc<Channel>> = locked(&self.0.channels).by_name.values().cloned().collect();
         let mut marks = Vec::new();
         for channel in channels {
             let slot = locked(&channel.slot);
