@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use shell::damage::{dir, flip, segment};
 use shell::{Done, Place};
 
 /// A thousand lines in `app`, in at least two batches, and ten in `other`.
@@ -20,26 +21,6 @@ fn some() -> Place {
     place.feed("send app --listen none --seal", back.as_bytes()).well();
     place.feed("send other --listen none", &lines.as_bytes()[..70]).well();
     place
-}
-
-/// The directory of a channel.
-fn dir(place: &Place, name: &str) -> PathBuf {
-    let channels = fs::read_dir(place.path("data/channels")).unwrap().map(|entry| entry.unwrap().path());
-    let has_name = |dir: &PathBuf| {
-        let meta = fs::read(dir.join("meta")).unwrap();
-        meta[120..meta.len() - 4] == *name.as_bytes()
-    };
-    channels.into_iter().find(has_name).unwrap()
-}
-
-fn segment(place: &Place, name: &str) -> PathBuf {
-    dir(place, name).join(format!("{:020}.log", 0))
-}
-
-fn flip(path: &Path, byte: usize) {
-    let mut bytes = fs::read(path).unwrap();
-    bytes[byte] ^= 1;
-    fs::write(path, bytes).unwrap();
 }
 
 /// Every file of the data directory.

@@ -5,9 +5,10 @@
 mod shell;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
+use shell::damage::{dir, flip, segment};
 use shell::{Done, Place, piped, until};
 
 /// A thousand lines in `app` and ten in `other`.
@@ -17,26 +18,6 @@ fn some() -> Place {
     place.feed("send app --listen none", lines.as_bytes()).well();
     place.feed("send other --listen none", &lines.as_bytes()[..70]).well();
     place
-}
-
-/// The directory of a channel.
-fn dir(place: &Place, name: &str) -> PathBuf {
-    let channels = fs::read_dir(place.path("data/channels")).unwrap().map(|entry| entry.unwrap().path());
-    let has_name = |dir: &PathBuf| {
-        let meta = fs::read(dir.join("meta")).unwrap();
-        meta[120..meta.len() - 4] == *name.as_bytes()
-    };
-    channels.into_iter().find(has_name).unwrap()
-}
-
-fn segment(place: &Place, name: &str) -> PathBuf {
-    dir(place, name).join(format!("{:020}.log", 0))
-}
-
-fn flip(path: &Path, byte: usize) {
-    let mut bytes = fs::read(path).unwrap();
-    bytes[byte] ^= 1;
-    fs::write(path, bytes).unwrap();
 }
 
 /// Damage was found; the lines about it, and one piece of advice.

@@ -39,6 +39,12 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    /// Made again from what the head of a segment says: what else there was is lost.
+    pub(crate) fn from_head(name: ChannelName, id: LogId, created: Timestamp) -> Meta {
+        let (options, start, content) = (LogOptions::default(), Offset::ZERO, None);
+        Meta { name, id, created, options, start, content }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(NONE - 1);
         let retention = self.options.retention;

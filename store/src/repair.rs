@@ -14,7 +14,7 @@ use crate::disk::{Disk, Open};
 use crate::log::{base_of, identity_of_segment, mend};
 use crate::meta::{self, Meta, failed, join};
 use crate::verify::{VerifyProgress, durable_marks};
-use crate::{LogOptions, StoreError, aside};
+use crate::{StoreError, aside};
 
 /// Steps and refusals of one log that are told one by one.
 const MAX_TOLD: usize = 1000;
@@ -277,14 +277,7 @@ fn find(disk: &dyn Disk, dir: String, id: Option<LogId>) -> Result<Option<Found>
         }
         (None, Some((id, name, created))) => {
             let (id, name, created) = (*id, name.clone(), *created);
-            Some(Meta {
-                name,
-                id,
-                created,
-                options: LogOptions::default(),
-                start: Offset::ZERO,
-                content: None,
-            })
+            Some(Meta::from_head(name, id, created))
         }
         (None, None) if !names.is_empty() => {
             refused = Some(

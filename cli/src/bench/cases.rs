@@ -124,20 +124,8 @@ impl Site {
         let home = self.home();
         let sending = Sending { channel: home.channel.clone(), ..sending.clone() };
         let (on, size) = (sending.on, sending.size as u64);
-        let load = Load { seconds, per_second: None };
-        let mut sender = Actor::start(&Role::Send { place: home.place.clone(), sending, load, seal: true })?;
-        sender.says()?;
-        sender.go()?;
-        sender.says()?;
-        let sent = sender.done()?;
-        let (server, far) = match &home.place {
-            Place::Own(dir) => {
-                let server = Server::start(Path::new(dir))?;
-                let far = server.far();
-                (Some(server), far)
-            }
-            Place::At(far) => (None, far.clone()),
-        };
+        let sent = published(&home, sending, seconds)?;
+        let (server, far) = started(&home)?;
         let channel = home.channel.clone();
         let receiver = Role::Receive { on, far, channel, filter: None, paced: false, skip: 0 };
         let received = Actor::run_after_word(&receiver)?;
@@ -161,20 +149,9 @@ impl Site {
         let home = self.home();
         let sending = Sending { channel: home.channel.clone(), keys: 100, ..sending.clone() };
         let on = sending.on;
-        let load = Load { seconds, per_second: None };
-        let mut sender = Actor::start(&Role::Send { place: home.place.clone(), sending, load, seal: true })?;
-        sender.says()?;
-        sender.go()?;
-        sender.says()?;
-        let sent = sender.done()?.figures.get("records").context("a process told no records")?;
-        let (server, far) = match &home.place {
-            Place::Own(dir) => {
-                let server = Server::start(Path::new(dir))?;
-                let far = server.far();
-                (Some(server), far)
-            }
-            Place::At(far) => (None, far.clone()),
-        };
+        let sent = published(&home, sending, seconds)?.figures;
+        let sent = sent.get("records").context("a process told no records")?;
+        let (server, far) = started(&home)?;
         let receive = |filter: Option<&str>| {
             let (far, channel, filter) = (far.clone(), home.channel.clone(), filter.map(str::to_owned));
             Actor::run_after_word(&Role::Receive { on, far, channel, filter, paced: false, skip: 0 })
@@ -317,6 +294,28 @@ fn finish(figures: &mut Figures, size: u64) -> Result<()> {
 fn per_million(figures: &mut Figures) {
     if let (Some(cpu), Some(records)) = (figures.get("cpu_s"), figures.get("records")) {
         figures.set("cpu_s_per_million", cpu / records * 1e6);
+    }
+}
+
+/// Sends with nobody there, until all is durable.
+fn published(home: &Home, sending: Sending, seconds: f64) -> Result<Done> {
+    let load = Load { seconds, per_second: None };
+    let mut sender = Actor::start(&Role::Send { place: home.place.clone(), sending, load, seal: true })?;
+    sender.says()?;
+    sender.go()?;
+    sender.says()?;
+    sender.done()
+}
+
+/// A node that has just started, unless there is one elsewhere; and how it is called.
+fn started(home: &Home) -> Result<(Option<Server>, Far)> {
+    match &home.place {
+        Place::Own(dir) => {
+            let server = Server::start(Path::new(dir))?;
+            let far = server.far();
+            Ok((Some(server), far))
+        }
+        Place::At(far) => Ok((None, far.clone())),
     }
 }
 

@@ -135,14 +135,7 @@ fn known_meta(disk: &dyn Disk, dir: &str) -> Result<Option<Meta>, StoreError> {
             if found.is_some() {
                 aside::set_aside(disk, dir, "meta").map_err(failed("setting aside", &join(dir, "meta")))?;
             }
-            let meta = Meta {
-                name,
-                id,
-                created,
-                options: LogOptions::default(),
-                start: Offset::ZERO,
-                content: None,
-            };
+            let meta = Meta::from_head(name, id, created);
             meta::replace(disk, dir, "meta", &meta.encode())?;
             return Ok(Some(meta));
         }
