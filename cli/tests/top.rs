@@ -69,6 +69,11 @@ fn table(screen: &[String]) -> (Vec<&str>, Vec<Vec<&str>>) {
     (screen[head].split_whitespace().collect(), rows.map(|line| line.split_whitespace().collect()).collect())
 }
 
+/// Whether the rates of all channels on the screen are there.
+fn have_rates(screen: &[String]) -> bool {
+    screen.iter().any(|line| line.starts_with("CHANNEL")) && table(screen).1.iter().all(|row| row[1] != "-")
+}
+
 fn names(screen: &[String]) -> Vec<&str> {
     table(screen).1.iter().map(|row| row[0]).collect()
 }
@@ -84,10 +89,11 @@ fn no_channels_one_and_two_hundred_on_a_small_and_a_large_screen() {
         let (_node, address) = serve(&place);
         for (columns, lines) in [SMALL, LARGE] {
             let terminal = top(&place, (columns, lines), &address);
-            // rates are there after two looks
-            let moved = if count == 0 { "0 B/s" } else { " 0 B " };
-            let screen =
-                terminal.shows(&["up ", &format!("1 Channels {count} "), "every 0.2 s", "? help", moved]);
+            let texts = ["up ", &format!("1 Channels {count} "), "every 0.2 s", "? help", "0 B/s"];
+            let screen = terminal.until("rates of all channels, which are there after two looks", |screen| {
+                let shows = texts.iter().all(|text| screen.iter().any(|line| line.contains(text)));
+                (shows && (count == 0 || have_rates(screen))).then(|| screen.to_vec())
+            });
             terminal.fits(&screen);
             assert_eq!(screen.len(), lines, "from the first line to the last");
             assert!(screen[0].starts_with(&format!(" netchan top  {address}  ")), "{}", screen[0]);
@@ -277,7 +283,13 @@ fn names_that_are_wide_or_mean_no_good_keep_the_table_straight() {
     let (_node, address) = serve(&place);
     for size in [SMALL, LARGE] {
         let terminal = top(&place, size, &address);
-        let screen = terminal.shows(&["1 Channels 7", "注文/東京", "a\\u{202e}b", " 0 B "]);
+        let screen = terminal.until("seven channels with their rates", |screen| {
+            let all = screen.iter().any(|line| line.contains("1 Channels 7"));
+            (all && have_rates(screen)).then(|| screen.to_vec())
+        });
+        for text in ["注文/東京", "a\\u{202e}b"] {
+            assert!(screen.iter().any(|line| line.contains(text)), "{text}: {screen:#?}");
+        }
         terminal.fits(&screen);
         let head = screen.iter().position(|line| line.starts_with("CHANNEL")).unwrap();
         let end = screen[head].split("REC/S▾").next().unwrap().width() + "REC/S▾".width();

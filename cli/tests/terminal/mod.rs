@@ -96,15 +96,18 @@ impl Terminal {
         self.ask(&["resize-window", "-x", &columns.to_string(), "-y", &lines.to_string()]);
     }
 
-    /// Waits until the screen is so that `ready` gives something.
+    /// Waits until the screen is so that `ready` gives something, and stays so for two looks: one may fall into the
+    /// midst of a drawing.
     #[track_caller]
     pub(crate) fn until<T>(&self, what: &str, mut ready: impl FnMut(&[String]) -> Option<T>) -> T {
         let since = Instant::now();
+        let mut before = Vec::new();
         loop {
             let screen = self.screen();
-            if let Some(value) = ready(&screen) {
+            if let Some(value) = ready(&screen).filter(|_| screen == before) {
                 return value;
             }
+            before.clone_from(&screen);
             assert!(since.elapsed() < PATIENCE, "waited in vain for {what}:\n{}", screen.join("\n"));
             std::thread::sleep(PAUSE);
         }
