@@ -51,20 +51,18 @@ fn told(acks: &[u8]) -> u64 {
 }
 
 /// Lets a process live for a while: it is the moment of the kill that is to be random, nothing waits for it. One in
-/// four is killed at any moment from its start on, the others from the first output in `file` on (by default its
-/// stdout), for a slow machine would kill all of them before they begin.
-fn live(process: Running, file: Option<&Path>, random: &mut Random) -> Done {
-    let file = file.unwrap_or(&process.out).to_owned();
-    live_beside(process, || fs::metadata(&file).map_or(0, |metadata| metadata.len()), random)
+/// four is killed at any moment from its start on, the others once its output is longer than it was before it was started
+/// (by default its stdout, which was empty), for a slow machine would kill all of them before they begin.
+fn live(process: Running, file: Option<(&Path, u64)>, random: &mut Random) -> Done {
+    let (file, before) = file.unwrap_or((&process.out, 0));
+    let file = file.to_owned();
+    live_beside(process, || fs::metadata(&file).is_ok_and(|metadata| metadata.len() > before), random)
 }
 
-/// The same, where its output is seen by what `progress` counts.
-fn live_beside(mut process: Running, progress: impl Fn() -> u64, random: &mut Random) -> Done {
-    let before = progress();
+/// The same, where something else says that there is output of this process.
+fn live_beside(mut process: Running, has_begun: impl Fn() -> bool, random: &mut Random) -> Done {
     if random.below(4) > 0 {
-        until("the process to do something", || {
-            (progress() != before || !process.is_running()).then_some(())
-        });
+        until("the process to do something", || (has_begun() || !process.is_running()).then_some(()));
     }
     std::thread::sleep(Duration::from_micros(random.below(50_000)));
     process.kill()
@@ -213,7 +211,11 @@ fn a_killed_receiver_with_position_and_output_repeats_nothing() {
     let mut middle = 0;
     let mut length = 0;
     for _ in 0..kills() {
-        live(place.go("recv x --from earliest --position at --output out"), Some(&output), &mut random);
+        live(
+            place.go("recv x --from earliest --position at --output out"),
+            Some((&output, length)),
+            &mut random,
+        );
         let now = fs::metadata(&output).map_or(0, |metadata| metadata.len());
         middle += u64::from(now > length && now < content.len() as u64);
         length = now;
@@ -253,7 +255,7 @@ fn a_killed_receivers_command_runs_for_each_record_in_order_and_the_last_one_aga
     let mut middle = 0;
     let mut length = 0;
     for _ in 0..kills() {
-        live(place.with(words, "sh ./command"), Some(&ran), &mut random);
+        live(place.with(words, "sh ./command"), Some((&ran, length)), &mut random);
         let now = fs::metadata(&ran).map_or(0, |metadata| metadata.len());
         middle += u64::from(now > length);
         length = now;
@@ -295,7 +297,7 @@ fn a_killed_receiver_into_a_directory_leaves_each_record_whole_and_once() {
     for _ in 0..kills() {
         // only the next record's file is looked at while it works: to list them all, often, takes longer than to write them
         let next = records.join(format!("{checked:020}"));
-        live_beside(place.go(words), || u64::from(next.exists()), &mut random);
+        live_beside(place.go(words), || next.exists(), &mut random);
         // what is there is whole and without a hole, at any moment
         let names = whole();
         middle += u64::from(names.len() > checked);
