@@ -186,7 +186,12 @@ fn plausible(input: &mut Operations<'_>) -> Option<Message> {
     Some(match input.byte() % 20 {
         0 => Message::Open(open(input, |input| u64::from(input.word()))),
         1 => Message::Opened(opened(input)),
-        2 => Message::Credit(input.long()),
+        2 => match input.long() {
+            // Now and then, without a byte more of the input, as with filters.
+            number if number & 15 == 5 => Message::Received(Offset(number >> 4)),
+            number if number & 15 == 6 => Message::Await(Offset(number >> 4)),
+            number => Message::Credit(number),
+        },
         3 => Message::Seek(Seek { seek_id: u32::from(input.byte()), start: start(input) }),
         4 => Message::Seeked(Seeked { seek_id: u32::from(input.byte()), opened: opened(input) }),
         5 | 6 => {
@@ -226,7 +231,11 @@ fn command(connection: &mut Connection, input: &mut Operations<'_>) {
     match input.byte() % 22 {
         0 => drop(connection.open(&open(input, |input| input.long()))),
         1 => connection.seek(id, &Seek { seek_id: 1, start: start(input) }),
-        2 => connection.grant(id, input.long()),
+        2 => match input.long() {
+            number if number & 15 == 5 => connection.tell_received(id, Offset(number >> 4)),
+            number if number & 15 == 6 => connection.await_received(id, Offset(number >> 4)),
+            number => connection.grant(id, number),
+        },
         3 => connection.close_stream(id),
         4 => connection.opened(id, &opened(input)),
         5 => connection.waiting(id),

@@ -14,12 +14,14 @@
 //! | [`typed`] | values in place of bytes: codecs, and transforms that go over them |
 //! | [`handles`] | what programs hold, written once for all runtimes |
 //! | [`question`] | one question to another node: about a channel, for names, to seal or delete one |
+//! | `attendance` | who receives from a channel, how far each has it, and who waits for that |
 //! | `stats` | what a node counts while it works, and what it tells of that |
 //! | [`place`] | who holds this machine's data directory; [`target`]: how people name a channel |
 //! | [`error`] | the one error that programs see; [`words`]: what programs use beside the handles |
 //! | [`reply`] | an answer that one owes and another waits for, without a runtime |
 #![forbid(unsafe_code)]
 
+mod attendance;
 mod budget;
 pub mod config;
 pub mod error;

@@ -4,6 +4,7 @@
 //! Owns what can be done with channels of this machine without a connection; all of that may block on the disk.
 //! Serving peers is [`Served`](crate::Served)'s.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,6 +18,7 @@ use netchan_proto::{
 };
 use netchan_store::{Log, LogOptions, Store, StoreError};
 
+use crate::attendance::Attendance;
 use crate::budget::Budget;
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorKind};
@@ -37,6 +39,30 @@ struct Inner {
     budget: Budget,
     stop: Mutex<Stop>,
     is_stopping: AtomicBool,
+    /// Of the logs that somebody sends into or receives from.
+    attendances: Mutex<Attendances>,
+}
+
+/// Who receives from which log.
+#[derive(Debug, Default)]
+struct Attendances {
+    of: BTreeMap<[u8; 16], Weak<Attendance>>,
+    /// How many there may be before those that nobody has are thrown out.
+    sweep_at: usize,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end_attendances();
+    }
+}
+
+impl Inner {
+    /// No receiver comes any more.
+    fn end_attendances(&self) {
+        let all: Vec<_> = lock(&self.attendances).of.values().filter_map(Weak::upgrade).collect();
+        all.iter().for_each(|attendance| attendance.end());
+    }
 }
 
 /// Who is to hear that the node stops.
@@ -58,7 +84,16 @@ impl Node {
         let id = config.store.as_ref().map_or_else(|| NodeId(seeds.nonce()), Store::node_id);
         let (stop, stats) = (Mutex::default(), Arc::new(Stats::new(config.clock.now())));
         let (budget, is_stopping) = (Budget::new(config.limits), AtomicBool::new(false));
-        Ok(Node(Arc::new(Inner { id, config, seeds, stats, budget, stop, is_stopping })))
+        Ok(Node(Arc::new(Inner {
+            id,
+            config,
+            seeds,
+            stats,
+            budget,
+            stop,
+            is_stopping,
+            attendances: Mutex::default(),
+        })))
     }
 
     /// Who this node is.
@@ -142,6 +177,25 @@ impl Node {
         };
         self.0.is_stopping.store(true, Ordering::Release);
         bells.iter().filter_map(Weak::upgrade).for_each(|bell| bell.ring());
+        self.0.end_attendances();
+    }
+
+    /// Who receives from a log of this node.
+    pub(crate) fn attendance(&self, log: LogId) -> Arc<Attendance> {
+        let mut attendances = lock(&self.0.attendances);
+        if let Some(attendance) = attendances.of.get(&log.0).and_then(Weak::upgrade) {
+            return attendance;
+        }
+        if attendances.of.len() >= attendances.sweep_at {
+            attendances.of.retain(|_, attendance| attendance.strong_count() > 0);
+            attendances.sweep_at = (attendances.of.len() * 2).max(16);
+        }
+        let attendance = Arc::new(Attendance::default());
+        attendances.of.insert(log.0, Arc::downgrade(&attendance));
+        if self.is_stopping() {
+            attendance.end();
+        }
+        attendance
     }
 
     /// Whether it was [shut down](Node::shut_down).

@@ -375,6 +375,12 @@ impl Iterator for Records {
 }
 
 impl Records {
+    /// Whether none is left.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.index == self.header.record_count
+    }
+
     #[inline]
     fn word(&mut self) -> Option<u32> {
         let word = self.body.get(self.at..self.at + 4)?.try_into().ok()?;

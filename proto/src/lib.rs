@@ -18,6 +18,7 @@
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod auth;
+pub mod awaited;
 pub mod backoff;
 pub mod batch;
 pub mod compression;

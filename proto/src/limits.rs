@@ -66,6 +66,8 @@ pub const MAX_FILTER_STEPS: u64 = 16 * MAX_PAYLOAD as u64;
 pub const FILTER_TURN: u64 = 256 << 10;
 /// Steps after which a job that judges a run stops at the end of a batch: 64 Mi.
 pub const FILTER_JOB: u64 = 64 << 20;
+/// AWAITs on a stream that are not answered.
+pub const MAX_AWAITS: usize = 64;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.

@@ -261,6 +261,8 @@ fn every_frame() -> Vec<Message> {
         Message::End(End::Sealed { final_offset: Offset(0) }),
         Message::Close(ErrorCode::NONE),
         Message::Waiting,
+        Message::Received(Offset(1)),
+        Message::Await(Offset(1)),
         Message::PublishOpen(publish_open()),
         Message::PublishOpened(publish_opened(10)),
         Message::Publish(range),
@@ -323,7 +325,7 @@ fn states() -> Vec<State> {
         State {
             what: "reading",
             reach: || dialler_after(|c| c.open(&open(10)).unwrap(), &[Message::Opened(opened())]),
-            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::DIGEST, T::END, T::ERROR],
+            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::DIGEST, T::AWAIT, T::END, T::ERROR],
         },
         State {
             what: "reading, seeking",
@@ -333,7 +335,17 @@ fn states() -> Vec<State> {
                 dialler.seek(StreamId(id), &Seek { seek_id: 1, start: Start::Earliest });
                 (dialler, id)
             },
-            allowed: &[T::DATA, T::PROGRESS, T::GAP, T::TRUNCATED, T::DIGEST, T::END, T::ERROR, T::SEEKED],
+            allowed: &[
+                T::DATA,
+                T::PROGRESS,
+                T::GAP,
+                T::TRUNCATED,
+                T::DIGEST,
+                T::AWAIT,
+                T::END,
+                T::ERROR,
+                T::SEEKED,
+            ],
         },
         State {
             what: "publishing, opening",
@@ -400,6 +412,16 @@ fn states() -> Vec<State> {
             allowed: &[T::CREDIT, T::SEEK, T::CLOSE],
         },
         State {
+            what: "serving, awaiting",
+            reach: || {
+                listener_after(&Message::Open(open(10)), |c| {
+                    c.opened(StreamId(1), &opened());
+                    c.await_received(StreamId(1), Offset(1));
+                })
+            },
+            allowed: &[T::CREDIT, T::SEEK, T::CLOSE, T::RECEIVED],
+        },
+        State {
             what: "accepting, opening",
             reach: || listener_after(&Message::PublishOpen(publish_open()), |_| ()),
             allowed: &[],
@@ -427,6 +449,8 @@ fn states() -> Vec<State> {
                 T::CREDIT,
                 T::SEEK,
                 T::CLOSE,
+                T::RECEIVED,
+                T::AWAIT,
                 T::PUBLISH,
                 T::PUBLISH_NOTE,
                 T::PUBLISH_CLOSE,
@@ -493,7 +517,7 @@ fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 18 * 31, "states x frames looked at");
+    assert_eq!(cells, 19 * 33, "states x frames looked at");
 }
 
 /// NC-FRM-019, NC-FRM-024, NC-HSK-006

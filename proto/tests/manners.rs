@@ -406,3 +406,36 @@ fn a_digest_of_nothing_known_is_no_digest() {
     let error = Message::decode(&header, Bytes::from_static(&[0; 8])).unwrap_err();
     assert_eq!(error.code(), ErrorCode::MALFORMED);
 }
+
+/// NC-STR-049
+#[test]
+fn to_have_received_up_to_nowhere_means_nothing() {
+    for kind in [FrameType::AWAIT, FrameType::RECEIVED] {
+        let header = FrameHeader { len: 8, kind, stream: StreamId(1) };
+        let payload = Bytes::copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(Message::decode(&header, payload).unwrap_err().code(), ErrorCode::MALFORMED);
+    }
+}
+
+/// Each RECEIVED has an AWAIT: who sends another one is cut off; and after SEEKED those from before count no more.
+/// NC-STR-044, NC-STR-045
+#[test]
+fn nobody_tells_what_was_not_asked() {
+    let mut pair = Pair::ready();
+    let stream = pair.dialler.open(&open()).unwrap();
+    pair.run();
+    pair.listener.opened(stream, &opened(0));
+    pair.run();
+    pair.listener.await_received(stream, Offset(5));
+    pair.dialler.seek(stream, &Seek { seek_id: 1, start: Start::Earliest });
+    // It knows by itself that a seek is under way.
+    pair.dialler.tell_received(stream, Offset(5));
+    let seen = pair.run();
+    assert!(!seen.dialler.iter().any(|event| matches!(event, Event::Await(..))));
+    assert!(!seen.listener.iter().any(|event| matches!(event, Event::Received(..))));
+    pair.listener.seeked(stream, &Seeked { seek_id: 1, opened: opened(0) });
+    pair.run();
+    let unasked = frame(stream.0, &Message::Received(Offset(5)));
+    let error = feed(&mut pair.listener, &unasked, NOW).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::PROTOCOL));
+}

@@ -246,7 +246,7 @@ impl Host {
         let generation = oracle.generation();
         let Some(process) = &mut self.process else { return };
         if let (Some(log), Some(plan)) = (&process.log, env.plan.local) {
-            process.appender = Some(Appender::new(log, plan, generation, env, oracle));
+            process.appender = Some(Appender::new(&process.node, log, plan, generation, env, oracle));
             env.schedule.after(Duration::from_micros(10), Event::Burst(Actor::Appender(generation)));
         }
     }

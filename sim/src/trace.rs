@@ -134,6 +134,8 @@ counters! {
     publisher_crashes,
     /// Receivers that took nothing for a while.
     receiver_stalls,
+    /// Waits of a sender for receivers that ended with some of them having everything.
+    done,
     /// The wall clock set.
     clock_jumps,
     /// Gaps told to receivers.

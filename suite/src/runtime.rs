@@ -60,6 +60,14 @@ pub trait Runtime:
     fn note(sender: &Self::Sender, next_sequence: u64, note: Note) -> Result<(), Error>;
     /// See the sender.
     fn sender_event(sender: &Self::Sender) -> Option<Event>;
+    /// See the sender.
+    fn receivers(sender: &Self::Sender) -> Result<usize, Error>;
+    /// See the sender.
+    fn wait_until_ready(sender: &Self::Sender, receivers: usize) -> Result<(), Error>;
+    /// See the sender.
+    fn done(sender: &Self::Sender) -> Result<usize, Error>;
+    /// See the sender.
+    fn send_to(sender: &Self::Sender, receivers: usize, record: NewRecord) -> Result<Self::Sent, Error>;
     /// See what became of a record.
     fn written(sent: &Self::Sent) -> Result<(), Error>;
     /// See what became of a record.
@@ -126,6 +134,22 @@ macro_rules! awaited {
 
         fn sender_event(sender: &Self::Sender) -> Option<Event> {
             $wait(sender.next_event())
+        }
+
+        fn receivers(sender: &Self::Sender) -> Result<usize, Error> {
+            sender.receivers()
+        }
+
+        fn wait_until_ready(sender: &Self::Sender, receivers: usize) -> Result<(), Error> {
+            $wait(sender.wait_until_ready(receivers))
+        }
+
+        fn done(sender: &Self::Sender) -> Result<usize, Error> {
+            $wait(sender.done())
+        }
+
+        fn send_to(sender: &Self::Sender, receivers: usize, record: NewRecord) -> Result<Self::Sent, Error> {
+            $wait(sender.send_to(receivers, record))
         }
 
         fn written(sent: &Self::Sent) -> Result<(), Error> {

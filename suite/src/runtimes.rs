@@ -154,6 +154,22 @@ impl Runtime for Std {
         sender.next_event()
     }
 
+    fn receivers(sender: &Self::Sender) -> Result<usize, Error> {
+        sender.receivers()
+    }
+
+    fn wait_until_ready(sender: &Self::Sender, receivers: usize) -> Result<(), Error> {
+        sender.wait_until_ready(receivers)
+    }
+
+    fn done(sender: &Self::Sender) -> Result<usize, Error> {
+        sender.done()
+    }
+
+    fn send_to(sender: &Self::Sender, receivers: usize, record: NewRecord) -> Result<Self::Sent, Error> {
+        sender.send_to(receivers, record)
+    }
+
     fn written(sent: &Self::Sent) -> Result<(), Error> {
         sent.written()
     }

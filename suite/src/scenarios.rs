@@ -6,6 +6,7 @@ mod filters;
 mod order;
 mod places;
 mod typed;
+mod waiting;
 mod weather;
 
 pub use elsewhere::*;
@@ -14,6 +15,7 @@ pub use filters::*;
 pub use order::*;
 pub use places::*;
 pub use typed::*;
+pub use waiting::*;
 pub use weather::*;
 
 /// The names of all of them.

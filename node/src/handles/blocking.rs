@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use netchan_proto::wire::Note;
@@ -93,6 +94,68 @@ impl<A: Blocks> Sender<A> {
         self.sender.try_send(record).map(Sent::from)
     }
 
+    /// How many receivers are connected to the channel now: each has opened it and was told where it begins, in this program or
+    /// in others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a channel of another node, and for a sender that has a
+    /// [producer](crate::SenderBuilder::producer): who receives is known to a sender that appends to the log itself.
+    pub fn receivers(&self) -> Result<usize, Error> {
+        self.sender.receivers()
+    }
+
+    /// Whether a receiver is connected to the channel now.
+    ///
+    /// # Errors
+    /// As [`receivers`](Self::receivers).
+    pub fn ready(&self) -> Result<bool, Error> {
+        self.sender.ready()
+    }
+
+    /// Waits until at least `receivers` of them are connected to the channel at the same time, be it only for a moment.
+    ///
+    /// # Errors
+    /// As [`receivers`](Self::receivers); [`ErrorKind::Closed`] when the node shuts down, and what the channel fails by.
+    pub fn wait_until_ready(&self, receivers: usize) -> Result<(), Error> {
+        A::block_on(self.sender.wait_until_ready(receivers))
+    }
+
+    /// As [`wait_until_ready`](Self::wait_until_ready), for at most `time`.
+    ///
+    /// # Errors
+    /// As [`wait_until_ready`](Self::wait_until_ready), and [`ErrorKind::TimedOut`].
+    pub fn wait_until_ready_for(&self, receivers: usize, time: Duration) -> Result<(), Error> {
+        in_time::<A, _>(time, self.sender.wait_until_ready(receivers))
+    }
+
+    /// Waits until the receivers that are connected now have everything that was sent into the channel so far, by anybody. Gives
+    /// how many of them do. What that means, and what of those that leave, is said at [`Sender::done`](sender::Sender::done).
+    ///
+    /// # Errors
+    /// As [`receivers`](Self::receivers), and what kept records from being acknowledged.
+    pub fn done(&self) -> Result<usize, Error> {
+        A::block_on(self.sender.done())
+    }
+
+    /// As [`done`](Self::done), for at most `time`.
+    ///
+    /// # Errors
+    /// As [`done`](Self::done), and [`ErrorKind::TimedOut`].
+    pub fn done_in(&self, time: Duration) -> Result<usize, Error> {
+        in_time::<A, _>(time, self.sender.done())
+    }
+
+    /// Sends a record, and returns when at least `receivers` of the channel have it, in the sense of [`done`](Self::done): with 1
+    /// it is the send of a channel without a buffer. Those count that are there, those that come while it waits and
+    /// began at or before the record, and those that had it and left.
+    ///
+    /// # Errors
+    /// As [`receivers`](Self::receivers), and why the channel takes no record: nothing was sent then.
+    /// [`ErrorKind::Closed`] when the node shuts down, and what the channel fails by: the record was sent then.
+    pub fn send_to(&self, receivers: usize, record: impl AsRecord) -> Result<Sent<A>, Error> {
+        A::block_on(self.sender.send_to(receivers, record)).map(Sent::from)
+    }
+
     /// Waits until everything sent so far is durable, whatever the channel's mode.
     ///
     /// # Errors
@@ -160,6 +223,12 @@ impl<A: Blocks> Sender<A> {
     pub fn next_event(&self) -> Option<Event> {
         A::block_on(self.sender.next_event())
     }
+}
+
+/// What comes of `work` in `time`.
+fn in_time<A: Blocks, T>(time: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    A::block_for(Some(time), work)
+        .unwrap_or_else(|| Err(Error::new(ErrorKind::TimedOut, "it did not come in the time that was given")))
 }
 
 /// A record that has its place in order. Cheap to clone.
@@ -237,7 +306,15 @@ impl<A: Blocks> Receiver<A> {
     #[inline]
     pub fn recv(&mut self) -> Result<Option<Record>, Error> {
         match self.0.at_hand() {
-            Some(next) => next,
+            Some(next) => {
+                if self.0.has_told() {
+                    A::block_on(poll_fn(|cx| {
+                        self.0.say(cx);
+                        Poll::Ready(())
+                    }));
+                }
+                next
+            }
             None => A::block_on(poll_fn(|cx| self.0.poll_recv(cx))),
         }
     }

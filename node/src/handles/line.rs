@@ -88,6 +88,14 @@ impl<M: Dialling, A: Adapter> Line<M, A> {
         Poll::Pending
     }
 
+    /// Writes what there is to write, as far as that goes at once: its user may be busy for long now.
+    #[cold]
+    pub(super) fn say(&mut self, cx: &mut Context<'_>) {
+        if let Link::Up(pump) = &mut self.link {
+            pump.say(&mut self.machine, cx);
+        }
+    }
+
     /// Closes the stream, if there is one: the machine has no use for it any more.
     pub(super) fn hang_up(&mut self) {
         self.link = Link::Down;

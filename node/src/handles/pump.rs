@@ -110,6 +110,13 @@ impl<A: Adapter> Pump<A> {
         Poll::Pending
     }
 
+    /// Writes what there is to write, as far as the stream takes it at once.
+    pub(super) fn say(&mut self, machine: &mut impl Machine, cx: &mut Context<'_>) {
+        if let Some(connection) = machine.connection() {
+            self.write(connection, cx);
+        }
+    }
+
     /// Writes until the stream takes no more; says whether it took anything.
     fn write(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> bool {
         let mut moved = false;

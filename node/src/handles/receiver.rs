@@ -67,6 +67,9 @@ impl<A: Adapter> Receiver<A> {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Record>, Error>> {
         loop {
             if let Some(next) = self.at_hand() {
+                if self.has_told() {
+                    self.say(cx);
+                }
                 return Poll::Ready(next);
             }
             ready!(self.line().poll_step(cx));
@@ -86,6 +89,17 @@ impl<A: Adapter> Receiver<A> {
             }
             Next::Idle => None,
         }
+    }
+
+    /// Whether the sender is to hear something before the user goes on. Asked once.
+    #[inline]
+    pub(super) fn has_told(&mut self) -> bool {
+        self.line().machine.has_told()
+    }
+
+    /// Has the sender hear it, as far as that goes at once.
+    pub(super) fn say(&mut self, cx: &mut Context<'_>) {
+        self.line().say(cx);
     }
 
     /// Where to go on later: after the last record that was given. `None` until it is known where reading begins.

@@ -141,7 +141,9 @@ impl<A: Adapter> SenderBuilder<A> {
             // A producer's records are counted by who serves them, so that they count once wherever it sends from.
             if self.producer.is_none() {
                 let elsewhere = |job: Job| drop(A::blocking(move || job.run()));
-                return Ok(Sender::local(log).running_jobs_on(Arc::new(elsewhere)));
+                return Ok(Sender::local(log)
+                    .running_jobs_on(Arc::new(elsewhere))
+                    .served_by(&self.hub.node()));
             }
         }
         let way = match self.way {

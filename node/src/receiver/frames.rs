@@ -75,6 +75,13 @@ impl ReceiverCore {
             Frame::Truncated(id, truncated) if ours(self.stream, id) => {
                 self.subscription.on_truncated(truncated);
             }
+            Frame::Await(id, end) if ours(self.stream, id) => {
+                if !self.awaited.push(end) {
+                    return self.give_up_on(SubscriptionError::Unexpected("so many AWAITs at once"), now);
+                }
+                self.await_at = self.awaited.first();
+                self.tell();
+            }
             Frame::Digest(id, digest) if ours(self.stream, id) => self.subscription.on_digest(digest),
             Frame::End(id, end) if ours(self.stream, id) => self.on_end(end, now),
             Frame::StreamError(id, error) if ours(self.stream, id) => self.on_stream_error(&error, now),
@@ -135,6 +142,7 @@ impl ReceiverCore {
             return; // the next OPENED says it
         };
         let start = Start::Resume(position);
+        self.forget_awaited();
         self.seeking = self.subscription.seek(start);
         if let (Some(connection), Some(seek_id)) = (self.redial.connection(), self.seeking) {
             connection.seek(id, &Seek { seek_id, start });
@@ -144,6 +152,7 @@ impl ReceiverCore {
     pub(super) fn open_stream(&mut self) {
         self.is_tainted = false;
         self.seeking = None;
+        self.forget_awaited();
         let open = self.subscription.request();
         let opened = self.redial.connection().and_then(|connection| connection.open(&open).ok());
         tracing::debug!(channel = %open.name, start = ?open.start, wait = open.wait, is_sent = opened.is_some(), "OPEN");
@@ -241,6 +250,7 @@ impl ReceiverCore {
     pub(super) fn forget_stream(&mut self) {
         self.stream = None;
         self.seeking = None;
+        self.forget_awaited();
         self.subscription.on_lost();
         for current in [&mut self.current, &mut self.held].into_iter().flatten() {
             current.bytes = 0;

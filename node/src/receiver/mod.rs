@@ -7,6 +7,7 @@
 
 mod frames;
 
+use netchan_proto::awaited::Awaited;
 use netchan_proto::batch::{Batch, BatchError, Records};
 use netchan_proto::compression::CompressionError;
 use netchan_proto::limits::{CREDIT_WINDOW, MAX_DATA};
@@ -143,6 +144,12 @@ pub struct ReceiverCore {
     is_settled: bool,
     /// The seek that is not answered yet.
     seeking: Option<u32>,
+    /// What the sender wants to be told.
+    awaited: Awaited,
+    /// The first of that.
+    await_at: Offset,
+    /// It was told something that has not gone out yet, perhaps.
+    has_told: bool,
     wait: bool,
     follow: bool,
     /// The time that was asked for to begin with: what the sender had taken before it, but not yet acknowledged when it
@@ -163,7 +170,7 @@ impl ReceiverCore {
         ReceiverCore {
             events: Events::new(name.clone(), Whose::Receiver),
             subscription: Subscription::new(name, start, window, wait).filtered(filter),
-            redial: Redial::new(node, Roles::RECEIVES),
+            redial: Redial::new(node, Roles::RECEIVES.and(Roles::TELLS)),
             stream: None,
             current: None,
             is_agreed: content.is_none(),
@@ -176,6 +183,9 @@ impl ReceiverCore {
             has_read: false,
             is_settled: false,
             seeking: None,
+            awaited: Awaited::default(),
+            await_at: Offset::NONE,
+            has_told: false,
             wait,
             follow,
             since,
@@ -218,6 +228,7 @@ impl ReceiverCore {
         (self.position, self.is_placed) = place(&start);
         self.since = time_of(&start);
         (self.current, self.held) = (None, None);
+        self.forget_awaited();
         self.stop_at = Offset::NONE;
         self.phase = Phase::Reading;
         self.redial.wake_up();
@@ -280,6 +291,9 @@ impl ReceiverCore {
             }
             self.position.offset = record.offset.plus(1);
             self.position.epoch = current.epoch;
+            if current.end >= self.await_at {
+                self.tell();
+            }
             return Some(Next::Record(record));
         }
         None
@@ -339,6 +353,7 @@ impl ReceiverCore {
             // The record that says so did not pass the filter.
             self.stop_at = self.stop_at.min(self.position.offset);
         }
+        self.tell();
         self.grant();
     }
 
@@ -429,6 +444,38 @@ impl ReceiverCore {
         if let Some(position) = self.subscription.position() {
             (self.position, self.is_placed) = (position, true);
         }
+        self.tell();
+    }
+
+    /// Whether there is something to write that somebody waits for; asked once.
+    #[inline]
+    pub fn has_told(&mut self) -> bool {
+        self.has_told && std::mem::take(&mut self.has_told)
+    }
+
+    /// Tells the sender, if it waits for that, that the user has all before the position: what the rest of a batch holds
+    /// that did not pass the filter, or no rest at all, it has too.
+    #[cold]
+    fn tell(&mut self) {
+        let end = match &self.current {
+            Some(current) if current.records.is_done() => current.end,
+            _ => self.position.offset,
+        };
+        if end < self.await_at || !self.is_placed || !self.awaited.take_up_to(end) {
+            return;
+        }
+        self.await_at = self.awaited.first();
+        if let Some(stream) = self.stream
+            && let Some(connection) = self.redial.connection()
+        {
+            connection.tell_received(stream.id, end);
+            self.has_told = true;
+        }
+    }
+
+    fn forget_awaited(&mut self) {
+        self.awaited.clear();
+        self.await_at = Offset::NONE;
     }
 }
 

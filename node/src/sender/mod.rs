@@ -5,6 +5,7 @@
 
 mod jobs;
 mod sent;
+mod waiting;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use netchan_store::{AppendError, Log};
 pub use self::jobs::JobRunner;
 use self::jobs::Jobs;
 pub use self::sent::{Reached, Sent};
+use crate::attendance::Attendance;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::publisher::{Producer, Publisher, Refused, Ticket};
@@ -32,7 +34,7 @@ pub struct Sender {
 
 #[derive(Clone, Debug)]
 enum Way {
-    Local { log: Log, jobs: Jobs },
+    Local { log: Log, jobs: Jobs, attendance: Option<Arc<Attendance>> },
     Remote(Publisher),
 }
 
@@ -41,7 +43,7 @@ impl Sender {
     /// [where else](Self::running_jobs_on).
     #[must_use]
     pub fn local(log: Log) -> Sender {
-        Sender { way: Way::Local { log, jobs: Jobs::default() } }
+        Sender { way: Way::Local { log, jobs: Jobs::default(), attendance: None } }
     }
 
     /// With this as the place for what blocks on the disk: a function that takes a job to a thread that may.
@@ -168,7 +170,7 @@ impl Sender {
     /// Dropped after it was first polled, the channel is sealed all the same.
     pub async fn seal(&self) -> Result<Offset, Error> {
         match &self.way {
-            Way::Local { log, jobs } => {
+            Way::Local { log, jobs, .. } => {
                 let log = log.clone();
                 jobs.run(move || log.seal().map_err(|error| Error::from(error).about(log.name()))).await
             }
@@ -185,7 +187,7 @@ impl Sender {
     /// Cancel safe: it changes nothing.
     pub async fn info(&self) -> Result<LogInfo, Error> {
         match &self.way {
-            Way::Local { log, jobs } => {
+            Way::Local { log, jobs, .. } => {
                 let log = log.clone();
                 jobs.run(move || Ok(log.info())).await
             }

@@ -321,6 +321,7 @@ impl Served {
             Event::DeleteRequest(id, name) => return requests::delete(shared, id, name),
             Event::StatusRequest(id) => return requests::status(shared, id),
             Event::ReadersRequest(id, readers) => return requests::readers(shared, id, readers),
+            Event::Received(id, end) => (id, reading(readings, id).map(|it| it.on_received(end, shared))),
             Event::Credit(id) => (id, reading(readings, id).map(|it| it.on_credit(shared))),
             // For who opens streams, which this side never does.
             _ => return,

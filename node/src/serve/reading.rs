@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use netchan_proto::awaited::Awaited;
 use netchan_proto::limits::MAX_SEEKS;
 use netchan_proto::wire::{
     End, ErrorFrame, Gap, GapReason, Open, Opened, ReaderKind, Seek, Seeked, StreamId, Truncated,
 };
-use netchan_proto::{ChannelName, ErrorCode, Filter, Instant, Offset, Start, Timestamp};
+use netchan_proto::{ChannelName, ErrorCode, Filter, Instant, Offset, Roles, Start, Timestamp};
 use netchan_store::{Log, LogError, Store};
 
 use super::desk::Answer;
@@ -21,6 +22,7 @@ use super::sending::{At, Sending};
 use super::sifting::{Loaded, NotLoaded, Sieve};
 use super::slots::Slot;
 use super::{Shared, Step};
+use crate::attendance::Presence;
 use crate::stats::Standing;
 use crate::wake::Flag;
 
@@ -104,6 +106,12 @@ pub(super) struct Reading {
     flag: Arc<Flag>,
     waker: Waker,
     standing: Standing,
+    /// From when it is known where it reads.
+    presence: Option<Presence>,
+    /// What it was asked to tell, and has not told.
+    awaited: Awaited,
+    /// It was asked up to here.
+    asked: Offset,
 }
 
 impl Reading {
@@ -125,6 +133,9 @@ impl Reading {
             waker: Waker::from(Arc::clone(&flag)),
             flag,
             standing,
+            presence: None,
+            awaited: Awaited::default(),
+            asked: Offset::ZERO,
         };
         reading.look_for_it(shared);
         reading
@@ -211,6 +222,7 @@ impl Reading {
         if let Some(gap) = &found.gap {
             shared.tell_gap(self.id, gap);
         }
+        self.attend(&found.log, found.next, shared);
         let place = self.standing.place();
         place.find(&found.log, found.next);
         let sieve = self.filter.clone();
@@ -218,6 +230,51 @@ impl Reading {
         let sending = Sending::new(found.log, found.next, self.waker.clone(), Arc::clone(place), sieve);
         self.state = State::Sending(Box::new(sending));
         Step::Moved
+    }
+
+    /// It is there, or goes on elsewhere: what it was asked before counts no more.
+    fn attend(&mut self, log: &Log, next: Offset, shared: &Shared) {
+        self.awaited.clear();
+        self.asked = Offset::ZERO;
+        match &self.presence {
+            Some(presence) => presence.goes_on_at(next),
+            None => {
+                let tells = shared.connection.peer().is_some_and(|peer| peer.roles.has(Roles::TELLS));
+                let attendance = shared.node.attendance(log.id());
+                self.presence = Some(attendance.come(next, tells, self.waker.clone()));
+            }
+        }
+    }
+
+    /// Asks it to tell when it has what somebody waits for. Its end is kept back until it has told.
+    fn ask(&mut self, shared: &mut Shared) {
+        let Some(presence) = &self.presence else { return };
+        while let Some(end) = presence.awaited(self.asked) {
+            if !self.awaited.push(end) {
+                break;
+            }
+            self.asked = end;
+            shared.connection.await_received(self.id, end);
+        }
+        let held = !self.awaited.is_empty() && !shared.node.is_stopping();
+        if self.standing.place().hold(held) && !held {
+            self.flag.raise();
+        }
+    }
+
+    /// RECEIVED came.
+    pub(super) fn on_received(&mut self, end: Offset, shared: &mut Shared) -> Step {
+        let (State::Sending(_), Some(log)) = (&self.state, &self.log) else { return Step::Idle };
+        if end > log.visible() {
+            let error = ErrorFrame::new(ErrorCode::PROTOCOL, "RECEIVED of what cannot be seen yet");
+            return self.fail(error, shared);
+        }
+        if self.awaited.take_up_to(end)
+            && let Some(presence) = &self.presence
+        {
+            presence.has(end);
+        }
+        Step::Idle
     }
 
     fn begin_waiting(&mut self, shared: &mut Shared) -> Step {
@@ -296,6 +353,15 @@ impl Reading {
                 self.look_for_it(shared);
                 Step::Moved
             }
+            State::Sending(_) => {
+                self.ask(shared);
+                self.send(shared)
+            }
+        }
+    }
+
+    fn send(&mut self, shared: &mut Shared) -> Step {
+        match &mut self.state {
             State::Sending(sending) => match sending.turn(self.id, &self.flag, shared) {
                 Ok(Step::Moved) => {
                     self.on_credit(shared);
@@ -304,6 +370,7 @@ impl Reading {
                 Ok(step) => step,
                 Err(error) => self.fail(error, shared),
             },
+            _ => Step::Idle,
         }
     }
 

@@ -270,6 +270,10 @@ impl Sending {
                     Poll::Ready(Err(error)) => return Err(refuse(error)),
                 },
                 TailRead::Sealed(_) | TailRead::Gap { .. } if self.owes() => self.tell_skip(shared.now),
+                TailRead::Sealed(_) if self.place.is_held() => {
+                    self.at_tail = true;
+                    return Ok(step);
+                }
                 TailRead::Sealed(final_offset) => {
                     if let Some(digest) = self.log.digest() {
                         shared.connection.digest(id, digest);

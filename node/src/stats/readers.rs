@@ -4,6 +4,7 @@
 //! when) is worked out when somebody asks.
 
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use netchan_proto::wire::{ReaderInfo, ReaderKind, Readers, ReadersReply};
@@ -29,6 +30,8 @@ pub(crate) struct Done {
 pub(crate) struct Place {
     log: OnceLock<Log>,
     offset: Count,
+    /// It is not to be told the end yet: whether it has everything, it has still to tell.
+    held: AtomicBool,
     /// What its receiver, or this node, still allows.
     pub(crate) credit: Count,
     pub(crate) records: Count,
@@ -51,6 +54,16 @@ impl Place {
             counted.records_delivered.add(done.records);
             self.offset.set(next.0);
         }
+    }
+
+    /// Keeps back its end, or not any more; says what it was before.
+    pub(crate) fn hold(&self, held: bool) -> bool {
+        self.is_held() != held && self.held.swap(held, Ordering::Relaxed)
+    }
+
+    /// Whether its end is kept back.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// It goes on here.
@@ -120,6 +133,7 @@ impl Standing {
         let place = Arc::new(Place {
             log: OnceLock::new(),
             offset: Count::default(),
+            held: AtomicBool::new(false),
             credit: Count::default(),
             records: Count::default(),
             bytes: Count::default(),

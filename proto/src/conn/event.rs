@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::digest::Digest;
 use crate::error_code::ErrorCode;
-use crate::types::{ChannelName, NodeId};
+use crate::types::{ChannelName, NodeId, Offset};
 use crate::wire::{
     Done, End, ErrorFrame, Gap, GoAway, List, ListReply, LogInfo, NodeStatus, Open, Opened, Progress,
     PublishAck, PublishNote, PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked,
@@ -47,6 +47,8 @@ pub enum Event {
     Seeked(StreamId, Seeked),
     /// To the receiver: what the sealed channel comes to.
     Digest(StreamId, Digest),
+    /// To the receiver: it is to tell when its user has received all before this offset.
+    Await(StreamId, Offset),
     /// To receiver or publisher: nothing more follows.
     End(StreamId, End),
 
@@ -72,6 +74,8 @@ pub enum Event {
     SeekRequest(StreamId, Seek),
     /// To the side with the logs: enough.
     CloseRequest(StreamId),
+    /// To the side with the logs: the receiver's user has received all before this offset.
+    Received(StreamId, Offset),
     /// To who sends data or publishes: more credit came.
     Credit(StreamId),
     /// To the side with the logs: somebody wants to publish.

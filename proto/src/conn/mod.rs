@@ -38,7 +38,7 @@ use crate::limits::{
     HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MIN_READ,
     PING_INTERVAL,
 };
-use crate::types::{ChannelName, Instant, NodeId};
+use crate::types::{ChannelName, Instant, NodeId, Offset};
 use crate::wire::{
     DecodeError, Done, End, ErrorFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Gap, GoAway, List,
     ListReply, LogInfo, Message, NodeStatus, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
@@ -346,6 +346,14 @@ impl Connection {
         }
     }
 
+    /// All before `offset` has reached the user, as the sender has asked to be told by AWAIT: one for each of those at most, and
+    /// none while a seek is not answered.
+    pub fn tell_received(&mut self, id: StreamId, offset: Offset) {
+        if let Some(Stream::Reading { opened: true, closing: false, seeks: 0, .. }) = self.streams.get(id) {
+            self.send(id, &Message::Received(offset));
+        }
+    }
+
     /// Enough of a stream that we read. Nothing of it is told any more but its END.
     pub fn close_stream(&mut self, id: StreamId) {
         if let Some(Stream::Reading { closing, .. }) = self.streams.get_mut(id)
@@ -372,8 +380,8 @@ impl Connection {
 
     /// Reading goes on elsewhere.
     pub fn seeked(&mut self, id: StreamId, seeked: &Seeked) {
-        if let Some(Stream::Serving { flow, .. }) = self.streams.get_mut(id) {
-            flow.at = 0;
+        if let Some(Stream::Serving { flow, awaits, .. }) = self.streams.get_mut(id) {
+            (flow.at, *awaits) = (0, 0);
             self.send(id, &Message::Seeked(seeked.clone()));
         }
     }
@@ -382,9 +390,9 @@ impl Connection {
     /// in the output allow.
     pub fn room(&self, id: StreamId) -> usize {
         match self.streams.get(id) {
-            Some(Stream::Serving { flow, opened: true } | Stream::Publishing { flow, opened: true, .. }) => {
-                self.space().min(usize::try_from(flow.credit()).unwrap_or(usize::MAX))
-            }
+            Some(
+                Stream::Serving { flow, opened: true, .. } | Stream::Publishing { flow, opened: true, .. },
+            ) => self.space().min(usize::try_from(flow.credit()).unwrap_or(usize::MAX)),
             _ => 0,
         }
     }
@@ -396,8 +404,16 @@ impl Connection {
 
     /// Sends a range of the run of batches, at most [`room`](Self::room).
     pub fn data(&mut self, id: StreamId, range: Bytes) {
-        if let Some(Stream::Serving { flow, opened: true }) = self.streams.get_mut(id) {
+        if let Some(Stream::Serving { flow, opened: true, .. }) = self.streams.get_mut(id) {
             self.traffic.frames_out += send_ranges(&mut self.out, FrameType::DATA, id, flow, range);
+        }
+    }
+
+    /// Asks to be told when the receiver's user has received all before `offset`. Only of who [tells](Roles::TELLS).
+    pub fn await_received(&mut self, id: StreamId, offset: Offset) {
+        if let Some(Stream::Serving { opened: true, awaits, .. }) = self.streams.get_mut(id) {
+            *awaits = awaits.saturating_add(1);
+            self.send(id, &Message::Await(offset));
         }
     }
 
@@ -614,7 +630,7 @@ impl Connection {
         let opened = match &message {
             Message::Open(open) => {
                 let flow = Outflow { limit: open.credit, ..Outflow::default() };
-                Some(Stream::Serving { flow, opened: false })
+                Some(Stream::Serving { flow, opened: false, awaits: 0 })
             }
             Message::PublishOpen(_) => {
                 Some(Stream::Accepting { flow: Inbound::default(), opened: false, closing: false })

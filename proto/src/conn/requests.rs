@@ -70,12 +70,16 @@ impl Stream {
                 }
                 _ => Err(NOT_HERE),
             },
-            Stream::Serving { flow, opened } => match message {
+            Stream::Serving { flow, opened, awaits } => match message {
                 Message::Credit(total) => {
                     flow.allow(total);
                     tell(Event::Credit(id))
                 }
                 Message::Seek(seek) if *opened => tell(Event::SeekRequest(id, seek)),
+                Message::Received(offset) if *awaits > 0 => {
+                    *awaits -= 1;
+                    tell(Event::Received(id, offset))
+                }
                 Message::Close(_) => tell(Event::CloseRequest(id)),
                 _ => Err(NOT_HERE),
             },
@@ -123,6 +127,9 @@ fn reading(
         Message::Gap(gap) if *opened => tell(Event::Gap(id, gap)),
         Message::Truncated(truncated) if *opened => tell(Event::Truncated(id, truncated)),
         Message::Digest(digest) if *opened => tell(Event::Digest(id, digest)),
+        // What was asked before SEEKED is about the old place.
+        Message::Await(_) if *opened && *seeks > 0 => Ok(Outcome::default()),
+        Message::Await(offset) if *opened => tell(Event::Await(id, offset)),
         Message::End(end) if *opened || closing => return over(Event::End(id, end)),
         Message::Error(error) => return over(Event::StreamError(id, error)),
         _ => return Err(NOT_HERE),

@@ -50,7 +50,7 @@ pub(super) enum Stream {
     /// Ours: a request that waits for `reply`.
     Asking { reply: FrameType },
     /// The peer's: it reads our channel.
-    Serving { flow: Outflow, opened: bool },
+    Serving { flow: Outflow, opened: bool, awaits: u32 },
     /// The peer's: it publishes to our channel.
     Accepting { flow: Inbound, opened: bool, closing: bool },
     /// The peer's: a request that we have not answered.

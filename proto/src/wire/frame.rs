@@ -139,6 +139,10 @@ frame_types! {
     CLOSE = 0x1A, Stream;
     /// The channel does not exist yet.
     WAITING = 0x1B, Stream;
+    /// All before an offset has reached the receiver's user.
+    RECEIVED = 0x1C, Stream;
+    /// Asks to be told that.
+    AWAIT = 0x1D, Stream;
     /// Asks to publish to a channel.
     PUBLISH_OPEN = 0x20, Stream;
     /// Publishing begins.

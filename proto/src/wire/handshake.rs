@@ -28,6 +28,8 @@ impl Roles {
     pub const RECEIVES: Roles = Roles(2);
     /// It publishes.
     pub const PUBLISHES: Roles = Roles(4);
+    /// It tells what its users have received, when it is asked.
+    pub const TELLS: Roles = Roles(8);
 
     /// Whether all of `roles` are among these.
     #[must_use]

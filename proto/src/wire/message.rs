@@ -6,7 +6,7 @@ use nom::number::complete::{le_u16, le_u64};
 use super::control::{ErrorFrame, GoAway};
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, FrameType, Scope, StreamId};
 use super::handshake::{Auth, Hello, Reject, Welcome};
-use super::parse::{Fault, Parsed, Put, invalid, name};
+use super::parse::{Fault, Parsed, Put, invalid, name, offset};
 use super::publish::{PublishAck, PublishNote, PublishOpen, PublishOpened};
 use super::request::{Done, List, ListReply, LogInfo};
 use super::status::{NodeStatus, Readers, ReadersReply};
@@ -90,6 +90,10 @@ messages! {
     Close(ErrorCode) = CLOSE;
     /// The channel does not exist yet.
     Waiting = WAITING;
+    /// All records before this offset have reached the receiver's user.
+    Received(Offset) = RECEIVED;
+    /// Asks to be told when that is so.
+    Await(Offset) = AWAIT;
     /// Asks to publish to a channel.
     PublishOpen(PublishOpen) = PUBLISH_OPEN;
     /// Publishing begins.
@@ -164,6 +168,7 @@ impl Message {
             Message::Truncated(truncated) => truncated.put(out),
             Message::End(end) => end.put(out),
             Message::Close(code) => out.u16(code.0),
+            Message::Received(offset) | Message::Await(offset) => out.offset(*offset),
             Message::Waiting | Message::PublishClose | Message::Status => {}
             Message::PublishOpen(open) => open.put(out),
             Message::PublishOpened(opened) => opened.put(out),
@@ -223,6 +228,8 @@ impl Message {
             FrameType::END => whole(kind, all, End::parse, Message::End),
             FrameType::CLOSE => whole(kind, all, le_u16, |code| Message::Close(ErrorCode(code))),
             FrameType::WAITING => whole(kind, all, nothing, |()| Message::Waiting),
+            FrameType::RECEIVED => whole(kind, all, some_offset, Message::Received),
+            FrameType::AWAIT => whole(kind, all, some_offset, Message::Await),
             FrameType::PUBLISH_OPEN => whole(kind, all, PublishOpen::parse, Message::PublishOpen),
             FrameType::PUBLISH_OPENED => whole(kind, all, PublishOpened::parse, Message::PublishOpened),
             FrameType::PUBLISH => range(kind, payload).map(Message::Publish),
@@ -257,6 +264,14 @@ impl Message {
 
 fn nothing(input: &[u8]) -> Parsed<'_, ()> {
     Ok((input, ()))
+}
+
+/// An offset that is one.
+fn some_offset(input: &[u8]) -> Parsed<'_, Offset> {
+    match offset(input)? {
+        (_, Offset::NONE) => invalid("offset"),
+        parsed => Ok(parsed),
+    }
 }
 
 fn digest(input: &[u8]) -> Parsed<'_, Digest> {

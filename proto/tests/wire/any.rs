@@ -219,6 +219,8 @@ fn reading() -> BoxedStrategy<Message> {
         Just(Message::End(End::Closed)),
         code().prop_map(Message::Close),
         Just(Message::Waiting),
+        (0..u64::MAX).prop_map(|end| Message::Received(Offset(end))),
+        (0..u64::MAX).prop_map(|end| Message::Await(Offset(end))),
     ]
     .boxed()
 }

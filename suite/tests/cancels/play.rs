@@ -131,7 +131,8 @@ impl<A: Awaited> Play<'_, A> {
             0..40 => self.send(heavy).await,
             40..70 => self.receive().await,
             70..76 => self.wait_for_one().await,
-            76..80 => self.flush().await,
+            76..79 => self.flush().await,
+            79 => self.receivers().await,
             80..84 => self.note().await,
             84..88 => self.look().await,
             88..92 => self.events().await,
@@ -219,6 +220,57 @@ impl<A: Awaited> Play<'_, A> {
             flushed.unwrap();
             let info = self.sender.info().await.unwrap();
             assert_eq!(info.durable, Offset(self.sent.len() as u64));
+        }
+    }
+
+    /// What is waited for of receivers: looking changes nothing, and what is sent so is sent once, or not at all.
+    async fn receivers(&mut self) {
+        let (counts, when, other) = (self.scene.counts, self.impatient(), self.impatient());
+        let refused = |error: netchan_node::Error| assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        let is_remote = self.sender.publisher().is_some();
+        match self.dice.u8(..3) {
+            0 => match counts
+                .cut("Sender::wait_until_ready", when, self.sender.wait_until_ready(1))
+                .await
+                .ready()
+            {
+                Some(Err(error)) if is_remote => refused(error),
+                Some(ready) => ready.unwrap(),
+                None => {}
+            },
+            1 => match counts.cut("Sender::done", when, self.sender.done()).await.ready() {
+                Some(Err(error)) if is_remote => refused(error),
+                Some(done) => assert!(done.unwrap() <= 1),
+                None => {}
+            },
+            _ => {
+                let number = self.next;
+                self.next += 1;
+                let sending = self.sender.send_to(1, NewRecord::new(payload(number)));
+                let (sent, received) = both(
+                    counts.cut("Sender::send_to", when, sending),
+                    counts.cut("Receiver::recv", other, self.receiver.recv()),
+                )
+                .await;
+                let has_begun = sent.has_begun();
+                match sent.ready() {
+                    Some(Err(error)) if is_remote => refused(error),
+                    Some(sent) => {
+                        self.kept.push((self.sent.len() as u64, sent.unwrap()));
+                        self.sent.push(number);
+                    }
+                    None if has_begun && !is_remote => {
+                        self.sender.flush().await.unwrap();
+                        if self.sender.info().await.unwrap().next.0 > self.sent.len() as u64 {
+                            self.sent.push(number);
+                        }
+                    }
+                    None => {}
+                }
+                if let Some(received) = received.ready() {
+                    self.is_next(received.unwrap().expect("this is not the end"));
+                }
+            }
         }
     }
 
