@@ -5,12 +5,14 @@
 mod connection;
 mod filter;
 mod formats;
+mod pattern;
 mod recovery;
 mod subscription;
 
 pub use connection::{connection, handshake};
 pub use filter::filter;
 pub use formats::{batch, compressed, frame, inflow, message};
+pub use pattern::pattern;
 pub use recovery::recovery;
 pub use subscription::subscription;
 
@@ -29,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("subscription", subscription),
     ("recovery", recovery),
     ("filter", filter),
+    ("pattern", pattern),
 ];
 
 /// An input read as a list of operations: numbers and byte strings, zeros where it is at its end.

@@ -10,6 +10,7 @@
 //! | [`record`], [`batch`], [`inflow`], [`digest`] | what is stored and sent; what all of it comes to |
 //! | [`compression`] | bytes made shorter, and made again |
 //! | [`filter`], [`sift`] | what a receiver wants of a channel; what of a run that is |
+//! | [`pattern`] | which channels are meant, by their names |
 //! | [`wire`] | frames as bytes and as values |
 //! | [`auth`], [`error_code`] | the token's proof; what went wrong |
 //! | [`conn`] | one connection, for both roles |
@@ -29,6 +30,7 @@ pub mod error_code;
 pub mod filter;
 pub mod inflow;
 pub mod limits;
+pub mod pattern;
 pub mod record;
 pub mod sift;
 pub mod subscription;
@@ -40,6 +42,7 @@ pub use compression::Compression;
 pub use digest::Digest;
 pub use error_code::ErrorCode;
 pub use filter::{Filter, FilterError};
+pub use pattern::{InvalidPattern, Pattern};
 pub use record::{AsRecord, NewRecord, Record, RecordRef};
 pub use types::{
     ChannelName, Content, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,

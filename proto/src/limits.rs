@@ -68,6 +68,8 @@ pub const FILTER_TURN: u64 = 256 << 10;
 pub const FILTER_JOB: u64 = 64 << 20;
 /// AWAITs on a stream that are not answered.
 pub const MAX_AWAITS: usize = 64;
+/// Bytes of a pattern of names.
+pub const MAX_PATTERN: usize = 255;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.
