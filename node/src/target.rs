@@ -128,9 +128,9 @@ pub fn parse_node(text: &str) -> Result<Option<Remote>, Error> {
     }
 }
 
-/// Whether `text` begins with a node.
+/// Whether `text` begins with a node. No name has a colon in it.
 fn is_remote(text: &str) -> bool {
-    text.starts_with('[') || text.split('/').next().is_some_and(|at| at.contains(':'))
+    text.split('/').next().is_some_and(|at| at.contains(':'))
 }
 
 impl FromStr for Target {
@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(target.name.as_str(), name);
             assert_eq!(Target::parse(&target.to_string()).unwrap(), target);
         }
-        for text in ["my_log", "orders/eu/2026"] {
+        for text in ["my_log", "orders/eu/2026", "[a]/b", "[x"] {
             let target = Target::parse(text).unwrap();
             assert_eq!((target.remote, target.name.as_str()), (None, text));
         }
