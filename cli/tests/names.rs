@@ -105,3 +105,33 @@ fn what_is_no_name_is_refused_before_anything_is_made() {
     }
     assert!(!place.path("data/channels").exists(), "nothing was made");
 }
+
+#[test]
+fn ls_takes_a_pattern_and_shows_where_one_goes_wrong() {
+    let place = Place::new();
+    for name in ["logs/web", "logs/web/1", "logs/db", "log"] {
+        place.feed(&format!("send {name}"), b"x\n").well();
+    }
+    let mut serve = place.go("serve --listen 127.0.0.1:0 -v");
+    let line = serve.says("listening");
+    let address = line.split_whitespace().find_map(|word| word.split("127.0.0.1:").nth(1)).unwrap();
+    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+    let names = |what: String| -> Vec<String> {
+        let listed = place.run(&format!("ls --json {what}")).well();
+        let name =
+            |line: &String| serde_json::from_str::<Value>(line).unwrap()["name"].as_str().unwrap().to_owned();
+        listed.lines().iter().map(name).collect()
+    };
+    for at in [String::new(), format!("127.0.0.1:{port}/")] {
+        assert_eq!(names(format!("{at}logs/*")), ["logs/db", "logs/web"]);
+        assert_eq!(names(format!("{at}logs/**")), ["logs/db", "logs/web", "logs/web/1"]);
+        assert_eq!(names(format!("{at}*/w*")), ["logs/web"]);
+        assert_eq!(names(format!("{at}none/*")), [""; 0]);
+    }
+    let done = place.run("ls logs/a**").code(1);
+    assert!(
+        done.err.contains("\"logs/a**\" is not a pattern: column 7: ** stands alone between slashes"),
+        "{}",
+        done.err
+    );
+}

@@ -57,4 +57,4 @@ pub use question::{Answer, Ask, Question};
 pub use receiver::{Next, ReceiverCore, ReceiverOptions, Wanted};
 pub use sender::{Sender, Sent};
 pub use serve::{Calling, Served};
-pub use target::{Remote, Target, parse_channels, parse_node, parse_place};
+pub use target::{Names, Remote, Target, parse_channels, parse_names, parse_node, parse_place};

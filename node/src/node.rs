@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use netchan_proto::auth::payload_hash;
 use netchan_proto::limits::MAX_READERS;
-use netchan_proto::wire::{NamePrefix, Readers, ReadersReply};
+use netchan_proto::wire::{Readers, ReadersReply};
 use netchan_proto::{
     ChannelName, Content, LogId, LogInfo, NodeId, Offset, ProducerId, Roles, Timestamp, Token,
 };
@@ -24,6 +24,7 @@ use crate::config::NodeConfig;
 use crate::error::{Error, ErrorKind};
 use crate::stats::Stats;
 use crate::sync::Mutex;
+use crate::target::Names;
 use crate::wake::{Bell, lock};
 
 /// What the machines of one process share. Cheap to clone.
@@ -230,19 +231,18 @@ impl Node {
         })
     }
 
-    /// Every channel of this node after `after` whose name begins with `prefix`, in the order of names, at most
-    /// `limit`. Blocks.
+    /// Every channel of this node after `after` that is meant by `names`, in the order of names, at most `limit`. Blocks.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for a node without a store.
     pub fn list(
         &self,
         after: Option<&ChannelName>,
-        prefix: &NamePrefix,
+        names: &Names,
         limit: usize,
     ) -> Result<Vec<LogInfo>, Error> {
         let store = self.store().ok_or_else(no_store)?;
-        Ok(store.list(after, prefix.as_str(), limit))
+        Ok(store.list_where(after, limit, |name| names.has(name)))
     }
 
     /// What there is to say of one channel. Blocks.

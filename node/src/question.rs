@@ -7,13 +7,14 @@ use std::fmt;
 use std::task::Waker;
 
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame, Full};
-use netchan_proto::wire::{List, NamePrefix, NodeStatus, Readers, ReadersReply, Roles, StreamId};
+use netchan_proto::wire::{List, NodeStatus, Readers, ReadersReply, Roles, StreamId};
 use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
 
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Dialling, Lost, Machine};
 use crate::node::Node;
 use crate::redial::{Passed, Redial, error_of, error_of_connection, is_final, is_final_for_connection};
+use crate::target::Names;
 
 /// What to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +22,12 @@ use crate::redial::{Passed, Redial, error_of, error_of_connection, is_final, is_
 pub enum Ask {
     /// What there is to know about one channel.
     Info(ChannelName),
-    /// The channels whose names begin with `prefix` and come after `after`, in the order of names.
+    /// The channels that are meant by `names` and come after `after`, in the order of names.
     List {
         /// The last name that is not wanted any more.
         after: Option<ChannelName>,
-        /// What the names begin with.
-        prefix: NamePrefix,
+        /// Which.
+        names: Names,
         /// At most so many.
         limit: usize,
     },
@@ -137,8 +138,8 @@ impl Question {
                 let after = self.readers.readers.last().map_or(0, |info| info.id);
                 connection.readers(&Readers { after, channel: channel.clone() })
             }
-            Ask::List { after, prefix, .. } => {
-                connection.list(&List { after: after.clone(), prefix: prefix.clone() })
+            Ask::List { after, names, .. } => {
+                connection.list(&List { after: after.clone(), prefix: names.prefix() })
             }
         };
         match asked {
@@ -179,15 +180,16 @@ impl Question {
         }
     }
 
-    /// A list comes in pages: the next begins after the last name.
+    /// A list comes in pages: the next begins after the last name. What all names begin with the other side looks at; the rest
+    /// of a pattern is looked at here, so that any node can be asked.
     fn on_logs(&mut self, logs: Vec<LogInfo>, more: bool) {
-        self.listed.extend(logs);
-        let Ask::List { after, limit, .. } = &mut self.ask else { return };
-        let last = self.listed.last().map(|info| &info.name);
+        let Ask::List { after, names, limit } = &mut self.ask else { return };
+        let last = logs.last().map(|info| info.name.clone());
+        self.listed.extend(logs.into_iter().filter(|info| names.has(&info.name)));
         // A page that brings nothing new would ask for itself for ever.
-        let goes_on = more && self.listed.len() < *limit && last > after.as_ref();
+        let goes_on = more && self.listed.len() < *limit && last > *after;
         if goes_on {
-            *after = last.cloned();
+            *after = last;
             return self.put();
         }
         self.listed.truncate(*limit);

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use netchan_proto::ChannelName;
 use netchan_proto::wire::NamePrefix;
+use netchan_proto::{ChannelName, Pattern};
 
 use crate::error::{Error, ErrorKind};
 
@@ -99,6 +99,63 @@ pub fn parse_place(text: &str) -> Result<(Option<Remote>, NamePrefix), Error> {
     };
     let prefix = NamePrefix::new(prefix).map_err(|error| refuse(text, &error.to_string()))?;
     Ok((remote, prefix))
+}
+
+/// Which channels of a node are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Those whose names begin so; all, if it is empty.
+    Prefix(NamePrefix),
+    /// Those whose names it matches.
+    Pattern(Pattern),
+}
+
+impl Names {
+    /// What all their names begin with.
+    pub fn prefix(&self) -> NamePrefix {
+        match self {
+            Names::Prefix(prefix) => prefix.clone(),
+            // A pattern is no longer than a name.
+            Names::Pattern(pattern) => NamePrefix::new(pattern.prefix()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the channel of this name is one of them.
+    pub fn has(&self, name: &ChannelName) -> bool {
+        match self {
+            Names::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
+            Names::Pattern(pattern) => pattern.matches(name),
+        }
+    }
+}
+
+impl From<NamePrefix> for Names {
+    fn from(prefix: NamePrefix) -> Names {
+        Names::Prefix(prefix)
+    }
+}
+
+impl From<Pattern> for Names {
+    fn from(pattern: Pattern) -> Names {
+        Names::Pattern(pattern)
+    }
+}
+
+/// As [`parse_place`]; but where a prefix stood, what has a `*` in it is a pattern.
+///
+/// # Errors
+/// [`ErrorKind::Target`] says what is wrong with it, with the column for a pattern.
+pub fn parse_names(text: &str) -> Result<(Option<Remote>, Names), Error> {
+    let (remote, prefix) = parse_place(text)?;
+    if !Pattern::is_meant(prefix.as_str()) {
+        return Ok((remote, prefix.into()));
+    }
+    Ok((remote, pattern(prefix.as_str())?.into()))
+}
+
+fn pattern(text: &str) -> Result<Pattern, Error> {
+    Pattern::new(text)
+        .map_err(|error| Error::new(ErrorKind::Target, format!("{text:?} is not a pattern: {error}")))
 }
 
 /// Reads a place for the readers of one channel or of all: nothing, `NAME`, `HOST:PORT`, `HOST:PORT/NAME`.
@@ -194,6 +251,19 @@ mod tests {
             assert_eq!(found_prefix.as_str(), prefix, "{text}");
         }
         assert_eq!(parse_place("host:x").unwrap_err().kind(), ErrorKind::Target);
+    }
+
+    #[test]
+    fn what_has_a_star_in_it_is_a_pattern() {
+        let names = |text: &str| parse_names(text).map(|(_, names)| names);
+        let pattern = |text: &str| Names::Pattern(Pattern::new(text).unwrap());
+        assert_eq!(names("host:1/logs/*").unwrap(), pattern("logs/*"));
+        assert_eq!(names("**").unwrap(), pattern("**"));
+        assert_eq!(names("logs/").unwrap(), Names::Prefix(NamePrefix::new("logs/").unwrap()));
+        assert_eq!(pattern("a/b*").prefix().as_str(), "a/b");
+        let error = names("host:1/logs/a**").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Target);
+        assert!(error.to_string().contains("\"logs/a**\" is not a pattern: column 7: ** stands"), "{error}");
     }
 
     #[test]

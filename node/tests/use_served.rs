@@ -14,12 +14,12 @@ use far::sending::{PRODUCER, now, poll, publisher, send};
 use far::{Across, Got, Wire, Woken, node};
 use house::{House, append, name, options};
 use netchan_node::{
-    Answer, Ask, Dialling, ErrorKind, Machine, PublisherOptions, Question, ReceiverCore, ReceiverOptions,
-    Sender, Served,
+    Answer, Ask, Dialling, ErrorKind, Machine, Names, PublisherOptions, Question, ReceiverCore,
+    ReceiverOptions, Sender, Served,
 };
 use netchan_proto::conn::Connection;
 use netchan_proto::wire::{NamePrefix, Note};
-use netchan_proto::{Durability, Epoch, Instant, Offset, Position, Side, Start};
+use netchan_proto::{Durability, Epoch, Instant, Offset, Pattern, Position, Side, Start};
 use netchan_store::disk::SimDisk;
 use netchan_store::{LogOptions, Retention};
 
@@ -404,7 +404,7 @@ fn a_list_longer_than_a_page_comes_whole_and_in_order() {
     let mut listed = |after: Option<&str>, prefix: &str, limit| {
         let after = after.map(name);
         let prefix = NamePrefix::new(prefix).unwrap();
-        match ask(&mut there, Ask::List { after, prefix, limit }).unwrap() {
+        match ask(&mut there, Ask::List { after, names: prefix.into(), limit }).unwrap() {
             Answer::List(list) => list.iter().map(|info| info.name.to_string()).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         }
@@ -413,6 +413,36 @@ fn a_list_longer_than_a_page_comes_whole_and_in_order() {
     assert_eq!(listed(Some("log290"), "log", usize::MAX), names[291..]);
     assert_eq!(listed(None, "", 200), names[..200]);
     assert_eq!(listed(None, "zzz", 10), Vec::<String>::new());
+}
+
+/// NC-PAT-008
+#[test]
+fn a_list_by_a_pattern_has_what_matches_over_all_pages() {
+    let house = House::new();
+    let names: Vec<String> = (0..300).map(|number| format!("logs/{}/{number:03}", number % 2)).collect();
+    for name in names.iter().map(String::as_str).chain(["logs", "logs/1", "logsx/1/a", "a/1/000"]) {
+        house.log(name);
+    }
+    let local = house.node.clone();
+    let mut there = There::new(house);
+    let mut listed = |pattern: &str, limit| {
+        let names = Names::Pattern(Pattern::new(pattern).unwrap());
+        let here = local.list(None, &names, limit).unwrap();
+        match ask(&mut there, Ask::List { after: None, names, limit }).unwrap() {
+            Answer::List(list) => {
+                assert_eq!(list, here, "the same on this machine");
+                list.iter().map(|info| info.name.to_string()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let odd: Vec<String> = (0..150).map(|number| format!("logs/1/{:03}", 2 * number + 1)).collect();
+    assert_eq!(listed("logs/1/*", usize::MAX), odd);
+    assert_eq!(listed("logs/1/*", 130), odd[..130]);
+    assert_eq!(listed("logs/**", usize::MAX).len(), 302);
+    assert_eq!(listed("*/1/00*", usize::MAX).len(), 6);
+    assert_eq!(listed("**/299", usize::MAX), ["logs/1/299"]);
+    assert_eq!(listed("none/*", usize::MAX), Vec::<String>::new());
 }
 
 #[test]

@@ -341,13 +341,23 @@ impl Store {
     /// open it reads some heads; it opens those that were not closed cleanly, and leaves out those that cannot be: blocks on
     /// the disk.
     pub fn list(&self, after: Option<&ChannelName>, prefix: &str, limit: usize) -> Vec<LogInfo> {
+        self.list_where(after, limit, |name| name.as_str().starts_with(prefix))
+    }
+
+    /// As [`list`](Self::list), of the channels for whose names `is_meant` says so. It must not come back to the store.
+    pub fn list_where(
+        &self,
+        after: Option<&ChannelName>,
+        limit: usize,
+        is_meant: impl Fn(&ChannelName) -> bool,
+    ) -> Vec<LogInfo> {
         let names: Vec<ChannelName> = {
             let channels = locked(&self.0.channels);
             let start = after.map_or(Bound::Unbounded, Bound::Excluded);
             channels
                 .by_name
                 .range::<ChannelName, _>((start, Bound::Unbounded))
-                .filter(|(name, channel)| name.as_str().starts_with(prefix) && channel.exists())
+                .filter(|(name, channel)| is_meant(name) && channel.exists())
                 .map(|(name, _)| name.clone())
                 .collect()
         };

@@ -8,6 +8,8 @@ const LS_HELP: &str = "\
 Examples:
   netchan ls
   netchan ls logs/ --json | jq -r .name        # those whose names begin so
+  netchan ls 'logs/*'                          # one level below
+  netchan ls 'build7:4747/logs/**'             # any number of levels
   netchan ls build7:4747                       # those of another node
   netchan ls @prod --token-file token";
 
@@ -15,7 +17,8 @@ Examples:
 #[derive(Clone, Debug, Args)]
 #[command(after_help = LS_HELP)]
 pub(crate) struct Ls {
-    /// PREFIX, HOST:PORT or HOST:PORT/PREFIX
+    /// PREFIX, HOST:PORT or HOST:PORT/PREFIX; with a * in it a pattern of whole names: * is any text within one level, ** any
+    /// number of levels
     #[arg(default_value = "", hide_default_value = true)]
     pub(crate) place: String,
     /// One JSON object a line

@@ -15,7 +15,7 @@ use crate::handles::{Adapter, Alarm, Brings, Hub, Left, NodeBuilder, ReceiverBui
 use crate::machine::{Lost, Machine};
 use crate::question::{Answer, Ask};
 use crate::serve::Calling;
-use crate::target::{Remote, Target, parse_channels, parse_node, parse_place};
+use crate::target::{Remote, Target, parse_channels, parse_names, parse_node};
 
 /// The most readers and publishers that are asked for at a time.
 const READERS: usize = 1 << 16;
@@ -66,7 +66,8 @@ impl<A: Adapter> Handle<A> {
     }
 
     /// The channels of a place, in the order of their names: `""` is this machine, `PREFIX` those of it whose names
-    /// begin so, `HOST:PORT` and `HOST:PORT/PREFIX` those of another node.
+    /// begin so, `HOST:PORT` and `HOST:PORT/PREFIX` those of another node. What has a `*` in it is a
+    /// [`Pattern`](netchan_proto::Pattern) and matches whole names: `logs/*` those one level below, `logs/**` all.
     ///
     /// # Errors
     /// [`Error`].
@@ -74,8 +75,8 @@ impl<A: Adapter> Handle<A> {
     /// # Cancel safety
     /// Cancel safe.
     pub fn channels(&self, place: impl AsRef<str>) -> A::Given<Result<Vec<LogInfo>, Error>> {
-        let asked = parse_place(place.as_ref())
-            .map(|(remote, prefix)| (remote, Ask::List { after: None, prefix, limit: usize::MAX }));
+        let asked = parse_names(place.as_ref())
+            .map(|(remote, names)| (remote, Ask::List { after: None, names, limit: usize::MAX }));
         self.ask(asked, |answer| match answer {
             Answer::List(infos) => Ok(infos),
             answer => Err(answer),

@@ -356,8 +356,8 @@ impl<A: Adapter> Hub<A> {
             Ask::Readers { channel, limit } => {
                 Ok(Some(Answer::Readers(node.all_readers(channel.as_ref(), limit))))
             }
-            Ask::List { after, prefix, limit } => {
-                node.list(after.as_ref(), &prefix, limit).map(|logs| Some(Answer::List(logs)))
+            Ask::List { after, names, limit } => {
+                node.list(after.as_ref(), &names, limit).map(|logs| Some(Answer::List(logs)))
             }
             _ => Ok(None),
         })

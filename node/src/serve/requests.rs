@@ -22,7 +22,7 @@ pub(super) fn stat(shared: &mut Shared, stream: StreamId, name: ChannelName) {
 pub(super) fn list(shared: &mut Shared, stream: StreamId, list: List) {
     let node = begin(shared);
     shared.desk.ask(stream, move || {
-        let logs = node.list(list.after.as_ref(), &list.prefix, MAX_LIST + 1);
+        let logs = node.list(list.after.as_ref(), &list.prefix.into(), MAX_LIST + 1);
         Answer::List(logs.map_err(refuse).map(|mut logs| {
             let more = logs.len() > MAX_LIST;
             logs.truncate(MAX_LIST);
