@@ -533,9 +533,7 @@ fn what_cannot_be_mended_is_left_as_it_is_and_told() {
     store.close();
     let path = segment(&log, 0);
     let mut bytes = disk.contents(&path).unwrap();
-    let places: Vec<usize> =
-        (4096..bytes.len() - 4).step_by(8).filter(|at| bytes[*at..].starts_with(b"NCB1")).collect();
-    places.iter().step_by(2).for_each(|at| bytes[at + 8] ^= 1);
+    batch_places(&bytes).iter().step_by(2).for_each(|at| bytes[at + 8] ^= 1);
     disk.overwrite(&path, bytes);
     left(&disk, "more than 256 pieces");
 }
@@ -582,6 +580,7 @@ fn of_a_log_without_a_segment_what_closing_noted_is_declared_lost() {
         check(&disk, None, "");
         let found = verified(&disk).swap_remove(0);
         assert_eq!((found.declared, found.sealed), (vec![(Offset(0), Offset(21))], is_sealed));
+        assert_eq!(found.digest, None, "nobody can say what it came to");
         let store = open(&disk);
         let log = store.open_existing(&name("a")).unwrap().unwrap();
         assert_eq!((log.first(), log.visible(), log.is_sealed()), (Offset(0), Offset(21), is_sealed));
@@ -600,6 +599,157 @@ fn of_a_log_without_a_segment_what_closing_noted_is_declared_lost() {
     check(&disk, look(&disk.fork(1)).as_ref(), "");
     let found = verified(&disk).swap_remove(0);
     assert!(found.sealed && found.digest == digest && digest.is_some(), "{found:?}");
+    // Or its segment with it.
+    disk.remove_file(&path).unwrap();
+    disk.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
+    assert_eq!(repaired(&disk, true)[0].steps, [Step::Begun { path }]);
+    check(&disk, None, "");
+    let found = verified(&disk).swap_remove(0);
+    assert!(found.sealed && found.digest == digest && found.declared.is_empty(), "{found:?}");
+}
+
+/// Where batches begin in a segment.
+fn batch_places(bytes: &[u8]) -> Vec<usize> {
+    (4096..bytes.len() - 4).step_by(8).filter(|at| bytes[*at..].starts_with(b"NCB1")).collect()
+}
+
+fn path_in(files: &[String], base: u64) -> String {
+    format!("{}/{base:020}.log", files[0].rsplit_once('/').unwrap().0)
+}
+
+// NC-DSK-102
+#[test]
+fn a_segment_of_which_the_head_alone_is_left_is_declared_lost() {
+    let bounds = [(0, 7), (7, 15), (15, 21)];
+    for (index, (from, to)) in bounds.into_iter().enumerate() {
+        let (disk, files, _) = closed(false);
+        damage(&disk, &[(files[index].clone(), Bad::Cut(4096))]);
+        assert!(!verified(&disk)[0].holds());
+        check(&disk, look(&disk.fork(1)).as_ref(), &files[index]);
+        assert_eq!(verified(&disk)[0].declared, [(Offset(from), Offset(to))]);
+    }
+}
+
+/// A segment that ends too early, with nothing behind: what is left of it stays as it is.
+// NC-DSK-101, NC-DSK-105
+#[test]
+fn what_holds_and_has_nothing_behind_it_stays_where_it_is() {
+    let (whole, files, _) = closed(false);
+    let bytes = whole.contents(&files[1]).unwrap();
+    let at = batch_places(&bytes)[1];
+    let disk = whole.fork(1);
+    damage(&disk, &[(files[1].clone(), Bad::Cut(at))]);
+    let (from, to) = verified(&disk)[0].problems[0].offsets.unwrap();
+    assert!(from > Offset(7) && to == Offset(15));
+    let done = repaired(&disk, false);
+    assert_eq!(done[0].steps, [Step::Declared { path: path_in(&files, from.0), from, to }]);
+    assert_eq!(disk.contents(&files[1]).unwrap(), bytes[..at]);
+
+    // The newest one gets a place for what comes, and the seal stands there.
+    for is_sealed in [false, true] {
+        let (disk, files, _) = closed(is_sealed);
+        let bytes = disk.contents(&files[2]).unwrap();
+        let at = batch_places(&bytes)[1];
+        damage(&disk, &[(files[2].clone(), Bad::Cut(at))]);
+        let (from, to) = verified(&disk)[0].problems[0].offsets.unwrap();
+        assert_eq!(to, Offset(21));
+        let path = path_in(&files, to.0);
+        let mut steps = vec![
+            Step::Declared { path: path_in(&files, from.0), from, to },
+            Step::Begun { path: path.clone() },
+        ];
+        if is_sealed {
+            steps.push(Step::Sealed { path: path.clone(), at: to });
+        }
+        assert_eq!(repaired(&disk, false)[0].steps, steps);
+        assert_eq!(disk.contents(&files[2]).unwrap(), bytes[..at]);
+        // Once more, of what the repair has made.
+        disk.remove_file(&path).unwrap();
+        disk.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
+        let declared = disk.contents(&path_in(&files, from.0));
+        assert_eq!(repaired(&disk, false)[0].steps, steps[1..]);
+        assert_eq!(disk.contents(&path_in(&files, from.0)), declared);
+        check(&disk, look(&disk.fork(1)).as_ref(), "");
+    }
+}
+
+/// What stands behind the end of the newest segment may be torn, and belongs to nobody: opening looks at it.
+#[test]
+fn a_torn_tail_is_left_to_opening() {
+    let (with_records, files, _) = closed(false);
+    let empty = SimDisk::new(1);
+    let store = open(&empty);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    store.close();
+    for (disk, path) in [(with_records, files[2].clone()), (empty, segment(&log, 0))] {
+        let torn = [&disk.contents(&path).unwrap()[..], &[0xa5; 100]].concat();
+        disk.overwrite(&path, torn.clone());
+        assert!(repaired(&disk, false).iter().all(Repaired::was_well), "{path}");
+        assert_eq!(disk.contents(&path), Some(torn));
+        assert!(look(&disk).is_some());
+    }
+}
+
+// NC-DSK-104
+#[test]
+fn a_segment_that_was_never_begun_goes_aside_and_nothing_stands_in_its_place() {
+    // Made, and its head was not on disk yet.
+    let (disk, files, _) = closed(false);
+    let path = path_in(&files, 21);
+    let file = disk.open(&path, netchan_store::disk::Open::CreateNew).unwrap();
+    file.write_all_at(&[std::io::IoSlice::new(&[0; 4096])], 0).unwrap();
+    let aside = Step::SetAside { path: path.clone(), to: format!("{path}.bad"), bytes: 4096 };
+    assert_eq!(repaired(&disk, false)[0].steps, [aside]);
+    check(&disk, look(&disk.fork(1)).as_ref(), "");
+    // The only one there is, and another log's.
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    store.close();
+    let path = segment(&log, 0);
+    let bytes = foreign(&path);
+    disk.overwrite(&path, bytes.clone());
+    let aside = Step::SetAside { path: path.clone(), to: format!("{path}.bad"), bytes: bytes.len() as u64 };
+    assert_eq!(repaired(&disk, false)[0].steps, [aside]);
+    // Without any, it is as it was before its first segment was made: nothing is to be repaired.
+    assert!(repaired(&disk, false).iter().all(Repaired::was_well));
+    assert!(disk.contents(&path).is_none());
+    assert_eq!(look(&disk), Some((BTreeMap::new(), Offset(0), false)));
+}
+
+#[test]
+fn a_repair_that_fails_leaves_nothing_half_made_and_a_dry_one_removes_nothing() {
+    let (disk, files, _) = closed(false);
+    damage(&disk, &[(files[1].clone(), Bad::Flip(5000))]);
+    let half_made = |disk: &SimDisk| {
+        let all = everything(disk, "channels");
+        all.into_keys().filter(|path| path.ends_with(".tmp")).collect::<Vec<_>>()
+    };
+    let mut failed = 0;
+    for operation in 1.. {
+        let disk = disk.fork(operation);
+        disk.fail_at(operation, Fault::NoSpace);
+        let done = repair(&disk, &[], false, |_| (), |_| ());
+        if disk.is_to_fail() {
+            break;
+        }
+        failed += u64::from(done.is_err());
+        assert_eq!(half_made(&disk), Vec::<String>::new(), "operation {operation}");
+    }
+    assert!(failed > 5, "{failed}");
+    // What somebody's power cut has left is there after a dry run, whether that comes to its end or not.
+    let left = format!("{}.tmp", files[0]);
+    let file = disk.open(&left, netchan_store::disk::Open::CreateNew).unwrap();
+    file.write_all_at(&[std::io::IoSlice::new(b"half")], 0).unwrap();
+    for operation in 1.. {
+        let disk = disk.fork(operation);
+        disk.fail_at(operation, Fault::Io);
+        let _ = repair(&disk, &[], true, |_| (), |_| ());
+        assert_eq!(half_made(&disk), [left.clone()], "operation {operation}");
+        if disk.is_to_fail() {
+            break;
+        }
+    }
 }
 
 /// What two directories say that cannot both be so, and what was never made.
