@@ -4,7 +4,7 @@
 
 mod rig;
 
-use netchan_proto::{Durability, LogInfo};
+use netchan_proto::{Durability, LogInfo, Offset};
 use netchan_store::disk::SimDisk;
 use netchan_store::{Log, Store};
 use rig::*;
@@ -131,4 +131,55 @@ fn a_file_that_is_not_as_closing_left_it_is_opened_to_know() {
             "{what} at {at}: {listed:?} and {opened:?}"
         );
     }
+}
+
+/// One record more after a closing: the newest segment begins as it was noted, and goes on.
+#[test]
+fn a_record_that_came_after_the_last_closing_is_listed() {
+    let disk = SimDisk::new(4);
+    made(&disk);
+    let store = open(&disk);
+    for channel in ["empty", "few", "one"] {
+        let log = store.open_existing(&name(channel)).unwrap().unwrap();
+        append(&log, "one more");
+        log.sync().unwrap();
+    }
+    let now = store.list(None, "", 99);
+    disk.kill();
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(store.list(None, "", 99), now);
+    let next = |channel| now.iter().find(|info| info.name == name(channel)).unwrap().next;
+    assert_eq!((next("empty"), next("few"), next("one")), (Offset(1), Offset(4), Offset(2)));
+}
+
+#[test]
+fn of_a_log_that_was_truncated_what_is_left_is_listed() {
+    for before in [1, 150, 299, 300] {
+        let disk = SimDisk::new(5);
+        made(&disk);
+        let store = open(&disk);
+        let log = store.open_existing(&name("many")).unwrap().unwrap();
+        log.truncate_before(Offset(before)).unwrap();
+        let info = log.info();
+        assert_eq!((info.first, info.next), (Offset(before), Offset(300)));
+        store.close();
+        let store = open(&disk);
+        assert_eq!(store.list(None, "many", 1), [info.clone()], "before {before}");
+        assert_eq!(store.open_existing(&name("many")).unwrap().unwrap().info(), info, "before {before}");
+    }
+}
+
+#[test]
+fn a_log_in_whose_place_another_ones_segment_stands_is_left_out() {
+    let disk = SimDisk::new(6);
+    let store = open(&disk);
+    let logs = ["a", "b"].map(|it| store.create_or_open(&name(it), &small(Durability::Sync)).unwrap());
+    store.close();
+    let [path, other] = logs.each_ref().map(|log| segment(log, 0));
+    disk.overwrite(&path, disk.contents(&other).unwrap());
+    let store = open(&disk);
+    let names: Vec<_> = store.list(None, "", 9).into_iter().map(|info| info.name).collect();
+    assert_eq!(names, [name("b")]);
+    assert!(store.open_existing(&name("a")).is_err());
 }

@@ -7,8 +7,10 @@ mod rig;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
-use netchan_proto::{AsRecord, Durability, Epoch, NewRecord, Offset, Position, Start, Timestamp};
+use netchan_proto::batch::{Batch, BatchBuilder, BatchHeader, Stamp};
+use netchan_proto::{
+    AsRecord, Compression, Durability, Epoch, NewRecord, Offset, Position, Start, Timestamp,
+};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{
     AppendError, LogError, LogOptions, Mark, Retention, Store, StoreError, StoreOptions, TailRead,
@@ -480,6 +482,20 @@ fn an_older_life_of_a_producer_appends_nothing_and_a_full_queue_takes_a_batch_wh
     let refused = log.append_batch(&new, &seal);
     assert!(matches!(refused, Err(AppendError::NotPublishable { .. })), "{refused:?}");
     assert_eq!((log.queued(), log.is_sealed()), (Offset(2), false));
+    // Nor is what a filter went over, or what is compressed.
+    let sparse =
+        BatchHeader { base_offset: Offset(2), offset_span: 1, sparse: true, ..BatchHeader::default() };
+    let sparse = Batch::verify(sparse.encode(&producer.0).to_vec().into(), &producer.0).unwrap();
+    let mut builder = BatchBuilder::new(Offset(2), None);
+    builder.push(Timestamp(1), &"x".repeat(2000).as_record());
+    let (_, shorter) = builder.finish_as(stamp, Compression::Lz4);
+    let shorter = Batch::verify(shorter, &producer.0).unwrap();
+    assert!(sparse.header().sparse && shorter.header().compression == Compression::Lz4);
+    for batch in [sparse, shorter] {
+        let refused = log.append_batch(&new, &batch);
+        assert!(matches!(refused, Err(AppendError::NotPublishable { .. })), "{refused:?}");
+        assert_eq!((log.queued(), log.next_sequence(producer)), (Offset(2), 2));
+    }
 }
 
 /// Counts how often somebody is woken.
@@ -523,4 +539,53 @@ fn who_says_that_it_waits_no_longer_is_not_kept_and_not_woken() {
     drop(both);
     let kept = wakers.each_ref().map(std::sync::Arc::strong_count);
     assert_eq!(kept, [1, 1], "nobody is kept");
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_synced() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    append(&log, "first of its epoch: synced");
+    commit(&store);
+    assert_eq!(log.durable(), Offset(1));
+    let syncs = disk.syncs();
+    // Whoever waits for it to be written, or seen, or to be durable before it was appended, asks for none.
+    for (mark, offset) in [(Mark::Written, 2), (Mark::Visible, 2), (Mark::Durable, 3)] {
+        assert!(with_cx(|cx| log.poll_reached(mark, Offset(offset), cx)).is_pending());
+    }
+    append(&log, "x");
+    commit(&store);
+    assert!(with_cx(|cx| log.poll_reached(Mark::Written, Offset(2), cx)).is_ready());
+    append(&log, "x");
+    commit(&store);
+    assert_eq!((log.written(), log.durable(), disk.syncs()), (Offset(3), Offset(1), syncs));
+}
+
+#[test]
+fn a_store_that_was_dropped_takes_no_more_from_who_has_a_log_of_it() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "before");
+    commit(&store);
+    drop(store);
+    assert!(matches!(log.append(&"after".as_record()), Err(AppendError::Closed)));
+    drop(log); // it had the directory's lock
+    let store = open(&disk);
+    assert_eq!(texts(&store.open_existing(&name("a")).unwrap().unwrap()), ["before"]);
+}
+
+#[test]
+fn who_may_not_wait_writes_nothing_even_if_it_comes_alone() {
+    let (disk, clock) = (SimDisk::new(1), HandClock::default());
+    let store = Store::open(Arc::new(disk) as Arc<dyn Disk>, options(&clock)).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    append(&log, "first of its epoch");
+    commit(&store);
+    clock.set(1_000_000_000);
+    append(&log, "alone");
+    assert_eq!((log.queued(), log.written()), (Offset(2), Offset(1)));
+    commit(&store);
+    assert_eq!(log.written(), Offset(2));
 }

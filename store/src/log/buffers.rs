@@ -120,7 +120,9 @@ mod tests {
     fn what_comes_back_is_used_again_within_a_limit_and_less_when_nobody_reads() {
         let buffers = Buffers::default();
         let mut first = buffers.take(1 << 20);
+        first.fill(b"what is replaced");
         first.fill(b"some");
+        assert_eq!(first.as_ref(), b"some");
         let at = first.as_ref().as_ptr();
         let other = buffers.take(1 << 19);
         drop(first);
@@ -158,5 +160,6 @@ mod tests {
         drop(buffers.take(LEAST - 1));
         assert_eq!(buffers.shelf().bytes, 0);
         drop(large);
+        assert_eq!(buffers.shelf().bytes, LEAST);
     }
 }

@@ -76,7 +76,7 @@ impl Index {
         }
         self.damage.push(Damage { from: at.offset, to: next.offset });
         self.entries.retain(|entry| entry.place.offset < at.offset || entry.place.offset >= next.offset);
-        if next.offset > self.known.offset || self.known == at {
+        if next.offset > self.known.offset {
             self.known = next;
         }
         // No hop may begin before the damage and end after it.
@@ -222,5 +222,72 @@ mod tests {
         assert_eq!(index.damage_at(Offset(3)), Some(Damage { from: Offset(3), to: Offset(4) }));
         assert_eq!((index.before(Offset(2)), index.before(Offset(4))), (places[0], places[4]));
         assert_eq!((index.before(Offset(9)), index.known()), (places[4], known));
+    }
+
+    /// An index that knows ten batches of one record, and where they begin.
+    fn ten(body: u32) -> (Index, Vec<Place>) {
+        let mut index = Index::new(Offset(0));
+        index.start_at(4096);
+        let places = (0..10).map(|n| {
+            let place = index.known();
+            index.note(&header(n, 1, body, n as i64), place.pos);
+            place
+        });
+        let places = places.collect();
+        (index, places)
+    }
+
+    #[test]
+    fn only_the_batch_that_comes_next_is_learnt_and_one_place_in_a_while_is_kept() {
+        let (mut index, places) = ten(10_000);
+        let known = index.known();
+        index.note(&header(11, 1, 8, 0), known.pos);
+        index.note(&header(10, 1, 8, 0), known.pos + 8);
+        assert_eq!((known.offset, index.known()), (Offset(10), known));
+        let kept: Vec<Place> = index.entries.iter().map(|entry| entry.place).collect();
+        assert_eq!(kept, [places[0], places[4], places[8]]);
+    }
+
+    #[test]
+    fn the_time_of_a_place_is_known_before_the_end_of_what_is_and_not_behind_it() {
+        let (index, places) = ten(40_000);
+        for n in 0..10 {
+            assert_eq!(index.near(Offset(n)), (places[n as usize], Some(Timestamp(n as i64))));
+        }
+        let known = index.known();
+        assert_eq!((index.near(Offset(10)), index.near(Offset(11))), ((known, None), (known, None)));
+    }
+
+    #[test]
+    fn no_hop_begins_before_damage_and_ends_after_it() {
+        let (mut index, places) = ten(40_000);
+        let known = index.known();
+        index.note_damage(places[3], places[5], Some(Timestamp(5)));
+        let before = [0, 1, 2, 2, 2, 5, 6, 7, 8, 9].map(|n: usize| places[n]);
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|n| index.before(Offset(n))), before);
+        assert_eq!(index.near(Offset(5)), (places[5], Some(Timestamp(5))));
+        assert_eq!((index.entries.len(), index.known()), (8, known));
+        // The place behind it is one from now on, if it was none.
+        let (mut index, places) = ten(10_000);
+        index.note_damage(places[1], places[2], Some(Timestamp(2)));
+        let before = [0, 0, 2, 2, 4].map(|n: usize| places[n]);
+        assert_eq!([0, 1, 2, 3, 4].map(|n| index.before(Offset(n))), before);
+        // Up to beyond what is known, it is known up to there.
+        let beyond = Place { offset: Offset(12), pos: 200_000 };
+        index.note_damage(places[9], beyond, None);
+        assert_eq!((index.known(), index.before(Offset(13))), (beyond, beyond));
+    }
+
+    #[test]
+    fn damage_that_is_known_is_of_no_records_or_lies_behind_what_is_known_is_not_noted() {
+        let (mut index, places) = ten(40_000);
+        let known = index.known();
+        index.note_damage(Place { offset: Offset(20), pos: 0 }, Place { offset: Offset(25), pos: 0 }, None);
+        index.note_damage(places[3], places[3], None);
+        assert_eq!((index.damage_at(Offset(20)), index.sound_until(Offset(0), Offset(9))), (None, Offset(9)));
+        index.note_damage(places[3], places[5], None);
+        index.note_damage(places[4], places[6], None);
+        assert_eq!((index.damage_at(Offset(5)), index.known()), (None, known));
+        assert_eq!(index.sound_until(Offset(0), Offset(9)), Offset(3));
     }
 }

@@ -1,0 +1,283 @@
+//! What a reader gets where the disk does not give what was written: as little as possible is missing, and it is told what.
+
+#![allow(clippy::unwrap_used)] // a panic is a failed test
+
+mod rig;
+
+use std::fmt;
+use std::io::{Error, ErrorKind, Result};
+use std::sync::{Arc, Mutex};
+
+use netchan_proto::{Durability, Offset, Start};
+use netchan_store::disk::{Disk, DiskFile, DiskLock, Open, SimDisk, Space};
+use netchan_store::{Log, LogError, LogOptions, Store, StoreOptions};
+use rig::*;
+
+/// Forty records of 420 bytes, two in a batch: five segments and more.
+fn some(disk: &SimDisk) -> (Store, Log) {
+    let store = open(disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..40 {
+        append(&log, &format!("{n} {}", "x".repeat(420)));
+        if n % 2 == 1 {
+            commit(&store);
+        }
+    }
+    assert!(log.info().segments >= 5);
+    (store, log)
+}
+
+fn reopened(disk: &SimDisk) -> (Store, Log) {
+    let store = open(disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    (store, log)
+}
+
+/// Where in its segment, the one that begins with `base`, the batch with `offset` begins.
+fn place_of(disk: &SimDisk, log: &Log, base: u64, offset: u64) -> usize {
+    let run = log.read(Offset(offset), 1).unwrap();
+    let bytes = disk.contents(&segment(log, base)).unwrap();
+    bytes.windows(run.bytes.len()).position(|window| window == &run.bytes[..]).unwrap()
+}
+
+fn spoil(disk: &SimDisk, path: &str, at: usize) {
+    let mut bytes = disk.contents(path).unwrap();
+    bytes[at] ^= 1;
+    disk.overwrite(path, bytes);
+}
+
+/// What a reader is told who asks for `at` first of all.
+fn told(disk: &SimDisk, at: u64) -> std::result::Result<Offset, (Offset, Offset)> {
+    let (_store, log) = reopened(&disk.fork(1));
+    match log.read(Offset(at), 1) {
+        Ok(run) => Ok(run.first),
+        Err(LogError::Damaged { from, to, .. }) => Err((from, to)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+// NC-DSK-044
+#[test]
+fn whoever_asks_first_for_what_is_damaged_or_lies_behind_it_is_told_just_that() {
+    for part in ["header", "body"] {
+        let disk = SimDisk::new(1);
+        let (store, log) = some(&disk);
+        let path = segment(&log, 0);
+        let at = place_of(&disk, &log, 0, 4);
+        store.close();
+        spoil(&disk, &path, if part == "header" { at + 20 } else { at + 80 });
+        let lost = |from| Err((Offset(from), Offset(6)));
+        assert_eq!((told(&disk, 4), told(&disk, 5)), (lost(4), lost(5)), "{part}");
+        // Before it, behind it, and in the next segment.
+        let first = |at| Ok(Offset(at));
+        assert_eq!(
+            [told(&disk, 3), told(&disk, 6), told(&disk, 9)],
+            [first(2), first(6), first(8)],
+            "{part}"
+        );
+        assert_eq!(told(&disk, 20), first(20), "{part}");
+    }
+}
+
+// NC-DSK-044
+#[test]
+fn a_damaged_head_takes_no_batch_with_it_and_a_damaged_batch_behind_it_only_itself() {
+    let disk = SimDisk::new(1);
+    let (store, log) = some(&disk);
+    let path = segment(&log, 0);
+    let at = place_of(&disk, &log, 0, 0);
+    store.close();
+    spoil(&disk, &path, 20);
+    assert_eq!([told(&disk, 0), told(&disk, 3)], [Ok(Offset(0)), Ok(Offset(2))]);
+    spoil(&disk, &path, at + 20);
+    let lost = |from| Err((Offset(from), Offset(2)));
+    assert_eq!([told(&disk, 0), told(&disk, 1), told(&disk, 3)], [lost(0), lost(1), Ok(Offset(2))]);
+}
+
+/// What a power cut has brought back behind the end of a closed segment holds, and is another history's.
+// NC-DSK-025
+#[test]
+fn what_stands_behind_a_closed_segment_is_not_read_though_it_holds_and_would_come_next() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let fill = |store: &Store, log: &Log, what: &str| {
+        while log.info().segments < 2 {
+            append(log, &format!("{} {what} {}", log.queued().0, "x".repeat(420)));
+            commit(store);
+        }
+    };
+    append(&log, "the same");
+    commit(&store);
+    store.close();
+    let other = disk.fork(2);
+    let texts_of = |disk: &SimDisk, what: &str| {
+        let (store, log) = reopened(disk);
+        fill(&store, &log, what);
+        let second = log.visible().0 - 1;
+        store.close();
+        second
+    };
+    let second = texts_of(&disk, "here");
+    assert_eq!(texts_of(&other, "elsewhere"), second);
+    let (path, next) = (segment(&log, 0), segment(&log, second));
+    let stray = other.contents(&next).unwrap()[4096..].to_vec();
+    disk.overwrite(&path, [disk.contents(&path).unwrap(), stray].concat());
+    let (_store, log) = reopened(&disk);
+    assert_eq!(log.read(Offset(0), 1 << 20).unwrap().next, Offset(second));
+    assert!(texts(&log).iter().all(|text| !text.contains("elsewhere")));
+}
+
+/// The next batch is found however far behind the damage it begins: the search reads a MiB at a time.
+// NC-DSK-044
+#[test]
+fn behind_a_damaged_batch_of_megabytes_the_next_one_is_found() {
+    const STEP: usize = 1 << 20;
+    for more in [0, 8, 16, 56, 64, 72, 80, 128, STEP / 2, STEP, STEP + 64] {
+        let disk = SimDisk::new(1);
+        let store = open(&disk);
+        let options = LogOptions { segment_bytes: 16 << 20, ..small(Durability::Sync) };
+        let log = store.create_or_open(&name("a"), &options).unwrap();
+        let texts = ["a".to_owned(), "b".repeat(STEP - 128 + more), "c".to_owned(), "d".to_owned()];
+        for text in &texts {
+            append(&log, text);
+            commit(&store);
+        }
+        let at = place_of(&disk, &log, 0, 1);
+        let path = segment(&log, 0);
+        store.close();
+        spoil(&disk, &path, at + 20);
+        let (_store, log) = reopened(&disk);
+        let (records, holes) = read_from(&log, Offset(0), 1000);
+        let found: Vec<u64> = records.iter().map(|record| record.offset.0).collect();
+        assert_eq!((found, holes), (vec![0, 2, 3], vec![(Offset(1), Offset(2))]), "{more}");
+    }
+}
+
+#[test]
+fn a_reader_keeps_four_segments_open_and_gives_back_those_that_go() {
+    let disk = SimDisk::new(1);
+    some(&disk).0.close();
+    let (store, log) = reopened(&disk);
+    let bases: Vec<u64> = {
+        let names = disk.list(&format!("channels/{}", log.id())).unwrap();
+        let mut bases: Vec<u64> =
+            names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).collect();
+        bases.sort_unstable();
+        bases
+    };
+    let before = disk.open_files();
+    let closed = &bases[..bases.len() - 1];
+    let mut most = 0;
+    for (index, base) in closed.iter().enumerate() {
+        log.read(Offset(*base), 1).unwrap();
+        most = (index + 1).min(4);
+        assert_eq!(disk.open_files(), before + most);
+    }
+    assert_eq!(most, 4);
+    // The oldest but one of those that are open goes, with what is before it.
+    log.truncate_before(Offset(closed[closed.len() - 2])).unwrap();
+    assert_eq!(disk.open_files(), before + 2);
+    // Who rests has none.
+    for _ in 0..4 {
+        commit(&store);
+    }
+    assert!(disk.open_files() < before + 2, "{}", disk.open_files());
+    log.read(log.first(), 1).unwrap();
+    store.close();
+    drop((log, store));
+    assert_eq!(disk.open_files(), 0);
+}
+
+type Hook = Box<dyn FnOnce() -> Result<()> + Send>;
+
+/// A disk on which something happens just before a file is opened to be read.
+struct Meanwhile {
+    disk: SimDisk,
+    hook: Mutex<Option<Hook>>,
+}
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.disk.fmt(f)
+    }
+}
+
+impl Disk for Meanwhile {
+    fn create_dir(&self, path: &str) -> Result<()> {
+        self.disk.create_dir(path)
+    }
+    fn list(&self, path: &str) -> Result<Vec<String>> {
+        self.disk.list(path)
+    }
+    fn open(&self, path: &str, how: Open) -> Result<Arc<dyn DiskFile>> {
+        let hook = self.hook.lock().unwrap().take_if(|_| how == Open::Read);
+        hook.map_or(Ok(()), |hook| hook())?;
+        self.disk.open(path, how)
+    }
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove_file(&self, path: &str) -> Result<()> {
+        self.disk.remove_file(path)
+    }
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        self.disk.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &str) -> Result<()> {
+        self.disk.sync_dir(path)
+    }
+    fn space(&self) -> Result<Space> {
+        self.disk.space()
+    }
+    fn try_lock(&self, path: &str) -> Result<Option<Box<dyn DiskLock>>> {
+        self.disk.try_lock(path)
+    }
+}
+
+/// A log on such a disk, with its first segment closed and the second begun by the offset that is given back.
+fn meanwhile() -> (Arc<Meanwhile>, Store, Log, Offset) {
+    let disk = Arc::new(Meanwhile { disk: SimDisk::new(1), hook: Mutex::default() });
+    some(&disk.disk).0.close();
+    let options = StoreOptions { seed: Some(3), ..options(&HandClock::default()) };
+    let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options).unwrap();
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    let second = (1..).map(Offset).find(|at| disk.disk.contents(&segment(&log, at.0)).is_some()).unwrap();
+    (disk, store, log, second)
+}
+
+#[test]
+fn what_is_trimmed_while_a_reader_opens_it_is_told_as_trimmed_and_what_is_gone_otherwise_is_not() {
+    let (disk, _store, log, second) = meanwhile();
+    let by = log.clone();
+    *disk.hook.lock().unwrap() = Some(Box::new(move || {
+        by.truncate_before(second).map(|_| ()).map_err(|_| Error::other("not truncated"))
+    }));
+    let read = log.read(Offset(0), 100);
+    assert!(matches!(read, Err(LogError::Trimmed { to, .. }) if to == second), "{read:?}");
+    assert!(log.read(second, 100).is_ok());
+
+    let (disk, _store, log, _) = meanwhile();
+    disk.disk.remove_file(&segment(&log, 0)).unwrap();
+    let read = log.read(Offset(0), 100);
+    assert!(matches!(read, Err(LogError::Io { .. })), "{read:?}");
+}
+
+/// A log that has failed is read by who had it; what the log that was opened in its place has trimmed is gone for it.
+#[test]
+fn a_reader_of_a_failed_log_is_told_that_it_failed_where_its_successor_has_trimmed_and_of_other_errors_as_ever()
+ {
+    let (disk, store, log, second) = meanwhile();
+    disk.disk.fail_sync(1);
+    append(&log, "x");
+    commit(&store);
+    assert!(log.poisoned().is_some());
+    let successor = store.open_existing(&name("a")).unwrap().unwrap();
+    *disk.hook.lock().unwrap() = Some(Box::new(|| Err(Error::from(ErrorKind::PermissionDenied))));
+    let read = log.read(Offset(0), 100);
+    assert!(matches!(read, Err(LogError::Io { .. })), "{read:?}");
+    successor.truncate_before(second).unwrap();
+    let read = log.read(Offset(0), 100);
+    assert!(matches!(read, Err(LogError::Poisoned { .. })), "{read:?}");
+    assert_eq!(log.resolve(&Start::Earliest).unwrap().start, Offset(0), "it does not know");
+}
