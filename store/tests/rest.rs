@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use netchan_proto::{AsRecord, Durability, Epoch, Offset, ProducerId};
+use netchan_proto::{AsRecord, Durability, Epoch, Offset, ProducerId, Timestamp};
 use netchan_store::disk::{Disk, Open, SimDisk};
 use netchan_store::{AppendError, Log, LogError, LogOptions, Mark, Store, StoreOptions, TailRead};
 use rig::{HandClock, append, commit, name, open, options, segment, small, texts};
@@ -235,6 +235,40 @@ fn a_log_in_use_keeps_its_tail() {
     append(&log, "x");
     commit(&store);
     assert!(matches!(log.read_tail(Offset(0)), TailRead::Batch(..)));
+}
+
+#[test]
+fn where_everything_rests_nothing_is_done_any_more() {
+    let disk = SimDisk::new(12);
+    let store = open(&disk);
+    for log in logs(&store, 3, &small(Durability::Os)) {
+        append(&log, "x");
+        store.run_commits(Timestamp(0));
+        assert!(matches!(log.read_tail(Offset(0)), TailRead::Batch(..)));
+    }
+    let hours = |n: i64| Timestamp(n * 3_600_000_000_000);
+    assert!(store.run_commits(hours(1)));
+    for n in 2..10 {
+        store.run_commits(hours(n));
+    }
+    let busy: Vec<i64> = (10..20).filter(|n| store.run_commits(hours(*n))).collect();
+    assert_eq!(busy, [0; 0]);
+}
+
+/// One whose files were closed for others has its newest batches in memory still, until it rests.
+#[test]
+fn a_log_that_gave_up_its_files_for_others_gives_up_its_memory_when_it_rests() {
+    let disk = SimDisk::new(13);
+    let store = with(&disk, |options| options.max_open_files = 1);
+    let all = logs(&store, 3, &small(Durability::Os));
+    let in_memory = |log: &Log, offset| matches!(log.read_tail(Offset(offset)), TailRead::Batch(..));
+    for (n, log) in all.iter().enumerate() {
+        append(log, "x");
+        store.run_commits(Timestamp(n as i64));
+    }
+    assert!(disk.open_files() <= 2 && all.iter().all(|log| in_memory(log, 0)), "{}", disk.open_files());
+    rest(&store);
+    assert!(!all.iter().any(|log| in_memory(log, 0)));
 }
 
 /// As [`without_any_file_a_log_stalls_keeps_what_is_durable_and_goes_on_later`], for logs whose files were closed for

@@ -311,6 +311,39 @@ fn a_volume_without_a_byte_holds_appends_back_or_takes_the_oldest_too() {
     }
 }
 
+// NC-DSK-080
+#[test]
+fn at_its_limit_nothing_goes_and_beyond_it_the_oldest_segment_does() {
+    for by_records in [false, true] {
+        let scene = with(Retention::default(), |options| options);
+        scene.many(20);
+        scene.wait(1);
+        let is = if by_records { scene.records() } else { scene.bytes() };
+        let limit = |most: u64| match by_records {
+            true => Retention { max_records: Some(most), ..Retention::default() },
+            false => Retention { max_bytes: Some(most), ..Retention::default() },
+        };
+        scene.log.set_retention(limit(is)).unwrap();
+        assert_eq!(scene.log.first(), Offset(0));
+        scene.log.set_retention(limit(is - 1)).unwrap();
+        assert_eq!(scene.log.first(), Offset(4));
+    }
+}
+
+// NC-DSK-086
+#[test]
+fn a_full_volume_on_which_there_is_no_oldest_to_go_stalls_the_log_and_nothing_else() {
+    let retention = Retention { when_full: WhenFull::TrimOldest, ..Retention::default() };
+    let scene = with(retention, |options| options);
+    scene.many(1);
+    scene.disk.set_capacity(scene.disk.used());
+    let refused = until_refused(&scene, 200);
+    assert!(matches!(refused, Some(AppendError::Stalled { .. })), "{refused:?}");
+    scene.disk.set_capacity(4 << 20);
+    scene.wait(1);
+    scene.many(10);
+}
+
 // NC-DSK-083, NC-DSK-086
 #[test]
 fn a_full_volume_takes_the_oldest_where_it_shall_down_to_the_floor() {
