@@ -4,7 +4,7 @@
 
 mod rig;
 
-use netchan_proto::{Durability, LogInfo, Offset};
+use netchan_proto::{Durability, LogInfo, Offset, Timestamp};
 use netchan_store::disk::SimDisk;
 use netchan_store::{Log, Store};
 use rig::*;
@@ -163,6 +163,7 @@ fn of_a_log_that_was_truncated_what_is_left_is_listed() {
         log.truncate_before(Offset(before)).unwrap();
         let info = log.info();
         assert_eq!((info.first, info.next), (Offset(before), Offset(300)));
+        assert_eq!(before == 300, info.last_time == Timestamp::MIN, "without a record there is no time");
         store.close();
         let store = open(&disk);
         assert_eq!(store.list(None, "many", 1), [info.clone()], "before {before}");

@@ -212,6 +212,20 @@ fn keys_and_headers_come_back() {
 }
 
 #[test]
+fn the_end_is_a_start_and_what_is_beyond_it_is_none() {
+    let store = open(&SimDisk::new(1));
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for end in 0..3 {
+        assert_eq!(log.resolve(&Start::Offset(Offset(end))).unwrap().start, Offset(end));
+        assert_eq!(log.resolve(&Start::Latest).unwrap().start, Offset(end));
+        let beyond = log.resolve(&Start::Offset(Offset(end + 1)));
+        assert!(matches!(beyond, Err(LogError::BeyondEnd { end: at, .. }) if at == Offset(end)));
+        append(&log, "x");
+        commit(&store);
+    }
+}
+
+#[test]
 fn starts_are_found_by_offset_count_and_position() {
     let disk = SimDisk::new(1);
     let store = open(&disk);
@@ -560,6 +574,51 @@ fn what_was_not_asked_for_is_not_synced() {
     append(&log, "x");
     commit(&store);
     assert_eq!((log.written(), log.durable(), disk.syncs()), (Offset(3), Offset(1), syncs));
+    // What was asked for was so once.
+    assert!(with_cx(|cx| log.poll_reached(Mark::Durable, Offset(3), cx)).is_pending());
+    commit(&store);
+    append(&log, "x");
+    commit(&store);
+    assert_eq!((log.written(), log.durable(), disk.syncs()), (Offset(4), Offset(3), syncs + 1));
+}
+
+#[test]
+fn whoever_waits_for_whatever_is_woken_when_it_will_not_come() {
+    for end in ["closed", "deleted", "failed", "dropped"] {
+        let disk = SimDisk::new(1);
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+        append(&log, "x");
+        let wakers: [Arc<Woken>; 5] = Default::default();
+        for (n, woken) in wakers.iter().enumerate() {
+            let waker = std::task::Waker::from(Arc::clone(woken));
+            let cx = &mut std::task::Context::from_waker(&waker);
+            let is_pending = match n {
+                0 => log.poll_reached(Mark::Written, Offset(9), cx).is_pending(),
+                1 => log.poll_reached(Mark::Durable, Offset(9), cx).is_pending(),
+                2 => log.poll_reached(Mark::Visible, Offset(9), cx).is_pending(),
+                3 => log.poll_changed(log.seen(), cx).is_pending(),
+                _ => {
+                    // It is full for what was refused.
+                    while log.append(&[0; 100_000].as_record()).is_ok() {}
+                    log.poll_capacity(cx).is_pending()
+                }
+            };
+            assert!(is_pending, "{n}");
+        }
+        match end {
+            "closed" => store.close(),
+            "deleted" => store.delete(&name("a")).unwrap(),
+            "dropped" => drop(store),
+            _ => {
+                disk.fail_sync(1);
+                commit(&store);
+            }
+        }
+        let times = wakers.each_ref().map(|woken| woken.0.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(times, [1; 5], "{end}");
+        assert!(with_cx(|cx| log.poll_reached(Mark::Durable, Offset(99_999), cx)).is_ready());
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use netchan_proto::{AsRecord, Durability, Offset, Start, Timestamp};
-use netchan_store::disk::SimDisk;
+use netchan_store::disk::{Fault, SimDisk};
 use netchan_store::{
     AppendError, Log, LogError, LogOptions, Mark, Retention, Store, StoreOptions, TailRead, WhenFull,
 };
@@ -342,6 +342,68 @@ fn a_full_volume_on_which_there_is_no_oldest_to_go_stalls_the_log_and_nothing_el
     scene.disk.set_capacity(4 << 20);
     scene.wait(1);
     scene.many(10);
+}
+
+/// Room is made for what lacks room, and for nothing else.
+// NC-DSK-086
+#[test]
+fn where_the_oldest_go_for_room_none_goes_because_a_write_failed_or_files_are_short() {
+    let retention = Retention { when_full: WhenFull::TrimOldest, ..Retention::default() };
+    for fault in [Fault::Io, Fault::NoSpace] {
+        let scene = with(retention, |options| options);
+        scene.many(20);
+        // There is room that was reserved: the write is the next operation.
+        scene.disk.fail_at(1, fault);
+        scene.log.append(&"x".as_record()).unwrap();
+        scene.run();
+        assert!(!scene.disk.is_to_fail() && scene.log.poisoned().is_some(), "{fault:?}");
+        assert_eq!(scene.log.first(), Offset(0), "{fault:?}");
+    }
+    let scene = with(retention, |options| StoreOptions { idle_after: Duration::from_secs(1), ..options });
+    scene.many(20);
+    scene.wait(3);
+    scene.disk.set_max_open_files(0);
+    scene.log.append(&"x".as_record()).unwrap();
+    scene.wait(3);
+    assert_eq!((scene.log.poisoned(), scene.log.first(), scene.log.written()), (None, Offset(0), Offset(20)));
+    scene.disk.set_max_open_files(100);
+    scene.wait(1);
+    assert_eq!((scene.log.first(), scene.log.written()), (Offset(0), Offset(21)));
+}
+
+/// A segment that was begun for its age and failed may be found again after a power cut: nothing may stand at its place elsewhere.
+#[test]
+fn a_segment_that_could_not_be_begun_loses_nothing_that_comes_after_whatever_a_power_cut_brings_back() {
+    let retention = Retention { max_age: Some(Duration::from_secs(3600)), ..Retention::default() };
+    for operation in 1..8 {
+        for seed in 0..30 {
+            let scene = with(retention, |options| options);
+            scene.many(2);
+            scene.clock.set(scene.now().0 + 1900 * SECOND);
+            scene.disk.fail_at(operation, Fault::NoSpace);
+            scene.run();
+            let mut sent = 2;
+            for _ in 0..2 {
+                if scene.log.append(&"small".as_record()).is_ok() {
+                    sent += 1;
+                }
+                scene.run();
+            }
+            let durable = scene.log.durable();
+            assert!(durable.0 <= sent);
+            let disk = scene.disk.fork(seed);
+            disk.crash();
+            let store = open(&disk);
+            let log = store.open_existing(&name("a")).unwrap().unwrap();
+            let (records, holes) = read_from(&log, Offset(0), 1 << 20);
+            assert_eq!(holes, [], "operation {operation}, seed {seed}");
+            assert!(
+                records.len() as u64 >= durable.0,
+                "operation {operation}, seed {seed}: {}",
+                records.len()
+            );
+        }
+    }
 }
 
 // NC-DSK-083, NC-DSK-086

@@ -57,6 +57,11 @@ fn every_record_before_the_offset_goes_and_no_other_and_it_stays_so() {
         }
         assert!(before < 12 || segments(&disk, &log) < had, "their files go");
         assert!(before < 30 || segments(&disk, &log) == 1);
+        assert_eq!(
+            before == 30,
+            disk.contents(&segment(&log, 30)).is_some(),
+            "another one begins behind all"
+        );
         assert_eq!(log.resolve(&Start::Time(Timestamp(0))).unwrap().start, Offset(before));
         let info = log.info();
         assert_eq!(info.first, Offset(before));
@@ -201,4 +206,37 @@ fn cut_anywhere_it_is_done_or_not_begun_and_what_is_left_is_whole() {
             drop((store, log));
         }
     }
+}
+
+// NC-DSK-092
+#[test]
+fn whatever_fails_of_a_truncation_the_next_one_removes_what_it_has_left() {
+    let whole = SimDisk::new(1);
+    some(&whole, Durability::Sync).0.close();
+    for operation in 1.. {
+        let disk = whole.fork(operation);
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        disk.fail_at(operation, netchan_store::disk::Fault::Io);
+        let first = log.truncate_before(Offset(12)).unwrap_or(Offset(0));
+        let is_done = disk.is_to_fail();
+        assert_eq!(log.first(), first, "operation {operation}");
+        assert_eq!(numbers(&log), (first.0..30).collect::<Vec<_>>(), "operation {operation}");
+        if is_done {
+            break;
+        }
+        assert_eq!(log.truncate_before(Offset(26)).unwrap(), Offset(26));
+        let left = disk.list(&format!("channels/{}", log.id())).unwrap();
+        let bases = left.iter().filter_map(|name| name.strip_suffix(".log")?.parse::<u64>().ok());
+        let oldest = bases.min().unwrap();
+        assert!((21..=26).contains(&oldest), "operation {operation}: {left:?}");
+        assert_eq!(numbers(&log), (26..30).collect::<Vec<_>>());
+    }
+    // What somebody else has removed is gone, and keeps nothing else.
+    let disk = whole.fork(0);
+    let store = open(&disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    disk.remove_file(&segment(&log, 0)).unwrap();
+    log.truncate_before(Offset(26)).unwrap();
+    assert!(segments(&disk, &log) <= 2);
 }

@@ -381,6 +381,29 @@ mod tests {
         }
     }
 
+    /// What no checksum can vouch for.
+    // NC-DSK-020
+    #[test]
+    fn a_head_whose_numbers_are_beyond_a_limit_or_contradict_each_other_is_none() {
+        let with = |pairs: u32, producers: u32, data_start: u32| {
+            let mut bytes = encoded()[..HEAD_LEN].to_vec();
+            bytes[8..12].copy_from_slice(&data_start.to_le_bytes());
+            bytes[56..60].copy_from_slice(&pairs.to_le_bytes());
+            bytes[60..64].copy_from_slice(&producers.to_le_bytes());
+            let crc = crc32c(&bytes[..CRC_AT]);
+            bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+            SegmentHead::decode(&bytes).is_some()
+        };
+        let room = |producers: u32| 4096 + (producers * 32).next_multiple_of(4096);
+        assert!(with(2, 1, 8192) && with(2, 0, 4096) && with(256, 1, 8192) && with(2, 4096, room(4096)));
+        assert!(!with(257, 1, 8192), "more epochs than are kept");
+        assert!(!with(2, 4097, room(4097)), "more producers than are kept");
+        assert!(
+            !with(2, 1, 4096) && !with(2, 1, 8193) && !with(2, 0, 8192),
+            "the first batch stands elsewhere"
+        );
+    }
+
     // NC-DSK-004
     #[test]
     fn a_segment_is_named_by_its_first_offset() {

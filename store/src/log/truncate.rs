@@ -26,17 +26,15 @@ impl Inner {
         if writer.is_dead {
             return Err(StoreError::Closed);
         }
-        let (first, durable, start) = {
+        let (first, durable) = {
             let state = locked(&self.state);
-            (state.first(), state.durable.min(state.visible()), state.start)
+            (state.first(), state.durable.min(state.visible()))
         };
         let before = before.min(durable);
         if before <= first {
             return Ok(first);
         }
-        if before > start {
-            self.write_meta(writer.options, before)?;
-        }
+        self.write_meta(writer.options, before)?;
         let mut wake = Vec::new();
         let is_sealed = {
             let mut state = locked(&self.state);
