@@ -76,6 +76,16 @@ registry! {
     SUPERSEDED = 0x0308;
     /// What the channel's payloads are is not what is to be published.
     CONTENT = 0x0309;
+    /// No cursor of the channel has this name.
+    NO_CURSOR = 0x030A;
+    /// Another has taken the cursor.
+    CURSOR_TAKEN = 0x030B;
+    /// The cursor was set to another position.
+    CURSOR_MOVED = 0x030C;
+    /// The commit is before what was committed.
+    CURSOR_BACK = 0x030D;
+    /// There are as many cursors as may be.
+    TOO_MANY_CURSORS = 0x030E;
     /// More bytes than the credit allows, or not at the position announced.
     FLOW = 0x0401;
     /// A start that lies past the channel's end.

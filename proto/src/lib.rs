@@ -6,6 +6,7 @@
 //! | room | holds |
 //! |---|---|
 //! | [`types`] | offsets, timestamps, epochs, identities, names, positions |
+//! | [`cursor`] | names of cursors, sets of positions |
 //! | [`limits`] | every number a peer or a disk can run into |
 //! | [`record`], [`batch`], [`inflow`], [`digest`] | what is stored and sent; what all of it comes to |
 //! | [`compression`] | bytes made shorter, and made again |
@@ -25,6 +26,7 @@ pub mod batch;
 pub mod compression;
 pub mod conn;
 pub mod crc;
+pub mod cursor;
 pub mod digest;
 pub mod error_code;
 pub mod filter;
@@ -39,6 +41,7 @@ pub mod wire;
 
 pub use auth::{Side, Token};
 pub use compression::Compression;
+pub use cursor::{CursorName, Positions};
 pub use digest::Digest;
 pub use error_code::ErrorCode;
 pub use filter::{Filter, FilterError};

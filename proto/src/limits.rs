@@ -70,6 +70,16 @@ pub const FILTER_JOB: u64 = 64 << 20;
 pub const MAX_AWAITS: usize = 64;
 /// Bytes of a pattern of names.
 pub const MAX_PATTERN: usize = 255;
+/// Bytes of a cursor's name.
+pub const MAX_CURSOR_NAME: usize = 64;
+/// Logs in which a cursor has a position.
+pub const MAX_CURSOR_POSITIONS: usize = 64;
+/// Cursors in one CURSORS_REPLY.
+pub const MAX_CURSORS: usize = 24;
+/// Cursors of one channel.
+pub const MAX_CHANNEL_CURSORS: usize = 1024;
+/// Cursors of a node.
+pub const MAX_NODE_CURSORS: usize = 16 << 10;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.

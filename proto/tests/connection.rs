@@ -13,13 +13,15 @@ use netchan_proto::limits::{
     MAX_STREAMS, MIN_READ, PEER_TIMEOUT, PING_INTERVAL,
 };
 use netchan_proto::wire::{
-    AckLevel, Auth, Done, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, GoAway, Hello, List,
-    ListReply, LogInfo, Message, NamePrefix, NodeStatus, Note, Open, Opened, PREFACE, Progress, PublishAck,
-    PublishNote, PublishOpen, PublishOpened, Range, Readers, ReadersReply, Reject, Roles, Seek, Seeked,
-    Start, StreamId, Truncated, Welcome,
+    AckLevel, Auth, CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply, Done,
+    End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, GoAway, Hello, List, ListReply, LogInfo,
+    Message, NamePrefix, NodeStatus, Note, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
+    PublishOpen, PublishOpened, Range, Readers, ReadersReply, Reject, Roles, Seek, Seeked, Start, StreamId,
+    Truncated, Welcome,
 };
 use netchan_proto::{
-    ChannelName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, ProducerId, Timestamp,
+    ChannelName, CursorName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, Position,
+    ProducerId, Timestamp,
 };
 use pair::{Pair, config, connection, drain, feed, frame};
 
@@ -286,8 +288,30 @@ fn every_frame() -> Vec<Message> {
         Message::StatusReply(NodeStatus::default()),
         Message::Readers(Readers::default()),
         Message::ReadersReply(ReadersReply::default()),
+        Message::CursorTake(CursorTake { key: cursor_key(), start: Start::Earliest, make: true, mine: 0 }),
+        Message::CursorCommit(CursorCommit { key: cursor_key(), generation: 1, position: cursor().position }),
+        Message::CursorSet(CursorSet { key: cursor_key(), start: Start::Earliest, make: false }),
+        Message::CursorDelete(cursor_key()),
+        Message::CursorReply(cursor()),
+        Message::Cursors(Cursors::default()),
+        Message::CursorsReply(CursorsReply::default()),
         Message::Digest(netchan_proto::Digest::START),
     ]
+}
+
+fn cursor_key() -> CursorKey {
+    CursorKey { channel: name(), cursor: CursorName::new("worker").unwrap() }
+}
+
+fn cursor() -> CursorInfo {
+    CursorInfo {
+        key: cursor_key(),
+        generation: 2,
+        taken: 1,
+        created: Timestamp(1),
+        moved: Timestamp(2),
+        position: Position { log: info().id, epoch: Epoch(1), offset: Offset(1) }.into(),
+    }
 }
 
 /// A state: how a fresh pair comes to it, which of its two sides is looked at, and what may come on the stream.
@@ -402,6 +426,35 @@ fn states() -> Vec<State> {
             allowed: &[T::READERS_REPLY, T::ERROR],
         },
         State {
+            what: "asking CURSOR_TAKE",
+            reach: || {
+                let take = CursorTake { key: cursor_key(), start: Start::Earliest, make: true, mine: 0 };
+                let mut pair = Pair::ready();
+                let id = pair.dialler.cursor_take(&take).unwrap();
+                drain(&mut pair.dialler);
+                (pair.dialler, id.0)
+            },
+            allowed: &[T::CURSOR_REPLY, T::ERROR],
+        },
+        State {
+            what: "asking CURSOR_DELETE",
+            reach: || dialler_after(|c| c.cursor_delete(&cursor_key()).unwrap(), &[]),
+            allowed: &[T::DONE, T::ERROR],
+        },
+        State {
+            what: "asking CURSORS",
+            reach: || dialler_after(|c| c.cursors(&Cursors::default()).unwrap(), &[]),
+            allowed: &[T::CURSORS_REPLY, T::ERROR],
+        },
+        State {
+            what: "asked CURSOR_COMMIT",
+            reach: || {
+                let commit = CursorCommit { key: cursor_key(), generation: 1, position: cursor().position };
+                listener_after(&Message::CursorCommit(commit), |_| ())
+            },
+            allowed: &[],
+        },
+        State {
             what: "serving, opening",
             reach: || listener_after(&Message::Open(open(10)), |_| ()),
             allowed: &[T::CREDIT, T::CLOSE],
@@ -470,13 +523,29 @@ fn states() -> Vec<State> {
                 T::DONE,
                 T::STATUS_REPLY,
                 T::READERS_REPLY,
+                T::CURSOR_REPLY,
+                T::CURSORS_REPLY,
                 T::ERROR,
             ],
         },
         State {
             what: "a stream that never was",
             reach: || (Pair::ready().listener, 1),
-            allowed: &[T::OPEN, T::PUBLISH_OPEN, T::STAT, T::LIST, T::SEAL, T::DELETE, T::STATUS, T::READERS],
+            allowed: &[
+                T::OPEN,
+                T::PUBLISH_OPEN,
+                T::STAT,
+                T::LIST,
+                T::SEAL,
+                T::DELETE,
+                T::STATUS,
+                T::READERS,
+                T::CURSOR_TAKE,
+                T::CURSOR_COMMIT,
+                T::CURSOR_SET,
+                T::CURSOR_DELETE,
+                T::CURSORS,
+            ],
         },
     ]
 }
@@ -517,7 +586,7 @@ fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 19 * 33, "states x frames looked at");
+    assert_eq!(cells, 23 * 40, "states x frames looked at");
 }
 
 /// NC-FRM-019, NC-FRM-024, NC-HSK-006

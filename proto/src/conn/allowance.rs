@@ -22,6 +22,10 @@ pub(super) fn costs_allowance(message: &Message) -> bool {
             | FrameType::DELETE
             | FrameType::STATUS
             | FrameType::READERS
+            | FrameType::CURSOR_TAKE
+            | FrameType::CURSOR_SET
+            | FrameType::CURSOR_DELETE
+            | FrameType::CURSORS
     ) || message.kind().is_ignorable()
 }
 

@@ -6,9 +6,9 @@ use crate::digest::Digest;
 use crate::error_code::ErrorCode;
 use crate::types::{ChannelName, NodeId, Offset};
 use crate::wire::{
-    Done, End, ErrorFrame, Gap, GoAway, List, ListReply, LogInfo, NodeStatus, Open, Opened, Progress,
-    PublishAck, PublishNote, PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked,
-    StreamId, Truncated,
+    CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply, Done, End, ErrorFrame,
+    Gap, GoAway, List, ListReply, LogInfo, NodeStatus, Open, Opened, Progress, PublishAck, PublishNote,
+    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated,
 };
 
 /// Who is across.
@@ -67,6 +67,10 @@ pub enum Event {
     StatusReply(StreamId, NodeStatus),
     /// To who asked: who reads and publishes.
     ReadersReply(StreamId, ReadersReply),
+    /// To who asked: how the cursor is.
+    CursorReply(StreamId, CursorInfo),
+    /// To who asked: which cursors there are.
+    CursorsReply(StreamId, CursorsReply),
 
     /// To the side with the logs: somebody wants to read.
     OpenRequest(StreamId, Open),
@@ -98,6 +102,16 @@ pub enum Event {
     StatusRequest(StreamId),
     /// To the side with the logs: who reads and publishes.
     ReadersRequest(StreamId, Readers),
+    /// To the side with the logs: a cursor is somebody's.
+    CursorTakeRequest(StreamId, CursorTake),
+    /// To the side with the logs: and moves on.
+    CursorCommitRequest(StreamId, CursorCommit),
+    /// To the side with the logs: or anywhere.
+    CursorSetRequest(StreamId, CursorSet),
+    /// To the side with the logs: or goes.
+    CursorDeleteRequest(StreamId, CursorKey),
+    /// To the side with the logs: which cursors there are.
+    CursorsRequest(StreamId, Cursors),
 }
 
 /// Why a connection is over. What is to be told to the peer stands in the output already.

@@ -13,6 +13,7 @@
 //! neighbour, the node crate the sender's.
 
 mod allowance;
+mod cursors;
 mod event;
 mod handshake;
 mod input;
@@ -640,7 +641,12 @@ impl Connection {
             | Message::Seal(_)
             | Message::Delete(_)
             | Message::Status
-            | Message::Readers(_) => Some(Stream::Asked),
+            | Message::Readers(_)
+            | Message::CursorTake(_)
+            | Message::CursorCommit(_)
+            | Message::CursorSet(_)
+            | Message::CursorDelete(_)
+            | Message::Cursors(_) => Some(Stream::Asked),
             _ => None,
         };
         if let Some(stream) = opened {

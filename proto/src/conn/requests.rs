@@ -27,6 +27,11 @@ pub(super) fn opening_event(id: StreamId, message: Message) -> Option<Event> {
         Message::Delete(name) => Event::DeleteRequest(id, name),
         Message::Status => Event::StatusRequest(id),
         Message::Readers(readers) => Event::ReadersRequest(id, readers),
+        Message::CursorTake(take) => Event::CursorTakeRequest(id, take),
+        Message::CursorCommit(commit) => Event::CursorCommitRequest(id, commit),
+        Message::CursorSet(set) => Event::CursorSetRequest(id, set),
+        Message::CursorDelete(key) => Event::CursorDeleteRequest(id, key),
+        Message::Cursors(cursors) => Event::CursorsRequest(id, cursors),
         _ => return None,
     })
 }
@@ -67,6 +72,12 @@ impl Stream {
                 }
                 Message::ReadersReply(readers) if *reply == FrameType::READERS_REPLY => {
                     over(Event::ReadersReply(id, readers))
+                }
+                Message::CursorReply(info) if *reply == FrameType::CURSOR_REPLY => {
+                    over(Event::CursorReply(id, info))
+                }
+                Message::CursorsReply(cursors) if *reply == FrameType::CURSORS_REPLY => {
+                    over(Event::CursorsReply(id, cursors))
                 }
                 _ => Err(NOT_HERE),
             },

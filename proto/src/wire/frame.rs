@@ -177,6 +177,20 @@ frame_types! {
     READERS = 0x32, Stream;
     /// Tells it.
     READERS_REPLY = 0x33, Stream;
+    /// Takes a cursor.
+    CURSOR_TAKE = 0x38, Stream;
+    /// Moves it on.
+    CURSOR_COMMIT = 0x39, Stream;
+    /// Moves it anywhere.
+    CURSOR_SET = 0x3A, Stream;
+    /// Removes it.
+    CURSOR_DELETE = 0x3B, Stream;
+    /// How it is then.
+    CURSOR_REPLY = 0x3C, Stream;
+    /// Asks which cursors there are.
+    CURSORS = 0x3D, Stream;
+    /// Tells it.
+    CURSORS_REPLY = 0x3E, Stream;
     /// What a sealed channel comes to. Who does not know it goes on without.
     DIGEST = 0x81, Stream;
 }

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 use nom::number::complete::{le_u16, le_u64};
 
 use super::control::{ErrorFrame, GoAway};
+use super::cursor::{CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply};
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, FrameType, Scope, StreamId};
 use super::handshake::{Auth, Hello, Reject, Welcome};
 use super::parse::{Fault, Parsed, Put, invalid, name, offset};
@@ -128,6 +129,20 @@ messages! {
     Readers(Readers) = READERS;
     /// Tells it.
     ReadersReply(ReadersReply) = READERS_REPLY;
+    /// Takes a cursor.
+    CursorTake(CursorTake) = CURSOR_TAKE;
+    /// Moves it on.
+    CursorCommit(CursorCommit) = CURSOR_COMMIT;
+    /// Moves it anywhere.
+    CursorSet(CursorSet) = CURSOR_SET;
+    /// Removes it.
+    CursorDelete(CursorKey) = CURSOR_DELETE;
+    /// How it is then.
+    CursorReply(CursorInfo) = CURSOR_REPLY;
+    /// Asks which cursors there are.
+    Cursors(Cursors) = CURSORS;
+    /// Tells it.
+    CursorsReply(CursorsReply) = CURSORS_REPLY;
     /// What a sealed channel comes to.
     Digest(Digest) = DIGEST;
 }
@@ -184,6 +199,13 @@ impl Message {
             Message::StatusReply(status) => status.put(out),
             Message::Readers(readers) => readers.put(out),
             Message::ReadersReply(reply) => reply.put(out),
+            Message::CursorTake(take) => take.put(out),
+            Message::CursorCommit(commit) => commit.put(out),
+            Message::CursorSet(set) => set.put(out),
+            Message::CursorDelete(key) => key.put(out),
+            Message::CursorReply(info) => info.put(out),
+            Message::Cursors(cursors) => cursors.put(out),
+            Message::CursorsReply(reply) => reply.put(out),
             Message::Digest(digest) => out.u64(digest.get()),
             Message::Ignorable { payload, .. } => out.all(payload),
         }
@@ -247,6 +269,13 @@ impl Message {
             FrameType::STATUS_REPLY => whole(kind, all, NodeStatus::parse, Message::StatusReply),
             FrameType::READERS => whole(kind, all, Readers::parse, Message::Readers),
             FrameType::READERS_REPLY => whole(kind, all, ReadersReply::parse, Message::ReadersReply),
+            FrameType::CURSOR_TAKE => whole(kind, all, CursorTake::parse, Message::CursorTake),
+            FrameType::CURSOR_COMMIT => whole(kind, all, CursorCommit::parse, Message::CursorCommit),
+            FrameType::CURSOR_SET => whole(kind, all, CursorSet::parse, Message::CursorSet),
+            FrameType::CURSOR_DELETE => whole(kind, all, CursorKey::parse, Message::CursorDelete),
+            FrameType::CURSOR_REPLY => whole(kind, all, CursorInfo::parse, Message::CursorReply),
+            FrameType::CURSORS => whole(kind, all, Cursors::parse, Message::Cursors),
+            FrameType::CURSORS_REPLY => whole(kind, all, CursorsReply::parse, Message::CursorsReply),
             FrameType::DIGEST => whole(kind, all, digest, Message::Digest),
             _ if kind.is_ignorable() => Ok(Message::Ignorable { kind, payload }),
             _ => Err(DecodeError::UnknownType { kind }),

@@ -12,6 +12,7 @@
 //! | `stream`, `start` | reading a channel, and from where |
 //! | `publish` | publishing to one |
 //! | `request` | STAT, LIST, SEAL, DELETE |
+//! | `cursor` | CURSOR_TAKE and its kin |
 //! | `status`, `counter` | STATUS, READERS; what a node counts |
 //! | `params` | what later versions add |
 //! | `message` | one value for any frame |
@@ -19,6 +20,7 @@
 
 mod control;
 mod counter;
+mod cursor;
 mod frame;
 mod handshake;
 mod message;
@@ -32,6 +34,7 @@ mod stream;
 
 pub use control::{ErrorFrame, GoAway};
 pub use counter::{Counter, CounterKind, CounterUnit, Counters};
+pub use cursor::{CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply};
 pub use frame::{FRAME_HEADER_LEN, FrameError, FrameHeader, FrameType, PREFACE, Scope, StreamId};
 pub use handshake::{Auth, AuthMethod, Hello, MAX_VERSIONS, Reject, Roles, VERSION, Welcome};
 pub use message::{DATA_PREFIX_LEN, DecodeError, Message, data_prefix};

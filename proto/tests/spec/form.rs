@@ -70,7 +70,8 @@ fn message_form(stream: StreamId, message: &Message) -> String {
 fn plain(debug: &str) -> String {
     const WRAPPERS: [&str; 8] =
         ["Offset(", "Timestamp(", "Epoch(", "LogId(", "NodeId(", "ProducerId(", "Roles(", "ErrorCode("];
-    const NAMES: [&str; 4] = ["Opened { ", "LogInfo { ", "Position { ", "ReaderInfo { "];
+    const NAMES: [&str; 6] =
+        ["Opened { ", "LogInfo { ", "Position { ", "ReaderInfo { ", "CursorKey { ", "CursorInfo { "];
     let debug = NAMES.iter().fold(debug.to_owned(), |debug, name| debug.replace(name, "{ "));
     let debug =
         debug.replace("NamePrefix(\"", "(\"").replace("Note(b\"", "(\"").replace(", content: None", "");

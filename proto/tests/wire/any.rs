@@ -7,8 +7,8 @@ use netchan_proto::auth::Side;
 use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
 use netchan_proto::wire::*;
 use netchan_proto::{
-    ChannelName, Content, Digest, Durability, Epoch, ErrorCode, Filter, LogId, NodeId, Offset, Position,
-    ProducerId, Timestamp,
+    ChannelName, Content, CursorName, Digest, Durability, Epoch, ErrorCode, Filter, LogId, NodeId, Offset,
+    Position, Positions, ProducerId, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -319,6 +319,62 @@ fn status() -> BoxedStrategy<Message> {
     .boxed()
 }
 
+fn cursors() -> BoxedStrategy<Message> {
+    let cursor = || "[a-zA-Z0-9._-]{1,64}".prop_map(|cursor| CursorName::new(&cursor).unwrap());
+    let key = move || (name(), cursor()).prop_map(|(channel, cursor)| CursorKey { channel, cursor });
+    let position = || {
+        (any::<[u8; 16]>(), epoch(), number()).prop_map(|(log, epoch, offset)| Position {
+            log: LogId(log),
+            epoch,
+            offset: Offset(offset),
+        })
+    };
+    let positions = move |least: usize| {
+        prop::collection::btree_map(any::<[u8; 16]>(), position(), least..5).prop_map(|map| {
+            let positions = map.into_iter().map(|(log, at)| Position { log: LogId(log), ..at });
+            Positions::new(positions).unwrap()
+        })
+    };
+    let info = move || {
+        (key(), number(), number(), time(), time(), positions(0)).prop_map(
+            |(key, generation, taken, created, moved, position)| CursorInfo {
+                key,
+                generation,
+                taken,
+                created,
+                moved,
+                position,
+            },
+        )
+    };
+    let reply = (any::<bool>(), prop::collection::vec(info(), 0..8)).prop_map(|(more, mut cursors)| {
+        cursors.sort_by(|a, b| a.key.cmp(&b.key));
+        cursors.dedup_by(|a, b| a.key == b.key);
+        CursorsReply { more: more && !cursors.is_empty(), cursors }
+    });
+    let commit = (key(), number(), positions(1)).prop_map(|(key, generation, position)| CursorCommit {
+        key,
+        generation,
+        position,
+    });
+    prop_oneof![
+        (key(), start(), any::<bool>(), number())
+            .prop_map(|(key, start, make, mine)| Message::CursorTake(CursorTake { key, start, make, mine })),
+        commit.prop_map(Message::CursorCommit),
+        (key(), start(), any::<bool>()).prop_map(|(key, start, make)| Message::CursorSet(CursorSet {
+            key,
+            start,
+            make
+        })),
+        key().prop_map(Message::CursorDelete),
+        info().prop_map(Message::CursorReply),
+        (prop::option::of(name()), prop::option::of(key()))
+            .prop_map(|(channel, after)| Message::Cursors(Cursors { channel, after })),
+        reply.prop_map(Message::CursorsReply),
+    ]
+    .boxed()
+}
+
 fn request() -> BoxedStrategy<Message> {
     let list = (prop::option::of(name()), "[a-z/]{0,30}")
         .prop_map(|(after, prefix)| List { after, prefix: NamePrefix::new(&prefix).unwrap() });
@@ -340,7 +396,7 @@ fn request() -> BoxedStrategy<Message> {
 }
 
 pub(crate) fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![handshake(), control(), reading(), publishing(), request(), status()]
+    prop_oneof![handshake(), control(), reading(), publishing(), request(), status(), cursors()]
 }
 
 /// One message of every type, with a value in every field that can have one.

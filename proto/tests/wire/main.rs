@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a panic here is a failed test
 
 mod any;
+mod cursors;
 mod header;
 mod limits;
 mod status;
