@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`Store`] | a data directory: its lock, its logs, its committer |
 //! | [`Log`] | one channel: appends in memory, marks, the tail, reads |
-//! | [`StateLog`] | what is not records: keys and values, last one wins |
+//! | [`StateLog`] | what is not records: keys and values, last one wins; [`Cursors`]: some of them |
 //! | [`verify`] | reads it all, beside the node if need be, and says what does not hold |
 //! | [`repair`] | sets aside what is damaged, keeps what holds, declares what is lost |
 //! | [`kept`] | how a channel is kept, beside the node if need be |
@@ -40,6 +40,7 @@ mod aside;
 mod clock;
 mod committer;
 mod counts;
+mod cursors;
 mod error;
 mod kept;
 mod log;
@@ -55,6 +56,7 @@ mod verify;
 mod warm;
 
 pub use clock::{Clock, SystemClock};
+pub use cursors::{CursorError, Cursors};
 pub use error::{AppendError, LogError, StoreError};
 pub use kept::{Kept, kept};
 pub use log::{

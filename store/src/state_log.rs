@@ -25,6 +25,25 @@ const COMPACT_FROM: usize = 1 << 20;
 /// How many times the live bytes may have been written before compaction.
 const COMPACT_AT: usize = 4;
 
+/// A key, and what it is set to; `None` removes it.
+pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// The table, as who changes it sees it.
+pub(crate) struct Sight<'a>(&'a Table);
+
+impl Sight<'_> {
+    /// The value of `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&Bytes> {
+        self.0.values.get(key)
+    }
+
+    /// How many keys begin with `prefix`.
+    pub(crate) fn count(&self, prefix: &[u8]) -> usize {
+        let range = self.0.values.range(Bytes::copy_from_slice(prefix)..);
+        range.take_while(|(key, _)| key.starts_with(prefix)).count()
+    }
+}
+
 /// Keys and values that survive power loss. Cheap to clone.
 #[derive(Clone)]
 pub struct StateLog {
@@ -117,6 +136,14 @@ impl StateLog {
             .collect()
     }
 
+    /// At most `limit` keys that begin with `prefix` and come after `after`, in order, with their values.
+    pub(crate) fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {
+        let table = self.table();
+        let from = Bytes::copy_from_slice(prefix.max(after));
+        let range = table.values.range(from..).take_while(|(key, _)| key.starts_with(prefix));
+        range.filter(|(key, _)| *key > after).take(limit).map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
     /// Sets `key`, which has at most 64 KiB; durable when this returns. Several callers share one sync. Blocks.
     ///
     /// # Errors
@@ -152,11 +179,34 @@ impl StateLog {
                 self.append(key, value)?;
                 table.set(key, value);
             }
-            if table.written > COMPACT_FROM && table.written > table.live * COMPACT_AT {
-                self.compact(&mut table)?;
-            }
+            self.compact_if_due(&mut table)?;
         }
         self.log.sync().map(drop).map_err(store_error)
+    }
+
+    /// Changes what `decide` says after a look at the table, with nobody else in between. All of it, and whatever `decide`
+    /// saw, is durable when this returns; with an error of `decide`, nothing was changed. Blocks.
+    pub(crate) fn change<T, E: From<StoreError>>(
+        &self,
+        decide: impl FnOnce(&Sight<'_>) -> Result<(T, Vec<Change>), E>,
+    ) -> Result<T, E> {
+        let decided = {
+            let mut table = self.table();
+            let (decided, changes) = decide(&Sight(&table))?;
+            for (key, value) in &changes {
+                self.append(key, value.as_deref())?;
+                table.set(key, value.as_deref());
+            }
+            self.compact_if_due(&mut table)?;
+            decided
+        };
+        self.log.sync().map_err(store_error)?;
+        Ok(decided)
+    }
+
+    fn compact_if_due(&self, table: &mut Table) -> Result<(), StoreError> {
+        let is_due = table.written > COMPACT_FROM && table.written > table.live * COMPACT_AT;
+        if is_due { self.compact(table) } else { Ok(()) }
     }
 
     fn append(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {

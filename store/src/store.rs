@@ -26,7 +26,7 @@ use crate::log::{Closed, Env, Log};
 use crate::meta::{self, Meta, failed};
 use crate::sync::{Mutex, MutexGuard};
 use crate::warm::{FewFiles, Warm};
-use crate::{Commit, LogOptions, StateLog, StoreError, StoreOptions};
+use crate::{Commit, Cursors, LogOptions, StateLog, StoreError, StoreOptions};
 
 mod directory;
 
@@ -485,6 +485,12 @@ impl Store {
         tracing::info!(disk = ?self.0.env.disk, "the data directory is closed");
         let lock: Option<Box<dyn DiskLock>> = locked(&self.0.env.lock).take();
         drop(lock);
+    }
+
+    /// The cursors of its channels.
+    #[must_use]
+    pub fn cursors(&self) -> Cursors {
+        Cursors::new(&self.0.state)
     }
 
     /// The state log.
