@@ -5,11 +5,12 @@
 
 use std::fmt;
 
+use netchan_proto::cursor::InvalidCursorName;
 use netchan_proto::record::RecordTooLarge;
 use netchan_proto::types::InvalidName;
 use netchan_proto::wire::GapReason;
 use netchan_proto::{Epoch, ErrorCode, FilterError, Offset};
-use netchan_store::{AppendError, LogError, StoreError};
+use netchan_store::{AppendError, CursorError, LogError, StoreError};
 
 /// What went wrong, for code to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,16 @@ pub enum ErrorKind {
     BeyondEnd,
     /// A text that is no filter, one that the other side does not take, or one that costs too much on a record.
     Filter,
+    /// No cursor of the channel has this name.
+    NoCursor,
+    /// Another has taken the cursor: it alone moves it, and nothing more is received here.
+    CursorTaken,
+    /// The cursor was set to another position: nothing was committed, and receiving goes on there. Told once.
+    CursorMoved,
+    /// The commit is before what was committed.
+    CursorBack,
+    /// The channel, or the node, has as many cursors as may be.
+    TooManyCursors,
     /// Records can no longer be read from the disk.
     Damaged,
     /// The volume is too full.
@@ -101,6 +112,7 @@ impl ErrorKind {
             ErrorKind::Gap { .. }
                 | ErrorKind::Truncated { .. }
                 | ErrorKind::Decode { .. }
+                | ErrorKind::CursorMoved
                 | ErrorKind::DiskFull
                 | ErrorKind::Full
                 | ErrorKind::Busy
@@ -125,6 +137,11 @@ impl ErrorKind {
             ErrorCode::OFFSET_BEYOND_END => ErrorKind::BeyondEnd,
             ErrorCode::OTHER_LOG => ErrorKind::OtherLog,
             ErrorCode::FILTER => ErrorKind::Filter,
+            ErrorCode::NO_CURSOR => ErrorKind::NoCursor,
+            ErrorCode::CURSOR_TAKEN => ErrorKind::CursorTaken,
+            ErrorCode::CURSOR_MOVED => ErrorKind::CursorMoved,
+            ErrorCode::CURSOR_BACK => ErrorKind::CursorBack,
+            ErrorCode::TOO_MANY_CURSORS => ErrorKind::TooManyCursors,
             ErrorCode::DAMAGED => ErrorKind::Damaged,
             ErrorCode::DISK_FULL => ErrorKind::DiskFull,
             ErrorCode::POISONED => ErrorKind::Poisoned,
@@ -263,6 +280,22 @@ impl From<LogError> for Error {
     }
 }
 
+impl From<CursorError> for Error {
+    fn from(error: CursorError) -> Error {
+        let kind = match &error {
+            CursorError::NoCursor(_) => ErrorKind::NoCursor,
+            CursorError::Taken(_) => ErrorKind::CursorTaken,
+            CursorError::Moved(_) => ErrorKind::CursorMoved,
+            CursorError::Back { .. } => ErrorKind::CursorBack,
+            CursorError::TooMany { .. } => ErrorKind::TooManyCursors,
+            CursorError::Log(error) => return error.clone().into(),
+            CursorError::Store(error) => return error.clone().into(),
+            _ => ErrorKind::Io,
+        };
+        Error::new(kind, error.to_string())
+    }
+}
+
 impl From<RecordTooLarge> for Error {
     fn from(error: RecordTooLarge) -> Error {
         Error::new(ErrorKind::TooLarge, error.to_string())
@@ -272,6 +305,12 @@ impl From<RecordTooLarge> for Error {
 impl From<FilterError> for Error {
     fn from(error: FilterError) -> Error {
         Error::new(ErrorKind::Filter, format!("the filter cannot be read: {error}"))
+    }
+}
+
+impl From<InvalidCursorName> for Error {
+    fn from(error: InvalidCursorName) -> Error {
+        Error::new(ErrorKind::Target, error.to_string())
     }
 }
 

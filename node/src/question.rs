@@ -7,7 +7,11 @@ use std::fmt;
 use std::task::Waker;
 
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame, Full};
-use netchan_proto::wire::{List, NodeStatus, Readers, ReadersReply, Roles, StreamId};
+use netchan_proto::limits::MAX_NODE_CURSORS;
+use netchan_proto::wire::{
+    CursorInfo, CursorKey, CursorSet, Cursors, CursorsReply, List, NodeStatus, Readers,
+    ReadersReply, Roles, StreamId,
+};
 use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
 
 use crate::error::{Error, ErrorKind};
@@ -44,6 +48,15 @@ pub enum Ask {
         /// At most so many.
         limit: usize,
     },
+    /// Which cursors there are, all of them.
+    Cursors {
+        /// Only those of this channel.
+        channel: Option<ChannelName>,
+    },
+    /// To move a cursor anywhere.
+    SetCursor(CursorSet),
+    /// To remove one.
+    DeleteCursor(CursorKey),
 }
 
 /// What was answered.
@@ -56,12 +69,16 @@ pub enum Answer {
     List(Vec<LogInfo>),
     /// To [`Ask::Seal`]: how many records the channel has had.
     Sealed(Offset),
-    /// To [`Ask::Delete`].
+    /// To [`Ask::Delete`] and [`Ask::DeleteCursor`].
     Deleted,
     /// To [`Ask::Status`].
     Status(Box<NodeStatus>),
     /// To [`Ask::Readers`]: all pages as one.
     Readers(ReadersReply),
+    /// To [`Ask::Cursors`]: all pages as one.
+    Cursors(Vec<CursorInfo>),
+    /// To [`Ask::SetCursor`].
+    Cursor(Box<CursorInfo>),
 }
 
 /// A question on its way. Driven as any [`Machine`]; over when [`take_answer`](Self::take_answer) has something.
@@ -75,6 +92,8 @@ pub struct Question {
     listed: Vec<LogInfo>,
     /// Who was told of so far.
     readers: ReadersReply,
+    /// Which cursors were told of so far.
+    cursors: Vec<CursorInfo>,
     answer: Option<Result<Answer, Error>>,
     patient_until: Instant,
     is_over: bool,
@@ -91,6 +110,7 @@ impl Question {
             stream: None,
             listed: Vec::new(),
             readers: ReadersReply::default(),
+            cursors: Vec::new(),
             answer: None,
             patient_until: Instant(0),
             is_over: false,
@@ -138,6 +158,12 @@ impl Question {
                 let after = self.readers.readers.last().map_or(0, |info| info.id);
                 connection.readers(&Readers { after, channel: channel.clone() })
             }
+            Ask::Cursors { channel } => {
+                let after = self.cursors.last().map(|info| info.key.clone());
+                connection.cursors(&Cursors { channel: channel.clone(), after })
+            }
+            Ask::SetCursor(set) => connection.cursor_set(set),
+            Ask::DeleteCursor(key) => connection.cursor_delete(key),
             Ask::List { after, names, .. } => {
                 connection.list(&List { after: after.clone(), prefix: names.prefix() })
             }
@@ -155,9 +181,11 @@ impl Question {
             Frame::ListReply(_, reply) => self.on_logs(reply.logs, reply.more),
             Frame::StatusReply(_, status) => self.finish(Ok(Answer::Status(Box::new(status)))),
             Frame::ReadersReply(_, reply) => self.on_readers(reply),
+            Frame::CursorsReply(_, reply) => self.on_cursors(reply),
+            Frame::CursorReply(_, info) => self.finish(Ok(Answer::Cursor(Box::new(info)))),
             Frame::Done(_, done) => {
                 let answer = match (&self.ask, done.final_offset) {
-                    (Ask::Delete(_), _) => Ok(Answer::Deleted),
+                    (Ask::Delete(_) | Ask::DeleteCursor(_), _) => Ok(Answer::Deleted),
                     (_, Some(at)) => Ok(Answer::Sealed(at)),
                     _ => {
                         let text = "the answer does not say where the channel is sealed";
@@ -213,10 +241,26 @@ impl Question {
         self.finish(Ok(Answer::Readers(readers)));
     }
 
+    /// And cursors: the next page begins after the last.
+    fn on_cursors(&mut self, reply: CursorsReply) {
+        let last = self.cursors.last().map(|info| info.key.clone());
+        let brings_more = reply.cursors.first().is_some_and(|info| Some(&info.key) > last.as_ref());
+        self.cursors.extend(reply.cursors);
+        // A node has no more than that, and one that tells of more is not asked for ever.
+        if reply.more && brings_more && self.cursors.len() < MAX_NODE_CURSORS {
+            return self.put();
+        }
+        let cursors = std::mem::take(&mut self.cursors);
+        self.finish(Ok(Answer::Cursors(cursors)));
+    }
+
     fn about(&self) -> impl fmt::Display + use<> {
         match &self.ask {
             Ask::Info(name) | Ask::Seal(name) | Ask::Delete(name) => format!("{}: {name}", self.who),
-            Ask::List { .. } | Ask::Status | Ask::Readers { .. } => self.who.clone(),
+            Ask::SetCursor(CursorSet { key, .. }) | Ask::DeleteCursor(key) => {
+                format!("{}: {}", self.who, key.channel)
+            }
+            Ask::List { .. } | Ask::Status | Ask::Readers { .. } | Ask::Cursors { .. } => self.who.clone(),
         }
     }
 

@@ -67,7 +67,12 @@ impl Redial {
             | Frame::SealRequest(id, _)
             | Frame::DeleteRequest(id, _)
             | Frame::StatusRequest(id)
-            | Frame::ReadersRequest(id, _),
+            | Frame::ReadersRequest(id, _)
+            | Frame::CursorTakeRequest(id, _)
+            | Frame::CursorCommitRequest(id, _)
+            | Frame::CursorSetRequest(id, _)
+            | Frame::CursorDeleteRequest(id, _)
+            | Frame::CursorsRequest(id, _),
         ) = &frame
         {
             let refusal = ErrorFrame::new(ErrorCode::DENIED, "this side has no channels");

@@ -3,6 +3,7 @@
 
 mod far;
 mod house;
+mod there;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -15,62 +16,13 @@ use far::{Across, Got, Wire, Woken, node};
 use house::{House, append, name, options};
 use netchan_node::{
     Answer, Ask, Dialling, ErrorKind, Machine, Names, PublisherOptions, Question, ReceiverCore,
-    ReceiverOptions, Sender, Served,
+    ReceiverOptions, Sender,
 };
-use netchan_proto::conn::Connection;
 use netchan_proto::wire::{NamePrefix, Note};
-use netchan_proto::{Durability, Epoch, Instant, Offset, Pattern, Position, Side, Start};
+use netchan_proto::{Durability, Epoch, Instant, Offset, Pattern, Position, Start};
 use netchan_store::disk::SimDisk;
 use netchan_store::{LogOptions, Retention};
-
-/// A node on a simulated disk, at the other end of the wire.
-struct There {
-    house: Arc<House>,
-    served: Option<Served>,
-    woken: Arc<Woken>,
-    waker: Waker,
-}
-
-impl There {
-    fn new(house: impl Into<Arc<House>>) -> There {
-        let (woken, waker) = Woken::new();
-        There { house: house.into(), served: None, woken, waker }
-    }
-}
-
-impl Across for There {
-    fn accept(&mut self, now: Instant) {
-        self.served = Some(Served::new(&self.house.node, Side::Listener, false, now));
-    }
-
-    fn hang_up(&mut self) {
-        self.served = None;
-    }
-
-    fn turn(&mut self, now: Instant) -> bool {
-        let Some(served) = &mut self.served else { return false };
-        let mut moved = false;
-        loop {
-            let before = self.woken.count();
-            served.work(now, &self.waker);
-            let mut worked = false;
-            while let Some(job) = served.take_job() {
-                job.run();
-                worked = true;
-            }
-            self.house.commit();
-            if !worked && self.woken.count() == before {
-                break;
-            }
-            moved = true;
-        }
-        moved | served.connection().is_some_and(|connection| connection.has_outbound())
-    }
-
-    fn connection(&mut self) -> Option<&mut Connection> {
-        self.served.as_mut().and_then(Served::connection)
-    }
-}
+use there::There;
 
 fn receiver(options: ReceiverOptions) -> ReceiverCore {
     ReceiverCore::new(&node(), options)

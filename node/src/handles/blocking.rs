@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use netchan_proto::wire::Note;
-use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset, Position, Record, Start};
+use netchan_proto::{AsRecord, ChannelName, LogInfo, Offset, Position, Positions, Record, Start};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -341,6 +341,15 @@ impl<A: Blocks> Receiver<A> {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.0.position()
+    }
+
+    /// Says that all before `position` is done with, and waits until the cursor stands there, durably; see
+    /// [`Receiver::commit`](handles::Receiver::commit).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn commit(&mut self, position: impl Into<Positions>) -> Result<(), Error> {
+        A::block_on(self.0.commit(position))
     }
 
     /// Goes on from elsewhere, also after the end.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::conn::ConnectionError;
-use netchan_proto::wire::{NodeStatus, ReadersReply};
-use netchan_proto::{LogInfo, NodeId, Offset, Side};
+use netchan_proto::wire::{CursorInfo, CursorKey, CursorSet, NodeStatus, ReadersReply};
+use netchan_proto::{CursorName, LogInfo, NodeId, Offset, Side, Start};
 
 use crate::error::{Error, ErrorKind};
 use crate::handles::line::drive;
@@ -171,6 +171,66 @@ impl<A: Adapter> Handle<A> {
         self.ask(asked, |_| Ok(()))
     }
 
+    /// The cursors of a place, in the order of channels and names: `""` on this machine, `NAME` those of a channel of it,
+    /// `HOST:PORT` and `HOST:PORT/NAME` likewise on another node. Those of channels that are gone are among them.
+    ///
+    /// # Errors
+    /// [`Error`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn cursors(&self, place: impl AsRef<str>) -> A::Given<Result<Vec<CursorInfo>, Error>> {
+        let asked =
+            parse_channels(place.as_ref()).map(|(remote, channel)| (remote, Ask::Cursors { channel }));
+        self.ask(asked, |answer| match answer {
+            Answer::Cursors(cursors) => Ok(cursors),
+            answer => Err(answer),
+        })
+    }
+
+    /// Moves a cursor of a channel to wherever `start` is, back too, and whoever has it: a receiver that reads by it is told
+    /// [`ErrorKind::CursorMoved`](ErrorKind::CursorMoved) at its next commit, and goes on from there. With `make` it is made
+    /// if there is none. Durable when it gives how the cursor is then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoCursor`](ErrorKind::NoCursor), [`ErrorKind::NoChannel`](ErrorKind::NoChannel),
+    /// [`ErrorKind::BeyondEnd`](ErrorKind::BeyondEnd), [`ErrorKind::OtherLog`](ErrorKind::OtherLog),
+    /// [`ErrorKind::TooManyCursors`](ErrorKind::TooManyCursors).
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, the cursor may be moved or not.
+    pub fn set_cursor(
+        &self,
+        target: impl AsRef<str>,
+        cursor: impl AsRef<str>,
+        start: Start,
+        make: bool,
+    ) -> A::Given<Result<CursorInfo, Error>> {
+        let asked = cursor_key(target.as_ref(), cursor.as_ref())
+            .map(|(remote, key)| (remote, Ask::SetCursor(CursorSet { key, start, make })));
+        self.ask(asked, |answer| match answer {
+            Answer::Cursor(info) => Ok(*info),
+            answer => Err(answer),
+        })
+    }
+
+    /// Deletes a cursor of a channel, also if the channel is gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoCursor`](ErrorKind::NoCursor) if there is none.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, the cursor may be deleted or not.
+    pub fn delete_cursor(
+        &self,
+        target: impl AsRef<str>,
+        cursor: impl AsRef<str>,
+    ) -> A::Given<Result<(), Error>> {
+        let asked = cursor_key(target.as_ref(), cursor.as_ref())
+            .map(|(remote, key)| (remote, Ask::DeleteCursor(key)));
+        self.ask(asked, |_| Ok(()))
+    }
+
     /// Asks, and gives what `take` takes for an answer.
     fn ask<T: Send + 'static>(
         &self,
@@ -244,6 +304,12 @@ impl<A: Adapter> Handle<A> {
     pub fn shutdown(&self, deadline: Duration) -> A::Given<Result<Left, Error>> {
         A::give(Arc::clone(&self.0).shut_down(deadline))
     }
+}
+
+fn cursor_key(target: &str, cursor: &str) -> Result<(Option<Remote>, CursorKey), Error> {
+    let target = Target::parse(target)?;
+    let cursor = CursorName::new(cursor)?;
+    Ok((target.remote, CursorKey { channel: target.name, cursor }))
 }
 
 impl<A: Adapter> fmt::Debug for Handle<A> {

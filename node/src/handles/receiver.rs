@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use netchan_proto::{ChannelName, Position, Record, Start};
+use netchan_proto::{ChannelName, Position, Positions, Record, Start};
 
 use crate::error::Error;
 use crate::event::Event;
@@ -84,7 +84,10 @@ impl<A: Adapter> Receiver<A> {
             Next::Record(record) => Some(Ok(Some(record))),
             Next::Error(error) => Some(Err(error)),
             Next::Over => {
-                line.hang_up();
+                // By a cursor there may be something to commit yet.
+                if !line.machine.stays_connected() || line.machine.connection().is_none() {
+                    line.hang_up();
+                }
                 Some(Ok(None))
             }
             Next::Idle => None,
@@ -105,6 +108,30 @@ impl<A: Adapter> Receiver<A> {
     /// Where to go on later: after the last record that was given. `None` until it is known where reading begins.
     pub fn position(&self) -> Option<Position> {
         self.look().machine.position()
+    }
+
+    /// Says that all before `position` is done with: the [cursor](crate::ReceiverBuilder::cursor) stands there, durably, when
+    /// this is ready. What [`position`](Self::position) gave after a record is the place behind it. A commit of where the
+    /// cursor stands already writes nothing, and tells whether the cursor is still this receiver's. Also after the end.
+    ///
+    /// A lost connection is no error: it is made again, and so is the commit.
+    ///
+    /// # Errors
+    /// Nothing was committed, and receiving goes on, with [`ErrorKind::CursorBack`](crate::ErrorKind::CursorBack) (it is
+    /// before what was committed), [`ErrorKind::BeyondEnd`](crate::ErrorKind::BeyondEnd),
+    /// [`ErrorKind::OtherLog`](crate::ErrorKind::OtherLog) (the channel was made again),
+    /// [`ErrorKind::NoCursor`](crate::ErrorKind::NoCursor) (it was deleted), and what a disk says. With
+    /// [`ErrorKind::CursorMoved`](crate::ErrorKind::CursorMoved) somebody set the cursor to another place: receiving goes on
+    /// from there. With [`ErrorKind::CursorTaken`](crate::ErrorKind::CursorTaken) another receiver has it: nothing more is
+    /// received here. [`ErrorKind::Config`](crate::ErrorKind::Config): there is no cursor.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, the cursor may have moved or not; the next commit stands for this one too. No
+    /// record is lost.
+    pub async fn commit(&mut self, position: impl Into<Positions>) -> Result<(), Error> {
+        let line = self.line();
+        line.machine.commit(position.into());
+        poll_fn(|cx| line.poll_until(cx, ReceiverCore::take_outcome)).await
     }
 
     /// Goes on from elsewhere, also after the end.

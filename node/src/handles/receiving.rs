@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use netchan_proto::{Filter, Side, Start, Timestamp};
+use netchan_proto::{CursorName, Filter, Side, Start, Timestamp};
 
 use crate::error::{Error, ErrorKind};
 use crate::handles::sending::through;
@@ -61,6 +61,23 @@ impl<A: Adapter> ReceiverBuilder<A> {
         let what = self.what.and_then(|(remote, options)| {
             let filter = Some(filter?);
             Ok((remote, ReceiverOptions { filter, ..options }))
+        });
+        ReceiverBuilder { what, ..self }
+    }
+
+    /// Receives by the cursor of this name, which the sender's node keeps: from where it stands, and from
+    /// [`from`](Self::from) if there is none yet, which makes it. It moves when this receiver
+    /// [commits](crate::handles::Receiver::commit), and never by what is received, so what was not committed is received
+    /// again, by whoever takes it next, from any machine.
+    ///
+    /// Opening takes it: whoever read by it before is told
+    /// [`ErrorKind::CursorTaken`](crate::ErrorKind::CursorTaken) at its next commit, which is refused, and receives nothing
+    /// more. A name is 1 to 64 ASCII letters, digits and `. _ -`, and belongs to its channel.
+    pub fn cursor(self, name: impl AsRef<str>) -> ReceiverBuilder<A> {
+        let cursor = CursorName::new(name.as_ref()).map_err(Error::from);
+        let what = self.what.and_then(|(remote, options)| {
+            let cursor = Some(cursor?);
+            Ok((remote, ReceiverOptions { cursor, ..options }))
         });
         ReceiverBuilder { what, ..self }
     }

@@ -35,7 +35,7 @@ impl ReceiverCore {
         match frame {
             Frame::Ready(peer) => {
                 self.events.push(Event::Connected { node: peer.node });
-                self.open_stream();
+                self.begin();
             }
             Frame::GoAway(go_away) => self.events.push(Event::GoingAway { drain: go_away.drain }),
             Frame::Waiting(id) if ours(self.stream, id) => {
@@ -84,6 +84,8 @@ impl ReceiverCore {
             }
             Frame::Digest(id, digest) if ours(self.stream, id) => self.subscription.on_digest(digest),
             Frame::End(id, end) if ours(self.stream, id) => self.on_end(end, now),
+            Frame::CursorReply(id, info) => self.on_cursor_reply(id, &info, now),
+            Frame::StreamError(id, error) if self.is_cursors(id) => self.on_cursor_error(id, &error, now),
             Frame::StreamError(id, error) if ours(self.stream, id) => self.on_stream_error(&error, now),
             // Of a stream that was given up; or a request, which was refused already.
             _ => {}
@@ -184,7 +186,7 @@ impl ReceiverCore {
     }
 
     /// Whether another try may end better than this error of our stream.
-    fn can_be_cured(&self, error: &ErrorFrame) -> bool {
+    pub(super) fn can_be_cured(&self, error: &ErrorFrame) -> bool {
         error.retryable
             || error.code.is_retryable()
             || (error.code == ErrorCode::NO_CHANNEL && self.wait)
@@ -218,7 +220,7 @@ impl ReceiverCore {
     }
 
     /// The connection works, but the stream does not: both are made again.
-    fn start_over(&mut self, why: Error, now: Instant) {
+    pub(super) fn start_over(&mut self, why: Error, now: Instant) {
         self.forget_stream();
         if let Some(connection) = self.redial.connection() {
             connection.close_with(ErrorCode::NONE, "the stream is over; starting again");
@@ -240,6 +242,9 @@ impl ReceiverCore {
     /// No connection will cure this: it is told once, after what came whole before it.
     pub(super) fn fail(&mut self, error: Error) {
         self.is_settled = true;
+        if let Some(held) = &mut self.cursor {
+            held.give_up(&error);
+        }
         if matches!(self.phase, Phase::Reading) {
             tracing::debug!(channel = %self.name(), %error, "receiving ends: no other connection would cure this");
             self.phase = Phase::Failing(error);
@@ -251,6 +256,9 @@ impl ReceiverCore {
         self.stream = None;
         self.seeking = None;
         self.forget_awaited();
+        if let Some(held) = &mut self.cursor {
+            held.forget_streams();
+        }
         self.subscription.on_lost();
         for current in [&mut self.current, &mut self.held].into_iter().flatten() {
             current.bytes = 0;
@@ -297,7 +305,7 @@ impl Machine for ReceiverCore {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
+        matches!(self.phase, Phase::Over) && !self.is_committing()
     }
 }
 
@@ -307,7 +315,7 @@ impl Dialling for ReceiverCore {
     }
 
     fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
-        if matches!(self.phase, Phase::Reading) {
+        if matches!(self.phase, Phase::Reading) || self.is_committing() {
             self.forget_stream();
             self.redial.connected(side, trusted, now);
         }

@@ -5,6 +5,7 @@
 //! it has no record left, so what nobody asks for stays with the sender. Neighbours:
 //! [`netchan_proto::subscription`] keeps position and order, `redial` the connection.
 
+mod cursor;
 mod frames;
 
 use netchan_proto::awaited::Awaited;
@@ -14,9 +15,11 @@ use netchan_proto::limits::{CREDIT_WINDOW, MAX_DATA};
 use netchan_proto::subscription::{Delivery, Subscription};
 use netchan_proto::wire::{GapReason, Roles, Seek, StreamId};
 use netchan_proto::{
-    ChannelName, Content, Epoch, Filter, Instant, LogId, Offset, Position, Record, Start, Timestamp,
+    ChannelName, Content, CursorName, Epoch, Filter, Instant, LogId, Offset, Position, Record, Start,
+    Timestamp,
 };
 
+use self::cursor::Held;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Events, Whose};
 use crate::node::Node;
@@ -42,6 +45,8 @@ pub struct ReceiverOptions {
     pub content: Option<Wanted>,
     /// Only these records: the sender judges them, and sends no others. Default: all.
     pub filter: Option<Filter>,
+    /// The cursor to take and to begin at; `start` is where it is made if there is none. Default: none.
+    pub cursor: Option<CursorName>,
 }
 
 /// What the payloads of a channel must be to be received.
@@ -65,6 +70,7 @@ impl ReceiverOptions {
             until: None,
             content: None,
             filter: None,
+            cursor: None,
         }
     }
 }
@@ -124,6 +130,7 @@ struct Stream {
 pub struct ReceiverCore {
     subscription: Subscription,
     redial: Redial,
+    cursor: Option<Held>,
     events: Events,
     stream: Option<Stream>,
     current: Option<Current>,
@@ -163,7 +170,7 @@ pub struct ReceiverCore {
 impl ReceiverCore {
     /// A receiver of `node`, which has not dialled yet.
     pub fn new(node: &Node, options: ReceiverOptions) -> ReceiverCore {
-        let ReceiverOptions { name, start, window, wait, follow, until, content, filter } = options;
+        let ReceiverOptions { name, start, window, wait, follow, until, content, filter, cursor } = options;
         let window = window.max(MAX_DATA as u64);
         let (position, is_placed) = place(&start);
         let since = time_of(&start);
@@ -171,6 +178,7 @@ impl ReceiverCore {
             events: Events::new(name.clone(), Whose::Receiver),
             subscription: Subscription::new(name, start, window, wait).filtered(filter),
             redial: Redial::new(node, Roles::RECEIVES.and(Roles::TELLS)),
+            cursor: cursor.map(|name| Held::new(name, start)),
             stream: None,
             current: None,
             is_agreed: content.is_none(),
@@ -225,14 +233,13 @@ impl ReceiverCore {
 
     /// Goes on from elsewhere, also after the end or an error. What was not given yet is forgotten.
     pub fn seek(&mut self, start: Start) {
-        (self.position, self.is_placed) = place(&start);
-        self.since = time_of(&start);
-        (self.current, self.held) = (None, None);
-        self.forget_awaited();
-        self.stop_at = Offset::NONE;
         self.phase = Phase::Reading;
         self.redial.wake_up();
-        self.seeking = self.subscription.seek(start);
+        self.mark_sought();
+        self.place_at(start);
+        if self.waits_for_cursor() {
+            return;
+        }
         let Some(connection) = self.redial.connection().filter(|connection| connection.is_ready()) else {
             return;
         };
@@ -248,6 +255,16 @@ impl ReceiverCore {
                 self.open_stream();
             }
         }
+    }
+
+    /// Reads from here, on whatever stream there is or will be.
+    fn place_at(&mut self, start: Start) {
+        (self.position, self.is_placed) = place(&start);
+        self.since = time_of(&start);
+        (self.current, self.held) = (None, None);
+        self.forget_awaited();
+        self.stop_at = Offset::NONE;
+        self.seeking = self.subscription.seek(start);
     }
 
     /// What happens beside the records. The handle stays good when the receiver is gone.
@@ -339,8 +356,21 @@ impl ReceiverCore {
         self.phase = Phase::Over;
         self.is_settled = true;
         (self.current, self.held) = (None, None);
+        if self.cursor.is_some() {
+            // There may be something to commit yet.
+            if let (Some(stream), Some(connection)) = (self.stream, self.redial.connection()) {
+                connection.close_stream(stream.id);
+            }
+            (self.stream, self.seeking) = (None, None);
+            return self.subscription.on_lost();
+        }
         self.forget_stream();
         self.redial.finish();
+    }
+
+    /// Whether the connection is of use after the end.
+    pub fn stays_connected(&self) -> bool {
+        self.cursor.is_some()
     }
 
     /// Counts the batch that was given out, and allows as much again.

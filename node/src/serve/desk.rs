@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use netchan_proto::wire::{Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply, StreamId};
+use netchan_proto::wire::{
+    CursorInfo, CursorsReply, Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply, StreamId,
+};
 
 use super::publishing::Accepted;
 use super::reading::Found;
@@ -41,6 +43,10 @@ pub(super) enum Answer {
     Status(Box<NodeStatus>),
     /// What a request asked for.
     Readers(ReadersReply),
+    /// What a request asked for.
+    Cursor(Result<CursorInfo, ErrorFrame>),
+    /// What a request asked for.
+    Cursors(Result<CursorsReply, ErrorFrame>),
     /// The job was dropped, or it panicked.
     NotDone,
 }

@@ -39,6 +39,11 @@ pub(super) fn event(peer: &str, event: &Event) {
         Event::DeleteRequest(_, channel) => tracing::info!(peer, %channel, "DELETE"),
         Event::StatusRequest(_) => tracing::debug!(peer, "STATUS"),
         Event::ReadersRequest(_, readers) => tracing::debug!(peer, channel = ?readers.channel, "READERS"),
+        Event::CursorTakeRequest(_, take) => tracing::debug!(peer, key = ?take.key, "CURSOR_TAKE"),
+        Event::CursorCommitRequest(_, commit) => tracing::debug!(peer, key = ?commit.key, "CURSOR_COMMIT"),
+        Event::CursorSetRequest(_, set) => tracing::info!(peer, key = ?set.key, "CURSOR_SET"),
+        Event::CursorDeleteRequest(_, key) => tracing::info!(peer, ?key, "CURSOR_DELETE"),
+        Event::CursorsRequest(_, asked) => tracing::debug!(peer, channel = ?asked.channel, "CURSORS"),
         Event::PublishData(stream, range) => {
             tracing::trace!(peer, stream = stream.0, bytes = range.len(), "PUBLISH");
         }

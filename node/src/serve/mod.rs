@@ -9,13 +9,14 @@
 //! | `reading`, `sending`, `sifting` | a stream that reads: its place; its bytes; its filter |
 //! | `publishing` | a stream that publishes |
 //! | `calling` | a peer that is called, as often as it takes |
-//! | `requests` | questions that are answered once |
+//! | `requests`, `cursors` | questions that are answered once |
 //! | `account` | what the connection holds of the node's memory |
 //! | `desk` | jobs and their answers; `slots`: memory for what they read |
 //! | `refusal` | what a peer is told when something cannot be done; `log`: what an operator is told |
 
 mod account;
 mod calling;
+mod cursors;
 mod desk;
 mod log;
 mod publishing;
@@ -322,6 +323,11 @@ impl Served {
             Event::StatusRequest(id) => return requests::status(shared, id),
             Event::ReadersRequest(id, readers) => return requests::readers(shared, id, readers),
             Event::Received(id, end) => (id, reading(readings, id).map(|it| it.on_received(end, shared))),
+            Event::CursorTakeRequest(id, take) => return cursors::take(shared, id, take),
+            Event::CursorCommitRequest(id, commit) => return cursors::commit(shared, id, commit),
+            Event::CursorSetRequest(id, set) => return cursors::set(shared, id, set),
+            Event::CursorDeleteRequest(id, key) => return cursors::delete(shared, id, key),
+            Event::CursorsRequest(id, asked) => return cursors::list(shared, id, asked),
             Event::Credit(id) => (id, reading(readings, id).map(|it| it.on_credit(shared))),
             // For who opens streams, which this side never does.
             _ => return,
@@ -334,14 +340,19 @@ impl Served {
     /// The event, unless it asks for what one of the two sides is not there for.
     fn permit(&mut self, event: Event) -> Option<Event> {
         let (stream, needed) = match &event {
-            Event::OpenRequest(id, _) => (*id, Roles::RECEIVES),
+            Event::OpenRequest(id, _)
+            | Event::CursorTakeRequest(id, _)
+            | Event::CursorCommitRequest(id, _) => (*id, Roles::RECEIVES),
             Event::PublishRequest(id, _) | Event::SealRequest(id, _) | Event::DeleteRequest(id, _) => {
                 (*id, Roles::PUBLISHES)
             }
             Event::StatRequest(id, _)
             | Event::ListRequest(id, _)
             | Event::StatusRequest(id)
-            | Event::ReadersRequest(id, _) => (*id, Roles::default()),
+            | Event::ReadersRequest(id, _)
+            | Event::CursorSetRequest(id, _)
+            | Event::CursorDeleteRequest(id, _)
+            | Event::CursorsRequest(id, _) => (*id, Roles::default()),
             _ => return Some(event),
         };
         let opens = matches!(&event, Event::OpenRequest(..) | Event::PublishRequest(..));

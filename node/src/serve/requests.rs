@@ -65,7 +65,13 @@ pub(super) fn answer(shared: &mut Shared, stream: StreamId, answer: Answer) {
         Answer::Done(Ok(done)) => connection.done(stream, &done),
         Answer::Readers(reply) => connection.readers_reply(stream, &reply),
         Answer::Status(status) => connection.status_reply(stream, &status),
-        Answer::Stat(Err(error)) | Answer::List(Err(error)) | Answer::Done(Err(error)) => {
+        Answer::Cursor(Ok(info)) => connection.cursor_reply(stream, &info),
+        Answer::Cursors(Ok(reply)) => connection.cursors_reply(stream, &reply),
+        Answer::Stat(Err(error))
+        | Answer::List(Err(error))
+        | Answer::Done(Err(error))
+        | Answer::Cursor(Err(error))
+        | Answer::Cursors(Err(error)) => {
             shared.refuse(stream, error);
         }
         Answer::Found(_) | Answer::Run { .. } | Answer::Accepted(_) | Answer::Noted(_) | Answer::NotDone => {}
