@@ -116,6 +116,8 @@ name_scenarios! { $
     reading_begins_where_it_is_told_and_goes_on_from_a_position,
     a_gap_is_told_once_and_reading_goes_on,
     only_what_passes_a_filter_is_received,
+    a_cursor_goes_on_where_it_was_committed_from_any_node,
+    of_two_who_read_by_one_cursor_the_later_one_has_it,
     a_late_joiner_reads_all_of_it,
     ten_receivers_get_a_hundred_values_each,
     a_large_record_goes_through_a_small_window,

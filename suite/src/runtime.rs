@@ -87,6 +87,8 @@ pub trait Runtime:
     /// See the receiver.
     fn position(receiver: &Self::Receiver) -> Option<Position>;
     /// See the receiver.
+    fn commit(receiver: &mut Self::Receiver, position: Position) -> Result<(), Error>;
+    /// See the receiver.
     fn seek(receiver: &mut Self::Receiver, start: Start);
 }
 
@@ -184,6 +186,10 @@ macro_rules! awaited {
 
         fn position(receiver: &Self::Receiver) -> Option<Position> {
             receiver.position()
+        }
+
+        fn commit(receiver: &mut Self::Receiver, position: Position) -> Result<(), Error> {
+            $wait(receiver.commit(position))
         }
 
         fn seek(receiver: &mut Self::Receiver, start: Start) {

@@ -209,6 +209,10 @@ impl Runtime for Std {
         receiver.position()
     }
 
+    fn commit(receiver: &mut Self::Receiver, position: Position) -> Result<(), Error> {
+        receiver.commit(position)
+    }
+
     fn seek(receiver: &mut Self::Receiver, start: Start) {
         receiver.seek(start);
     }

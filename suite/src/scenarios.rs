@@ -1,5 +1,6 @@
 //! What must hold, from a sender in one runtime to a receiver in another.
 
+mod cursors;
 mod elsewhere;
 mod ends;
 mod filters;
@@ -9,6 +10,7 @@ mod typed;
 mod waiting;
 mod weather;
 
+pub use cursors::*;
 pub use elsewhere::*;
 pub use ends::*;
 pub use filters::*;

@@ -4,6 +4,7 @@
 //! `NETCHAN_CANCELS` is how many schedules there are (a slice by default), `NETCHAN_CANCELS_FROM` the first one's seed.
 #![allow(clippy::unwrap_used)]
 
+mod cursors;
 mod cut;
 mod life;
 mod listed;
@@ -37,13 +38,16 @@ const LIVES: u64 = 8;
 /// Each function whose future is dropped.
 const DROPPED: &[&str] = &[
     "Handle::channels",
+    "Handle::cursors",
     "Handle::delete",
+    "Handle::delete_cursor",
     "Handle::dial",
     "Handle::info",
     "Handle::own_status",
     "Handle::readers",
     "Handle::seal",
     "Handle::serve_stream",
+    "Handle::set_cursor",
     "Handle::shutdown",
     "Handle::status",
     "NodeBuilder::start",
@@ -52,6 +56,7 @@ const DROPPED: &[&str] = &[
     "Publisher::info",
     "Publisher::producer",
     "Publisher::seal",
+    "Receiver::commit",
     "Receiver::next_event",
     "Receiver::recv",
     "ReceiverBuilder::open",

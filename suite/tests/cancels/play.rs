@@ -36,18 +36,18 @@ impl<'a, A: Awaited> Scene<'a, A> {
     }
 }
 
-struct Play<'a, A: Awaited> {
-    scene: &'a Scene<'a, A>,
-    dice: fastrand::Rng,
+pub(crate) struct Play<'a, A: Awaited> {
+    pub(crate) scene: &'a Scene<'a, A>,
+    pub(crate) dice: fastrand::Rng,
     name: String,
     /// The channel, as a node elsewhere names it.
-    target: String,
+    pub(crate) target: String,
     producer: Option<ProducerId>,
-    sender: Sender,
+    pub(crate) sender: Sender,
     receiver: Receiver<A>,
     next: u64,
     /// What was sent: the numbers of their payloads.
-    sent: Vec<u64>,
+    pub(crate) sent: Vec<u64>,
     kept: Vec<(u64, Sent)>,
     received: usize,
     noted: Option<Note>,
@@ -136,7 +136,8 @@ impl<A: Awaited> Play<'_, A> {
             80..84 => self.note().await,
             84..88 => self.look().await,
             88..92 => self.events().await,
-            92..97 => self.ask_the_node().await,
+            92..96 => self.ask_the_node().await,
+            96 => self.by_cursor().await,
             97 => self.serve_stream().await,
             98 => self.promised().await,
             _ => self.dial().await,
@@ -564,7 +565,7 @@ impl<A: Awaited> Play<'_, A> {
 }
 
 #[track_caller]
-fn is_record(record: &Record, offset: usize, sent: &[u64]) {
+pub(crate) fn is_record(record: &Record, offset: usize, sent: &[u64]) {
     assert!(offset < sent.len(), "this was not sent: {record:?}");
     assert_eq!(record.offset, Offset(offset as u64));
     let number = sent[offset];
