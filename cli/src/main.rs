@@ -36,7 +36,9 @@ mod advice;
 mod allocator;
 mod args;
 mod bench;
+mod commits;
 mod config;
+mod cursor;
 mod demo;
 mod doctor;
 mod exec;
@@ -113,6 +115,7 @@ fn run(command: Command, settled: &Settled, status: Status) -> Result<Exit> {
             Command::Info(args) => admin::info(args).await,
             Command::Seal(args) => admin::seal(args, status).await,
             Command::Rm(args) => admin::rm(args, status).await,
+            Command::Cursor(args) => cursor::run(args, status).await,
             Command::Set(args) => kept::set(&args, status),
             Command::Truncate(args) => kept::truncate(&args, status),
             Command::Verify(args) => verify::run(args, status).await,

@@ -15,10 +15,11 @@ use anyhow::{Context, Result, bail};
 use netchan::{Error, ErrorKind, Event, Node, Offset, Position, Receiver, Record, Start, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::advice::was_closed;
 use crate::args::{self, From};
+use crate::commits::Commits;
 use crate::exec::{self, Exec, OnFailure};
 use crate::exit::Exit;
 use crate::files::{self, Files};
@@ -39,6 +40,8 @@ const SOON: Duration = Duration::from_secs(1);
 const A_MOMENT: Duration = Duration::from_millis(100);
 /// How long the node, if this was it, takes leave of others.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the last commit may take, and each one with --no-follow.
+const UNTOLD: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     let target: Target = args.target.parse()?;
@@ -97,6 +100,8 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
         stop,
         patience,
         silence,
+        commits: args.cursor.as_ref().map(|_| Commits::new(args.commit_every)),
+        patient_for: args.wait.or(args.no_follow.then_some(UNTOLD)),
         progress,
         status,
         target,
@@ -106,6 +111,10 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
         Err(error) if is_closed_output(&error) => Ok(()),
         ended => ended,
     };
+    let ended = match (ended, receiving.commit_last().await) {
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+        (Ok(()), Ok(())) => Ok(()),
+    };
     let exit = receiving.exit;
     drop(receiving);
     node.shutdown(FAREWELL).await?;
@@ -113,14 +122,9 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
 }
 
 async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kept>) -> Result<Receiver> {
-    let start = match (kept, &args.start) {
-        (Some(kept), _) => Start::Resume(kept.position),
-        (_, args::Start { from: Some(From::Earliest), .. }) => Start::Earliest,
-        (_, args::Start { from: Some(From::Offset(offset)), .. }) => Start::Offset(Offset(*offset)),
-        (_, args::Start { since: Some(When::Ago(ago)), .. }) => Start::Ago(*ago),
-        (_, args::Start { since: Some(When::At(time)), .. }) => Start::Time(*time),
-        (_, args::Start { last: Some(count), .. }) => Start::Last(*count),
-        _ => Start::Latest,
+    let start = match kept {
+        Some(kept) => Start::Resume(kept.position),
+        None => start_of(&args.start).unwrap_or(Start::Latest),
     };
     let mut builder = node.receiver(target.to_string()).from(start).follow(!args.no_follow).wait(waits(args));
     if let Some(until) = args.until {
@@ -129,10 +133,26 @@ async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kep
     if let Some(filter) = &args.filter {
         builder = builder.filter(filter.text());
     }
+    if let Some(cursor) = &args.cursor {
+        builder = builder.cursor(cursor.as_str());
+    }
     if let Some(command) = args.via.clone() {
         builder = builder.connect_with(move || via::run(command.clone()));
     }
     Ok(builder.open().await?)
+}
+
+/// Where to begin, if that was said.
+pub(crate) fn start_of(said: &args::Start) -> Option<Start> {
+    Some(match said {
+        args::Start { from: Some(From::Earliest), .. } => Start::Earliest,
+        args::Start { from: Some(From::Latest), .. } => Start::Latest,
+        args::Start { from: Some(From::Offset(offset)), .. } => Start::Offset(Offset(*offset)),
+        args::Start { since: Some(When::Ago(ago)), .. } => Start::Ago(*ago),
+        args::Start { since: Some(When::At(time)), .. } => Start::Time(*time),
+        args::Start { last: Some(count), .. } => Start::Last(*count),
+        _ => return None,
+    })
 }
 
 /// Whether a channel that does not exist is waited for.
@@ -297,6 +317,8 @@ impl Sink {
 enum Next {
     Record(Result<Option<Record>, Error>),
     Event(Event),
+    /// It is time to commit.
+    Commit,
 }
 
 /// A channel being received.
@@ -314,6 +336,9 @@ struct Receiving {
     stop: Stop,
     patience: Patience,
     silence: Silence,
+    commits: Option<Commits>,
+    /// How long a commit may take, if that was said.
+    patient_for: Option<Duration>,
     progress: Progress,
     status: Status,
     target: Target,
@@ -331,11 +356,15 @@ impl Receiving {
                 Next::Record(Ok(Some(record))) => self.take(&record)?,
                 Next::Record(Ok(None)) => break,
                 Next::Record(Err(error)) => self.trouble(error)?,
+                Next::Commit => self.commit().await?,
                 Next::Event(event) => {
                     self.patience.see(&event, Instant::now());
                     self.silence.see(&event);
                     news::tell(&event, &self.target, self.status);
                 }
+            }
+            if self.commits.as_mut().is_some_and(Commits::is_due) {
+                self.commit().await?;
             }
         }
         self.write()
@@ -361,12 +390,20 @@ impl Receiving {
             receiver.poll_recv(cx).map(Next::Record)
         });
         let mut next = pin!(next);
+        let due = self.commits.as_ref().map(Commits::due);
+        let mut due = pin!(async move {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             tokio::select! {
                 biased;
                 exit = self.stop.wait() => return Ok(self.stopped(exit)),
                 next = &mut next => return Ok(Some(next)),
                 () = &mut *closed => return Err(OutputClosed.into()),
+                () = &mut due => return Ok(Some(Next::Commit)),
                 error = self.patience.lost() => return Err(error),
                 () = self.silence.lasts() => self.silence.tell(self.status),
             }
@@ -469,6 +506,9 @@ impl Receiving {
 
     /// What the receiver has given is in the output, or there was nothing to give.
     fn moved(&mut self) {
+        if let Some(commits) = &mut self.commits {
+            commits.give(self.receiver.position());
+        }
         if let Some(keeper) = &mut self.keeper {
             keeper.position = self.receiver.position();
         }
@@ -486,9 +526,68 @@ impl Receiving {
             _ => {}
         }
         self.progress.set(self.given);
+        if let Some(commits) = &mut self.commits {
+            commits.arrived();
+        }
         match &mut self.keeper {
             Some(keeper) => keeper.keep(&self.sink),
             None => Ok(()),
+        }
+    }
+
+    /// Commits what was written, unless it is to be stopped meanwhile.
+    async fn commit(&mut self) -> Result<()> {
+        let Some(position) = self.commits.as_mut().and_then(Commits::begin) else { return Ok(()) };
+        let limit = self.patient_for;
+        let late = async move {
+            match limit {
+                Some(limit) => sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let committed = tokio::select! {
+            biased;
+            committed = self.receiver.commit(position) => committed,
+            exit = self.stop.wait() => {
+                self.stopped(exit);
+                self.left = Some(0);
+                return Ok(());
+            }
+            () = late => {
+                self.commits = None;
+                bail!("{}: the cursor could not be committed: the node does not answer", self.target);
+            }
+        };
+        let Some(commits) = &mut self.commits else { return Ok(()) };
+        match committed {
+            Ok(()) => commits.done(position),
+            Err(error) if error.kind() == ErrorKind::CursorMoved => {
+                commits.forget();
+                self.status.warn_often("moved", format_args!("{error}; going on from there"));
+            }
+            Err(error) => {
+                self.commits = None;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end, however it came: what was written and is not committed yet.
+    async fn commit_last(&mut self) -> Result<()> {
+        let Some(position) = self.commits.as_ref().and_then(Commits::left) else { return Ok(()) };
+        let limit = self.patient_for.unwrap_or(UNTOLD).max(UNTOLD);
+        match timeout(limit, self.receiver.commit(position)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if error.kind() == ErrorKind::CursorMoved => {
+                self.status.warn_often("moved", error);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => bail!(
+                "{}: what was received since the last commit will come again: the node does not answer",
+                self.target
+            ),
         }
     }
 

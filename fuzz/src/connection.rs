@@ -6,13 +6,14 @@ use bytes::{Buf, BufMut, Bytes};
 use netchan_proto::conn::{Connection, ConnectionConfig, Event, Side};
 use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES, PEER_TIMEOUT};
 use netchan_proto::wire::{
-    AckLevel, Counter, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Message, NodeStatus, Note,
-    Open, Opened, Progress, PublishAck, PublishNote, PublishOpen, PublishOpened, ReaderInfo, ReaderKind,
-    Readers, ReadersReply, Roles, Seek, Seeked, Start, StreamId, Truncated,
+    AckLevel, Counter, CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply,
+    End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Message, NodeStatus, Note, Open, Opened,
+    Progress, PublishAck, PublishNote, PublishOpen, PublishOpened, ReaderInfo, ReaderKind, Readers,
+    ReadersReply, Roles, Seek, Seeked, Start, StreamId, Truncated,
 };
 use netchan_proto::{
-    ChannelName, Durability, Epoch, ErrorCode, Filter, Instant, LogId, NodeId, Offset, ProducerId, Timestamp,
-    Token,
+    ChannelName, CursorName, Durability, Epoch, ErrorCode, Filter, Instant, LogId, NodeId, Offset, Position,
+    Positions, ProducerId, Timestamp, Token,
 };
 
 use crate::Operations;
@@ -183,7 +184,8 @@ fn open(input: &mut Operations<'_>, credit: impl FnOnce(&mut Operations<'_>) -> 
 
 /// A message that an honest peer might send.
 fn plausible(input: &mut Operations<'_>) -> Option<Message> {
-    Some(match input.byte() % 20 {
+    let choice = input.byte();
+    Some(match choice % 20 {
         0 => Message::Open(open(input, |input| u64::from(input.word()))),
         1 => Message::Opened(opened(input)),
         2 => match input.long() {
@@ -221,14 +223,52 @@ fn plausible(input: &mut Operations<'_>) -> Option<Message> {
         16 => Message::Readers(Readers { after: input.long(), channel: None }),
         17 => Message::StatusReply(status(input)),
         18 => Message::ReadersReply(readers(input)),
-        _ => Message::Waiting,
+        _ if choice < 128 => Message::Waiting,
+        _ => cursors(input),
     })
+}
+
+fn cursor_key(input: &mut Operations<'_>) -> CursorKey {
+    let cursor = CursorName::new(if input.byte() & 1 == 0 { "a" } else { "b" });
+    CursorKey { channel: name(), cursor: cursor.expect("a name") }
+}
+
+fn cursor(input: &mut Operations<'_>) -> CursorInfo {
+    let (key, generation) = (cursor_key(input), u64::from(input.byte()));
+    let at = Position { log: LogId([7; 16]), epoch: Epoch(1), offset: Offset(u64::from(input.byte())) };
+    let position = if input.byte() & 1 == 0 { at.into() } else { Positions::default() };
+    let (created, moved) = (Timestamp(1), Timestamp(2));
+    CursorInfo { key, generation, taken: generation, created, moved, position }
+}
+
+fn take(input: &mut Operations<'_>) -> CursorTake {
+    let make = input.byte() & 1 == 0;
+    CursorTake { key: cursor_key(input), start: start(input), make, mine: u64::from(input.byte()) }
+}
+
+fn commit(input: &mut Operations<'_>) -> CursorCommit {
+    let CursorInfo { key, generation, .. } = cursor(input);
+    let position = Position { log: LogId([7; 16]), epoch: Epoch(1), offset: Offset(3) }.into();
+    CursorCommit { key, generation, position }
+}
+
+/// A frame about cursors that an honest peer might send.
+fn cursors(input: &mut Operations<'_>) -> Message {
+    match input.byte() % 7 {
+        0 => Message::CursorTake(take(input)),
+        1 => Message::CursorCommit(commit(input)),
+        2 => Message::CursorSet(CursorSet { key: cursor_key(input), start: start(input), make: true }),
+        3 => Message::CursorDelete(cursor_key(input)),
+        4 => Message::CursorReply(cursor(input)),
+        5 => Message::Cursors(Cursors { channel: None, after: Some(cursor_key(input)) }),
+        _ => Message::CursorsReply(CursorsReply { more: true, cursors: vec![cursor(input)] }),
+    }
 }
 
 /// A command of the owner's, sensible or not.
 fn command(connection: &mut Connection, input: &mut Operations<'_>) {
     let id = StreamId(u32::from(input.byte() & 15));
-    match input.byte() % 22 {
+    match input.byte() % 28 {
         0 => drop(connection.open(&open(input, |input| input.long()))),
         1 => connection.seek(id, &Seek { seek_id: 1, start: start(input) }),
         2 => match input.long() {
@@ -270,7 +310,13 @@ fn command(connection: &mut Connection, input: &mut Operations<'_>) {
         18 => drop(connection.readers(&Readers { after: 0, channel: Some(name()) })),
         19 => connection.status_reply(id, &status(input)),
         20 => connection.readers_reply(id, &readers(input)),
-        _ => connection.publish_close(id),
+        21 => connection.publish_close(id),
+        22 => drop(connection.cursor_take(&take(input))),
+        23 => drop(connection.cursor_commit(&commit(input))),
+        24 => drop(connection.cursor_delete(&cursor_key(input))),
+        25 => drop(connection.cursors(&Cursors::default())),
+        26 => connection.cursor_reply(id, &cursor(input)),
+        _ => connection.cursors_reply(id, &CursorsReply { more: false, cursors: vec![cursor(input)] }),
     }
 }
 

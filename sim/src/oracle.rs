@@ -131,6 +131,8 @@ pub struct Oracle {
     restarts: Vec<Restart>,
     views: Vec<View>,
     kept: Vec<View>,
+    /// What a receiver by a cursor has asked to be committed, and was not told of yet.
+    asked: Vec<Option<View>>,
     /// Who was told that what stands at an offset is not what they want, where nobody knew yet what that is.
     passed_over: BTreeMap<u64, Vec<(usize, Wanted)>>,
     /// The first record that was there when somebody looked last.
@@ -149,6 +151,7 @@ impl Oracle {
             restarts: Vec::new(),
             views: Vec::new(),
             kept: Vec::new(),
+            asked: Vec::new(),
             passed_over: BTreeMap::new(),
             first: 0,
             sealed: None,
@@ -171,6 +174,7 @@ impl Oracle {
     pub fn add_receiver(&mut self) -> usize {
         self.views.push(View::default());
         self.kept.push(View::default());
+        self.asked.push(None);
         self.views.len() - 1
     }
 
@@ -327,7 +331,8 @@ impl Oracle {
         self.entries.truncate(index(end));
         self.passed_over.split_off(&end);
         self.restarts.push(Restart { was_power_cut, end });
-        for view in self.views.iter_mut().chain(&mut self.kept) {
+        let asked = self.asked.iter_mut().flatten();
+        for view in self.views.iter_mut().chain(&mut self.kept).chain(asked) {
             view.roll_back(end);
         }
         self.audit(first, end, found)
@@ -484,6 +489,50 @@ impl Oracle {
     /// A receiver stores how far it is.
     pub fn keep(&mut self, receiver: usize) {
         self.kept[receiver] = self.views[receiver].clone();
+    }
+
+    /// A receiver asks for its cursor to be moved to where it is.
+    pub fn ask_to_commit(&mut self, receiver: usize) {
+        self.asked[receiver] = Some(self.views[receiver].clone());
+    }
+
+    /// It was told that it is; or (`!is_kept`) that it is not.
+    pub fn committed(&mut self, receiver: usize, is_kept: bool) {
+        if let (Some(view), true) = (self.asked[receiver].take(), is_kept) {
+            self.kept[receiver] = view;
+        }
+    }
+
+    /// A receiver is back, and its cursor says where.
+    pub fn came_back_by_cursor(&mut self, receiver: usize) {
+        self.views[receiver] = View::default();
+    }
+
+    /// The cursor said `offset`: what was committed last, or was to be when the receiver died. Without either it is
+    /// no later than the first record. Says whether that is so, and whether it was moved by a commit.
+    pub fn goes_on(&mut self, receiver: usize, offset: u64, generation: usize) -> Option<bool> {
+        let (asked, kept) = (self.asked[receiver].take(), self.kept[receiver].clone());
+        let view = asked.into_iter().chain([kept]).find(|view| view.next == Some(offset));
+        match view {
+            Some(view) => {
+                self.kept[receiver] = view.clone();
+                self.views[receiver] = view;
+                Some(true)
+            }
+            None if self.kept[receiver].next.is_none() && offset <= self.first => {
+                self.positioned(receiver, offset, generation);
+                Some(false)
+            }
+            None => None,
+        }
+    }
+
+    /// The first that it hears is that the log was rolled back to `end` behind its cursor.
+    pub fn goes_on_void(&mut self, receiver: usize, end: u64) {
+        let views = self.asked[receiver].iter().chain([&self.kept[receiver]]);
+        if let Some(view) = views.into_iter().find(|view| view.void_from == Some(end)) {
+            self.views[receiver] = view.clone();
+        }
     }
 
     /// A receiver is back, at what it stored.

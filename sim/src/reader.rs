@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netchan_node::receiver::{Next, ReceiverCore, ReceiverOptions};
 use netchan_node::{Dialling, Error, ErrorKind, Event as NodeEvent, Lost, Machine};
-use netchan_proto::{Filter, Instant, Position, Record, Side, Start, Timestamp};
+use netchan_proto::{CursorName, Filter, Instant, Position, Record, Side, Start, Timestamp};
 use netchan_store::Clock;
 
 use crate::env::{Actor, Env, Event, Line, Party};
@@ -46,6 +46,8 @@ pub struct Reader {
     /// It takes nothing before then.
     away_until: Instant,
     is_over: bool,
+    /// It waits for its cursor to be moved.
+    is_committing: bool,
 }
 
 impl Reader {
@@ -70,6 +72,7 @@ impl Reader {
             kept: None,
             away_until: Instant(0),
             is_over: false,
+            is_committing: false,
         }
     }
 
@@ -97,7 +100,11 @@ impl Reader {
         }
         let wall = env.clock.now();
         self.arrival = Arrival { marks: host.marks(), generation: oracle.generation(), wall: (wall, wall) };
-        oracle.came_back(self.number);
+        match self.plan.by_cursor {
+            true => oracle.came_back_by_cursor(self.number),
+            false => oracle.came_back(self.number),
+        }
+        self.is_committing = false;
         self.start = match self.kept {
             Some(position) => Start::Resume(position),
             None => self.first_start(env, oracle),
@@ -105,6 +112,7 @@ impl Reader {
         let options = ReceiverOptions {
             start: self.start,
             window: self.plan.window,
+            cursor: self.plan.by_cursor.then(|| self.cursor()),
             filter: self.plan.wanted.map(|wanted| Filter::parse(&wanted.filter()).expect("a filter")),
             ..ReceiverOptions::new(env.name.clone())
         };
@@ -114,6 +122,10 @@ impl Reader {
         env.note("receiver {} is there", &[self.number as u64]);
         self.core = Some(ReceiverCore::new(&env.remote_node()?, options));
         self.run(env, oracle, host)
+    }
+
+    fn cursor(&self) -> CursorName {
+        CursorName::new(&format!("receiver-{}", self.number)).expect("a name")
     }
 
     /// The time that it asked for.
@@ -169,7 +181,7 @@ impl Reader {
     /// A promise broken.
     pub fn die(&mut self, env: &mut Env, oracle: &mut Oracle, back: Duration) -> Checked {
         let Some(core) = self.core.take() else { return Ok(()) };
-        if env.dice.percent(50) {
+        if !self.plan.by_cursor && env.dice.percent(50) {
             self.keep(&core, oracle)?;
         }
         self.dialling = None;
@@ -211,6 +223,41 @@ impl Reader {
             oracle.keep(number);
         }
         Ok(())
+    }
+
+    /// It says how far it is to who keeps its cursor.
+    fn commit(&mut self, core: &mut ReceiverCore, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        let (number, next) = (self.number, oracle.next(self.number));
+        let Some(position) = core.position().filter(|_| next.is_some() && !self.is_committing) else {
+            return Ok(());
+        };
+        if !oracle.stands(number, position.offset.0) {
+            violated!("receiver {number} has the position {position:?} where {next:?} comes next");
+        }
+        env.note("receiver {} commits {}", &[number as u64, position.offset.0]);
+        oracle.ask_to_commit(number);
+        self.is_committing = true;
+        core.commit(position.into());
+        Ok(())
+    }
+
+    /// It looks whether its cursor has moved.
+    fn see_outcome(&mut self, core: &mut ReceiverCore, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        if !self.is_committing {
+            return Ok(());
+        }
+        let Some(outcome) = core.take_outcome() else { return Ok(()) };
+        self.is_committing = false;
+        env.counters.commits += u64::from(outcome.is_ok());
+        oracle.committed(self.number, outcome.is_ok());
+        let weak = env.plan.durability != netchan_proto::Durability::Sync;
+        match outcome {
+            // What was received may be gone since; and a log that failed says so until it is opened anew.
+            Err(error) if error.kind() == ErrorKind::BeyondEnd && (weak || env.disk_failed) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Poisoned => Ok(()),
+            Err(error) => violated!("receiver {} cannot commit: {error}", self.number),
+            Ok(()) => Ok(()),
+        }
     }
 
     // ---- connections ----
@@ -295,6 +342,7 @@ impl Reader {
         let mut was_told = false;
         for turn in 0.. {
             let next = core.next(now);
+            self.see_outcome(core, env, oracle)?;
             while let Some(event) = core.poll_event() {
                 if matches!(event, NodeEvent::Opened { .. } | NodeEvent::Resumed { .. }) {
                     self.generation = env.generation_of(self.calls);
@@ -306,7 +354,10 @@ impl Reader {
                     self.placed(record.offset.0, env, oracle, host)?;
                     self.take(&record, env, oracle, host)?;
                     if env.dice.percent(3) {
-                        self.keep(core, oracle)?;
+                        match self.plan.by_cursor {
+                            true => self.commit(core, env, oracle)?,
+                            false => self.keep(core, oracle)?,
+                        }
                     }
                     if self.plan.seeks > 0 && env.dice.among(0..=999) < self.plan.seeks && !env.is_sealed {
                         self.seek(core, env, oracle, host);
@@ -411,6 +462,9 @@ impl Reader {
             ErrorKind::Truncated { end, .. } => {
                 env.note("receiver {} is told of the roll-back to {}", &[number as u64, end.0]);
                 env.counters.truncations += 1;
+                if self.plan.by_cursor && oracle.next(number).is_none() {
+                    oracle.goes_on_void(number, end.0);
+                }
                 oracle.truncated(number, end.0)
             }
             kind => violated!("receiver {number} is told {kind:?}: {error}"),
@@ -424,6 +478,15 @@ impl Reader {
         }
         let number = self.number;
         oracle.saw_first(host.marks().first);
+        if self.plan.by_cursor {
+            let told_by = env.generation_of(self.calls);
+            let Some(moved) = oracle.goes_on(number, offset, told_by) else {
+                violated!("receiver {number} goes on at {offset}, where its cursor was never committed");
+            };
+            env.counters.resumes_by_cursor += u64::from(moved);
+            env.note("receiver {} goes on at {}, by its cursor", &[number as u64, offset]);
+            return Ok(());
+        }
         // What did not pass may be behind it already: then only some starts tell where it began.
         let began = match (self.plan.wanted, self.start) {
             (None, _) => offset,

@@ -150,6 +150,10 @@ counters! {
     resends,
     /// Notes that publishers put between their records.
     notes,
+    /// Commits of cursors that were answered.
+    commits,
+    /// Times a receiver went on where a commit had moved its cursor.
+    resumes_by_cursor,
     /// Times a receiver went on elsewhere.
     seeks,
     /// Times a receiver was led past what it does not want.

@@ -52,6 +52,8 @@ pub struct ReceiverPlan {
     pub seeks: u64,
     /// Which records it wants, if not all.
     pub wanted: Option<Wanted>,
+    /// It reads by a cursor, and commits in place of storing how far it is.
+    pub by_cursor: bool,
 }
 
 /// Which records a receiver wants.
@@ -266,6 +268,11 @@ impl Plan {
         for receiver in &mut receivers {
             receiver.wanted = dice.percent(40).then(|| wanted(dice));
         }
+        for receiver in &mut receivers {
+            if receiver.start == StartPlan::Earliest && receiver.wanted.is_none() && dice.percent(60) {
+                (receiver.by_cursor, receiver.seeks) = (true, 0);
+            }
+        }
         Plan {
             seed,
             durability,
@@ -377,6 +384,7 @@ fn receiver(dice: &mut Dice, chaos: Duration) -> ReceiverPlan {
         pause: if dice.percent(70) { Duration::ZERO } else { dice.time(MS / 10, MS * 50) },
         seeks: if dice.percent(75) { 0 } else { dice.among(1..=25) },
         wanted: None,
+        by_cursor: false,
     }
 }
 

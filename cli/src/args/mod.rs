@@ -5,6 +5,7 @@
 mod admin;
 mod bench;
 mod channel;
+mod cursor;
 mod demo;
 mod doctor;
 mod kept;
@@ -24,6 +25,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 pub(crate) use self::admin::{Info, Ls, Rm, Seal};
 pub(crate) use self::bench::{Bench, Case, Mode, Runtime, Soak};
 pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
+pub(crate) use self::cursor::{Cursor, CursorLs, CursorShow, Of as CursorOf, What as CursorWhat};
 pub(crate) use self::demo::Demo;
 pub(crate) use self::doctor::Doctor;
 pub(crate) use self::kept::{Before, Set, Truncate};
@@ -104,6 +106,7 @@ pub(crate) enum Command {
     Info(Info),
     Seal(Seal),
     Rm(Rm),
+    Cursor(Cursor),
     Set(Set),
     Truncate(Truncate),
     Verify(Verify),
@@ -133,6 +136,7 @@ impl Command {
             Command::Info(args) => &mut args.target,
             Command::Seal(args) => &mut args.target,
             Command::Rm(args) => &mut args.target,
+            Command::Cursor(args) => args.what.target(),
             Command::Set(args) => &mut args.target,
             Command::Truncate(args) => &mut args.target,
             Command::Top(args) => &mut args.place,
@@ -176,6 +180,11 @@ mod tests {
             "netchan recv x --from newest",
             "netchan recv x --since yesterday",
             "netchan recv x --json -0",
+            "netchan recv x --cursor a --position f",
+            "netchan recv x --commit-every 1s",
+            "netchan recv x --cursor a/b",
+            "netchan cursor",
+            "netchan cursor rm x",
             "netchan serve --stdio --listen 127.0.0.1:1",
             "netchan send x --rate 0",
             "netchan -q -v ls",

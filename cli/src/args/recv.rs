@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use netchan::Filter;
+use netchan::{CursorName, Filter};
 
 use super::channel::{Delimiter, Home};
-use super::units::{ending, filter, patience};
+use super::units::{cursor, ending, filter, patience};
 use crate::exec::OnFailure;
 use crate::output::{Format, Style};
 use crate::when::{self, When};
@@ -25,6 +25,11 @@ and a record's own file is written again as it was.
 A filter asks about key, value (the payload), size, offset, time, header.NAME and json.PATH (as json.user.tags[0]), with == != < <= \
 > >=, ^= (begins with), $= (ends with), *= (contains), ~ (a pattern with * and ?), in (A, B) and exists, joined by and, or, not and \
 parentheses. Texts stand in quotes, numbers and RFC 3339 times do not. What a record does not have matches nothing.
+
+With --cursor CURSOR the node with the channel keeps the position, so it goes on from any machine. It is committed after records were \
+written (with --exec: after commands ended well), at most each --commit-every and at the end; what was written since the last commit \
+comes again after a SIGKILL, and nothing that was committed does. Another `recv` with the same cursor takes it: this one \
+ends with an error (CURSOR_TAKEN), having committed nothing after that. `netchan cursor reset` moves it meanwhile.
 
 With --exec a record counts as received when its command has ended well. A command that fails ends it with exit code 5, and \
 the position stays before that record (or see --on-failure). The command has the record as its stdin, and NETCHAN_CHANNEL, \
@@ -56,6 +61,8 @@ Examples:
   netchan recv orders --from earliest --output records/   # a file a record
   netchan recv jobs --from earliest --exec 'wc -c' --position jobs.at
   netchan recv jobs --from earliest --exec 'echo $NETCHAN_OFFSET; cat' --on-failure retry
+  netchan recv jobs --from earliest --cursor worker --commit-every 5s
+  netchan recv jobs --cursor mail --from earliest --exec 'wc -c' --commit-every 0s
   netchan recv app --from earliest --raw       # colours too, on a terminal
   netchan recv build7:4747/app --last 5 --no-follow --wait 10s
   netchan recv app --last 5 --via 'ssh build7 netchan serve --stdio'";
@@ -108,6 +115,13 @@ pub(crate) struct Recv {
     /// Keep the position in this file, and go on from there the next time
     #[arg(long, value_name = "FILE")]
     pub(crate) position: Option<PathBuf>,
+    /// Receive by this cursor, which the node with the channel keeps: go on where it stands (or make it, where --from and
+    /// the like say), and commit what was written out. Who takes it last has it; see `netchan cursor`
+    #[arg(long, value_name = "CURSOR", value_parser = cursor, conflicts_with = "position")]
+    pub(crate) cursor: Option<CursorName>,
+    /// How often the cursor is committed, at most; it is at the end too. 0s: after each write
+    #[arg(long, value_name = "TIME", value_parser = patience, requires = "cursor", default_value = "1s")]
+    pub(crate) commit_every: Duration,
     /// Write to this file instead of stdout: behind what is in it, but with --position behind what was
     /// written up to there. A directory (or a name with / at its end) gets a file for each record, named by its
     /// offset, with nothing behind the payload

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netchan::Filter;
+use netchan::{CursorName, Filter};
 use unicode_width::UnicodeWidthStr;
 
 use super::channel::Delimiter;
@@ -55,6 +55,11 @@ pub(super) fn patience(text: &str) -> Result<Duration, String> {
         When::Ago(length) => Ok(length),
         When::At(_) => Err("a length of time is wanted, as 30s or 5m".into()),
     }
+}
+
+/// A cursor's name.
+pub(super) fn cursor(text: &str) -> Result<CursorName, String> {
+    CursorName::new(text).map_err(|error| error.to_string())
 }
 
 /// A filter; one that cannot be read is shown with a mark under the place where it goes wrong.

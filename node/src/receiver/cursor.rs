@@ -160,6 +160,8 @@ impl ReceiverCore {
         let Some(held) = &mut self.cursor else { return };
         if held.asked == Some(id) {
             (held.asked, held.wanted, held.outcome) = (None, None, Some(Ok(())));
+            let offset = info.position.only().map_or(0, |position| position.offset.0);
+            tracing::debug!(channel = %self.name(), offset, "the cursor is committed");
             return;
         }
         if held.taking != Some(id) {
