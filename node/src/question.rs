@@ -9,8 +9,8 @@ use std::task::Waker;
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame, Full};
 use netchan_proto::limits::MAX_NODE_CURSORS;
 use netchan_proto::wire::{
-    CursorInfo, CursorKey, CursorSet, Cursors, CursorsReply, List, NodeStatus, Readers,
-    ReadersReply, Roles, StreamId,
+    CursorInfo, CursorKey, CursorSet, Cursors, CursorsReply, List, NodeStatus, Readers, ReadersReply, Roles,
+    StreamId,
 };
 use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
 
