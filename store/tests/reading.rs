@@ -79,6 +79,26 @@ fn whoever_asks_first_for_what_is_damaged_or_lies_behind_it_is_told_just_that() 
     }
 }
 
+/// It rots while the log is open and knows where everything stands.
+// NC-DSK-044
+#[test]
+fn whoever_asks_for_what_lies_behind_what_has_rotted_since_is_given_it() {
+    for part in ["header", "body"] {
+        for asked in [4, 5, 6, 7] {
+            let disk = SimDisk::new(1);
+            let (_store, log) = some(&disk);
+            assert_eq!(texts(&log).len(), 40);
+            let at = place_of(&disk, &log, 0, 4);
+            spoil(&disk, &segment(&log, 0), if part == "header" { at + 20 } else { at + 80 });
+            let read = log.read(Offset(asked), 1).map(|run| run.first);
+            let damaged =
+                matches!(read, Err(LogError::Damaged { from, to, .. }) if (from.0, to.0) == (asked, 6));
+            let given = matches!(read, Ok(first) if first == Offset(6));
+            assert!(if asked < 6 { damaged } else { given }, "{part}, {asked}: {read:?}");
+        }
+    }
+}
+
 // NC-DSK-044
 #[test]
 fn a_damaged_head_takes_no_batch_with_it_and_a_damaged_batch_behind_it_only_itself() {

@@ -151,7 +151,16 @@ impl Inner {
                 }
                 Cut::Rotten { at, header } => return Err(self.rotten(&extent, at, from, &header)),
                 Cut::Needs { at, .. } | Cut::Broken { at } => {
-                    return Err(self.damaged(&extent, &*file, at, from));
+                    let damage = self.damaged(&extent, &*file, at, from);
+                    if !matches!(damage, LogError::Damaged { to, .. } if to <= from) {
+                        return Err(damage);
+                    }
+                    // All of it lies before what is asked for, and it is known now where reading goes on behind it.
+                    let next = self.approach(&extent, &*file, from)?;
+                    if next.offset <= at.offset {
+                        return Err(damage);
+                    }
+                    (place, len) = (next, max.max(HEADER_LEN));
                 }
             }
         }
