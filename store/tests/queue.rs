@@ -6,7 +6,7 @@ mod rig;
 
 use std::sync::Arc;
 
-use netchan_proto::batch::{Batch, BatchBuilder, BatchHeader, BatchKind, Stamp};
+use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
 use netchan_proto::{AsRecord, Durability, Epoch, NewRecord, Offset, ProducerId, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{AppendError, Log, LogOptions, Store, StoreOptions, TailRead};
@@ -190,11 +190,7 @@ fn a_seal_has_a_time_after_every_record() {
         append(&log, "x");
         clock.set(clock_says);
         log.seal().unwrap();
-        let bytes = disk.contents(&segment(&log, 0)).unwrap();
-        let seal = (4096..bytes.len() - 64).step_by(8).find_map(|at| {
-            let header = BatchHeader::decode(bytes[at..].first_chunk().unwrap(), &log.id().0).ok()?;
-            (header.kind == BatchKind::Seal).then_some(header)
-        });
+        let seal = seal_in(&disk, &segment(&log, 0), log.id());
         let (records, _) = read_from(&log, Offset(0), 1 << 20);
         let time = seal.unwrap().base_time;
         assert!(time > records[0].timestamp && time >= Timestamp(clock_says), "{time:?}");

@@ -448,6 +448,9 @@ fn a_seal_that_is_damaged_is_made_again_with_its_digest() {
     let store = open(&disk);
     let log = store.open_existing(&name("a")).unwrap().unwrap();
     assert_eq!((log.sealed_at(), log.digest()), (Some(Offset(21)), Some(digest(&log))));
+    let seal = seal_in(&disk, &files[2], log.id()).unwrap();
+    let last = read_from(&log, Offset(20), 1 << 20).0.pop().unwrap();
+    assert!(last.offset == Offset(20) && seal.base_time > last.timestamp, "{seal:?}");
     // Where records are lost, nobody can say what all came to.
     drop((store, log));
     bad[4096 + 20] ^= 1;
@@ -687,6 +690,26 @@ fn a_torn_tail_is_left_to_opening() {
         assert!(repaired(&disk, false).iter().all(Repaired::was_well), "{path}");
         assert_eq!(disk.contents(&path), Some(torn));
         assert!(look(&disk).is_some());
+    }
+}
+
+/// A power cut may give a closed segment the room back that was cut off it.
+// NC-DSK-025
+#[test]
+fn zeros_behind_a_closed_segment_are_no_damage_however_many_and_anything_in_them_goes_aside() {
+    let (whole, files, _) = closed(false);
+    for zeros in [1, 5000, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20] {
+        let disk = whole.fork(1);
+        let good = disk.contents(&files[1]).unwrap();
+        let room = [&good[..], &vec![0; zeros]].concat();
+        disk.overwrite(&files[1], room.clone());
+        assert!(repaired(&disk, false).iter().all(Repaired::was_well), "{zeros}");
+        assert_eq!(disk.contents(&files[1]), Some(room.clone()));
+        let bad = [&room[..], &[1]].concat();
+        disk.overwrite(&files[1], bad.clone());
+        check(&disk, look(&disk.fork(1)).as_ref(), &format!("{zeros}"));
+        assert_eq!(disk.contents(&files[1]), Some(good));
+        assert!(is_kept(&disk, &files[1], &bad), "{zeros}");
     }
 }
 

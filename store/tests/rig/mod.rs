@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Waker};
 
-use netchan_proto::batch::{Batch, BatchHeader};
+use netchan_proto::batch::{Batch, BatchHeader, BatchKind};
 use netchan_proto::{AsRecord, ChannelName, Digest, Durability, LogId, Offset, Record, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{Buffer, Clock, Commit, Log, LogError, LogOptions, Part, Run, Store, StoreOptions};
@@ -161,4 +161,13 @@ pub(crate) fn digest(log: &Log) -> Digest {
         }
     }
     digest
+}
+
+/// The header of the seal in a log's segment.
+pub(crate) fn seal_in(disk: &SimDisk, path: &str, id: LogId) -> Option<BatchHeader> {
+    let bytes = disk.contents(path)?;
+    (4096..bytes.len() - 64).step_by(8).find_map(|at| {
+        let header = BatchHeader::decode(bytes[at..].first_chunk()?, &id.0).ok()?;
+        (header.kind == BatchKind::Seal).then_some(header)
+    })
 }
