@@ -336,7 +336,15 @@ fn verify_segment(
     verified: &mut Verified,
     tell: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
-    let head = SegmentHead::decode(&read_exactly(file, 0, HEAD_LEN)?);
+    let read_head = || Ok::<_, io::Error>(SegmentHead::decode(&read_exactly(file, 0, HEAD_LEN)?));
+    let mut head = read_head()?;
+    if head.is_none() && end.is_none() && chain.durable <= base {
+        if not_zero(file, 0)? == 0 {
+            // It is being begun, or was when the power went: nobody was told of anything in it.
+            return Ok(());
+        }
+        head = read_head()?; // it may have been written since
+    }
     let mut pos = HEAD_LEN as u64;
     match &head {
         None => {

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used)] // a panic is a failed test
 
+#[path = "rig/meanwhile.rs"]
+mod meanwhile;
 mod rig;
 
-use std::fmt;
-use std::io::{Error, ErrorKind, Result};
-use std::sync::{Arc, Mutex};
+use std::io::{Error, ErrorKind};
+use std::sync::Arc;
 
+use meanwhile::Meanwhile;
 use netchan_proto::{Durability, Offset, Start};
-use netchan_store::disk::{Disk, DiskFile, DiskLock, Open, SimDisk, Space};
-use netchan_store::{Log, LogError, LogOptions, Store, StoreOptions};
+use netchan_store::disk::{Disk, SimDisk};
+use netchan_store::{Log, LogError, LogOptions, Store, StoreOptions, verify};
 use rig::*;
 
 /// Forty records of 420 bytes, two in a batch: five segments and more.
@@ -47,7 +49,7 @@ fn spoil(disk: &SimDisk, path: &str, at: usize) {
 }
 
 /// What a reader is told who asks for `at` first of all.
-fn told(disk: &SimDisk, at: u64) -> std::result::Result<Offset, (Offset, Offset)> {
+fn told(disk: &SimDisk, at: u64) -> Result<Offset, (Offset, Offset)> {
     let (_store, log) = reopened(&disk.fork(1));
     match log.read(Offset(at), 1) {
         Ok(run) => Ok(run.first),
@@ -170,7 +172,11 @@ fn what_stands_behind_a_closed_segment_is_not_read_though_it_holds_and_would_com
     disk.overwrite(&path, [&good[..], &stray[later..]].concat());
     let last = good.windows(4).rposition(|bytes| bytes == b"NCB1").unwrap();
     spoil(&disk, &path, last + 20);
-    assert_eq!(told(&disk, second - 1), Err((Offset(second - 1), Offset(second))));
+    let lost = (Offset(second - 1), Offset(second));
+    assert_eq!(told(&disk, second - 1), Err(lost));
+    let mut problems = Vec::new();
+    verify(&disk, &[name("a")], |log| problems.extend(log.problems), |_| ()).unwrap();
+    assert_eq!(problems.iter().filter_map(|problem| problem.offsets).collect::<Vec<_>>(), [lost]);
 }
 
 /// Nothing of a batch is given before all of it was looked at, though it comes in parts.
@@ -273,55 +279,9 @@ fn a_reader_keeps_four_segments_open_and_gives_back_those_that_go() {
     assert_eq!(disk.open_files(), 0);
 }
 
-type Hook = Box<dyn FnOnce() -> Result<()> + Send>;
-
-/// A disk on which something happens just before a file is opened to be read.
-struct Meanwhile {
-    disk: SimDisk,
-    hook: Mutex<Option<Hook>>,
-}
-
-impl fmt::Debug for Meanwhile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.disk.fmt(f)
-    }
-}
-
-impl Disk for Meanwhile {
-    fn create_dir(&self, path: &str) -> Result<()> {
-        self.disk.create_dir(path)
-    }
-    fn list(&self, path: &str) -> Result<Vec<String>> {
-        self.disk.list(path)
-    }
-    fn open(&self, path: &str, how: Open) -> Result<Arc<dyn DiskFile>> {
-        let hook = self.hook.lock().unwrap().take_if(|_| how == Open::Read);
-        hook.map_or(Ok(()), |hook| hook())?;
-        self.disk.open(path, how)
-    }
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &str) -> Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir(&self, path: &str) -> Result<()> {
-        self.disk.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &str) -> Result<()> {
-        self.disk.sync_dir(path)
-    }
-    fn space(&self) -> Result<Space> {
-        self.disk.space()
-    }
-    fn try_lock(&self, path: &str) -> Result<Option<Box<dyn DiskLock>>> {
-        self.disk.try_lock(path)
-    }
-}
-
 /// A log on such a disk, with its first segment closed and the second begun by the offset that is given back.
 fn meanwhile() -> (Arc<Meanwhile>, Store, Log, Offset) {
-    let disk = Arc::new(Meanwhile { disk: SimDisk::new(1), hook: Mutex::default() });
+    let disk = Arc::new(Meanwhile::new(SimDisk::new(1)));
     some(&disk.disk).0.close();
     let options = StoreOptions { seed: Some(3), ..options(&HandClock::default()) };
     let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options).unwrap();
@@ -334,9 +294,9 @@ fn meanwhile() -> (Arc<Meanwhile>, Store, Log, Offset) {
 fn what_is_trimmed_while_a_reader_opens_it_is_told_as_trimmed_and_what_is_gone_otherwise_is_not() {
     let (disk, _store, log, second) = meanwhile();
     let by = log.clone();
-    *disk.hook.lock().unwrap() = Some(Box::new(move || {
+    disk.on_open(".log", move || {
         by.truncate_before(second).map(|_| ()).map_err(|_| Error::other("not truncated"))
-    }));
+    });
     let read = log.read(Offset(0), 100);
     assert!(matches!(read, Err(LogError::Trimmed { to, .. }) if to == second), "{read:?}");
     assert!(log.read(second, 100).is_ok());
@@ -357,7 +317,7 @@ fn a_reader_of_a_failed_log_is_told_that_it_failed_where_its_successor_has_trimm
     commit(&store);
     assert!(log.poisoned().is_some());
     let successor = store.open_existing(&name("a")).unwrap().unwrap();
-    *disk.hook.lock().unwrap() = Some(Box::new(|| Err(Error::from(ErrorKind::PermissionDenied))));
+    disk.on_open(".log", || Err(Error::from(ErrorKind::PermissionDenied)));
     let read = log.read(Offset(0), 100);
     assert!(matches!(read, Err(LogError::Io { .. })), "{read:?}");
     successor.truncate_before(second).unwrap();

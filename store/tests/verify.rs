@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a panic is a failed test
 
+#[path = "rig/meanwhile.rs"]
+mod meanwhile;
 mod rig;
 
 use std::io::ErrorKind;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use meanwhile::Meanwhile;
 use netchan_proto::batch::{BatchBuilder, BatchHeader, HEADER_LEN, Stamp, header_crc};
 use netchan_proto::crc::crc32c;
 use netchan_proto::{AsRecord, Durability, Epoch, Offset, Timestamp};
@@ -55,11 +58,17 @@ fn a_sound_directory_holds_before_and_after_closing_and_nothing_is_changed() {
         let mut found = Vec::new();
         verify(&disk, &[], |log| found.push(log), |now| read = (now.read, now.total)).unwrap();
         assert_eq!(operations, disk.operations());
-        assert_eq!(read.0, read.1);
+        let names = disk.list(&format!("channels/{}", log.id())).unwrap();
+        let lens = names.iter().filter(|name| name.ends_with(".log"));
+        let lens = lens.map(|name| disk.contents(&format!("channels/{}/{name}", log.id())).unwrap().len());
+        assert!(read.0 == read.1 && read.1 > lens.sum::<usize>() as u64, "{read:?}");
         let told: Vec<_> = found.iter().map(|log| (log.dir.clone(), log.problems.clone())).collect();
         assert!(found.len() == 3 && found.iter().all(Verified::holds), "{told:?}");
         let of = &found[0];
         assert_eq!((of.records, of.sealed, of.unfinished), (30, closed, 0));
+        let run: usize = (0..30).map(|at| log.read(Offset(at), 1).unwrap().bytes.len()).sum();
+        let seal = u64::from(closed) * 72;
+        assert_eq!((of.batches, of.bytes), (30 + u64::from(closed), run as u64 + seal));
         assert!(of.segments > 3 && of.offsets == Some((Offset(0), Offset(30))));
     }
     let missing = verify(&disk, &[name("nobody")], |_| (), |_| ()).unwrap_err();
@@ -127,7 +136,9 @@ fn what_is_missing_is_told_and_a_torn_tail_is_none_of_it() {
     torn.extend_from_slice(b"half a batch");
     disk.overwrite(&newest, torn);
     let found = of(&disk, "a");
-    assert!(found.holds() && found.records == 30 && found.unfinished > 0, "{found:?}");
+    assert!(found.holds() && found.records == 30, "{found:?}");
+    let end = end.next_multiple_of(8) as u64; // a batch ends there
+    assert_eq!(found.unfinished, 12 - (end - (good.iter().rposition(|byte| *byte != 0).unwrap() + 1) as u64));
     disk.overwrite(&newest, good);
     // A whole segment that is gone.
     let store = open(&SimDisk::new(4));
@@ -351,6 +362,10 @@ fn a_directory_with_a_name_that_nobody_knows_and_a_segment_that_overlaps_are_tol
     file.write_all_at(&[std::io::IoSlice::new(&good)], 0).unwrap();
     let found = of(&disk, "two");
     assert!(found.problems.iter().any(|it| it.what.contains("begins within a batch")), "{found:?}");
+    assert!(
+        !found.problems.iter().any(|it| it.what.contains("ends before the next one begins")),
+        "{found:?}"
+    );
     // Neither meta nor a head.
     let mut bad = good.clone();
     bad[20] ^= 1;
@@ -385,4 +400,210 @@ fn a_directory_with_a_name_that_nobody_knows_and_a_segment_that_overlaps_are_tol
     let found = of(&disk, "a");
     assert!(found.problems.len() == 1 && found.problems[0].what.contains("table of producers"), "{found:?}");
     assert_eq!(found.records, 41);
+    // Nor does the rest of the head.
+    let mut bytes = disk.contents(&newest).unwrap();
+    bytes[20] ^= 1;
+    disk.overwrite(&newest, bytes);
+    let found = of(&disk, "a");
+    assert!(found.problems.len() == 1 && found.problems[0].what.contains("head does not hold"), "{found:?}");
+    assert_eq!(found.records, 41);
+}
+
+#[test]
+fn what_goes_while_it_is_verified_is_no_damage() {
+    let (whole, id) = {
+        let disk = SimDisk::new(12);
+        let (store, log) = some(&disk);
+        store.close();
+        (disk, log.id())
+    };
+    let dir = format!("channels/{id}");
+    let happens = |before: &str, what: &str| {
+        let disk = Meanwhile::new(whole.fork(1));
+        let (fork, of, what) = (disk.disk.clone(), dir.clone(), what.to_owned());
+        disk.on_open(before, move || {
+            for file in fork.list(&of)?.iter().filter(|file| file.starts_with(&what)) {
+                fork.remove_file(&format!("{of}/{file}"))?;
+            }
+            if what.is_empty() { fork.remove_dir(&of) } else { Ok(()) }
+        });
+        all(&disk).into_iter().filter(|log| log.dir == dir).collect::<Vec<_>>()
+    };
+    let first = format!("{:020}.log", 0);
+    let path = format!("{dir}/{first}");
+    // The oldest segment, trimmed before it is read: what is left holds.
+    let found = happens(&path, &first);
+    assert!(found.len() == 1 && found[0].holds() && found[0].records < 30, "{found:?}");
+    // The channel, before its segments are listed, and while they are read.
+    assert_eq!(happens("state/meta", "").len(), 0);
+    let found = happens(&path, "");
+    assert!(found.len() == 1 && found[0].holds() && found[0].records == 0, "{found:?}");
+}
+
+/// It is made before its head is written, and whoever looks at that moment finds nothing in it.
+#[test]
+fn a_segment_that_is_being_begun_is_no_damage_and_one_that_was_begun_and_has_lost_all_is() {
+    for bytes in [vec![], vec![0; 5000]] {
+        let disk = SimDisk::new(20);
+        let (store, log) = some(&disk);
+        let file = disk.open(&segment(&log, 30), netchan_store::disk::Open::CreateNew).unwrap();
+        file.write_all_at(&[std::io::IoSlice::new(&bytes)], 0).unwrap();
+        let found = of(&disk, "a");
+        assert!(found.holds() && found.records == 30, "{found:?}");
+        disk.remove_file(&segment(&log, 30)).unwrap();
+        store.close();
+        let newest = (0..30).rev().map(|base| segment(&log, base)).find(|it| disk.contents(it).is_some());
+        disk.overwrite(&newest.unwrap(), bytes);
+        assert!(!of(&disk, "a").holds());
+    }
+}
+
+#[test]
+fn what_there_is_nothing_of_is_not_told() {
+    let disk = SimDisk::new(13);
+    let (store, log) = some(&disk);
+    let empty = store.create_or_open(&name("empty"), &small(Durability::Sync)).unwrap();
+    store.close();
+    // A directory in which nothing was made yet, a channel without a record and its segment, a node that has no identity.
+    disk.create_dir(&format!("channels/{}", "ab".repeat(16))).unwrap();
+    disk.remove_file(&segment(&empty, 0)).unwrap();
+    disk.remove_file("node").unwrap();
+    let found = all(&disk);
+    let dirs: Vec<_> = found.iter().map(|log| log.dir.clone()).collect();
+    assert!(found.iter().all(Verified::holds), "{found:?}");
+    assert_eq!(
+        dirs,
+        [format!("channels/{}", log.id()), format!("channels/{}", empty.id()), "state".to_owned()]
+    );
+}
+
+#[test]
+fn a_second_channel_of_a_name_is_told_by_its_directory() {
+    let disk = SimDisk::new(14);
+    let (store, log) = some(&disk);
+    store.close();
+    let other = SimDisk::new(15);
+    let store = open(&other);
+    store.create_or_open(&name("z"), &small(Durability::Sync)).unwrap();
+    let same = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&same, "of another machine");
+    store.close();
+    let dir = format!("channels/{}", same.id());
+    disk.create_dir(&dir).unwrap();
+    let bytes = other.contents(&segment(&same, 0)).unwrap();
+    let file = disk.open(&segment(&same, 0), netchan_store::disk::Open::CreateNew).unwrap();
+    file.write_all_at(&[std::io::IoSlice::new(&bytes)], 0).unwrap();
+    let found = all(&disk);
+    let told = |dir: &str| found.iter().find(|log| log.dir == dir).map(|log| (log.name.clone(), log.records));
+    let is_known = told(&format!("channels/{}", log.id())).unwrap();
+    let other = told(&dir).unwrap();
+    assert_eq!((is_known.1, other.1), (30, 1));
+    assert_eq!([is_known.0, other.0].iter().flatten().collect::<Vec<_>>(), [&name("a")], "one has the name");
+}
+
+/// NC-DSK-071: what the state log says behind damage of its own is known too.
+#[test]
+fn a_damaged_state_log_still_says_how_logs_were_closed_as_far_as_it_holds() {
+    let disk = SimDisk::new(16);
+    for life in 0..3 {
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+        append(&log, &format!("of life {life}"));
+        store.close();
+    }
+    let log = open(&disk.fork(1)).open_existing(&name("a")).unwrap().unwrap();
+    let path = segment(&log, 0);
+    let whole = disk.contents(&path).unwrap();
+    let last = whole.windows(4).rposition(|bytes| bytes == b"NCB1").unwrap();
+    disk.overwrite(&path, whole[..last].to_vec());
+    let state = format!("state/{:020}.log", 0);
+    let good = disk.contents(&state).unwrap();
+    let places: Vec<usize> =
+        (4096..good.len() - 4).step_by(8).filter(|at| good[*at..].starts_with(b"NCB1")).collect();
+    assert!(places.len() >= 3, "{places:?}");
+    for bad in [vec![], vec![20], vec![places[0] + 20], vec![20, places[0] + 20], vec![places[1] + 70]] {
+        let mut bytes = good.clone();
+        bad.iter().for_each(|at| bytes[*at] ^= 1);
+        disk.overwrite(&state, bytes);
+        let lost: Vec<_> = of(&disk, "a").problems.iter().filter_map(|problem| problem.offsets).collect();
+        assert_eq!(lost, [(Offset(2), Offset(3))], "{bad:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_in_words_that_fit_it() {
+    let disk = SimDisk::new(17);
+    let (store, log) = some(&disk);
+    store.close();
+    let told = |path: &str, spoil: &dyn Fn(&mut Vec<u8>)| {
+        let disk = disk.fork(1);
+        let mut bytes = disk.contents(path).unwrap();
+        spoil(&mut bytes);
+        disk.overwrite(path, bytes);
+        let problems = of(&disk, "a").problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        (problems[0].what.to_string(), problems[0].offsets)
+    };
+    let newest =
+        (0..30).rev().map(|base| segment(&log, base)).find(|it| disk.contents(it).is_some()).unwrap();
+    let batch = 64 + 8 + 1002_usize;
+    let first = segment(&log, 0);
+    let one = Some((Offset(1), Offset(2)));
+    let second = 4096 + batch.next_multiple_of(8);
+    let (what, lost) = told(&first, &|bytes| bytes[second + 70] ^= 1);
+    assert!(what.contains("body does not match") && lost == one, "{what} {lost:?}");
+    let (what, lost) = told(&first, &|bytes| bytes[second + 20] ^= 1);
+    assert!(what.contains("no batch that holds") && lost == one, "{what} {lost:?}");
+    // One that stands elsewhere in the log stands in its place.
+    let third = second + batch.next_multiple_of(8);
+    let (what, lost) =
+        told(&first, &|bytes| bytes.copy_within(third..third + batch.next_multiple_of(8), second));
+    assert!(what.contains("no batch that holds") && lost == one, "{what} {lost:?}");
+    let (what, _) = told(&first, &|bytes| bytes.truncate(third));
+    assert!(what.contains("the segment ends before the next one begins"), "{what}");
+    let (what, _) = told(&newest, &|bytes| bytes.truncate(4096));
+    assert!(what.contains("the file ends before what was told durable does"), "{what}");
+}
+
+#[test]
+fn a_long_log_tells_how_far_it_is_every_mebibyte() {
+    let disk = SimDisk::new(18);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &netchan_store::LogOptions::default()).unwrap();
+    for _ in 0..40 {
+        append(&log, &"x".repeat(100_000));
+        commit(&store);
+    }
+    store.close();
+    for is_repair in [false, true] {
+        let mut steps = Vec::new();
+        let mut progress = |now: netchan_store::VerifyProgress<'_>| steps.push((now.read, now.total));
+        match is_repair {
+            true => netchan_store::repair(&disk, &[name("a")], true, |_| (), &mut progress).unwrap(),
+            false => verify(&disk, &[name("a")], |_| (), &mut progress).unwrap(),
+        }
+        let total = disk.contents(&segment(&log, 0)).unwrap().len() as u64;
+        assert!(steps.iter().all(|step| step.1 == total), "{steps:?}");
+        let mut before = 0;
+        for (read, _) in &steps {
+            assert!(*read > before && read - before < (1 << 20) + 110_000, "{steps:?}");
+            before = *read;
+        }
+        assert!(before == total && (3..=4).contains(&steps.len()), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_torn_tail_of_megabytes_is_measured() {
+    let disk = SimDisk::new(19);
+    let (store, log) = some(&disk);
+    store.close();
+    let newest =
+        (0..30).rev().map(|base| segment(&log, base)).find(|it| disk.contents(it).is_some()).unwrap();
+    let good = disk.contents(&newest).unwrap();
+    for zeros in [0, (1 << 20) - 1, 1 << 20, 3 << 20] {
+        disk.overwrite(&newest, [&good[..], &vec![0; zeros], &[7], &[0; 100]].concat());
+        let found = of(&disk, "a");
+        assert!(found.holds() && found.unfinished == zeros as u64 + 1, "{zeros}: {found:?}");
+    }
 }
