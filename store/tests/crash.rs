@@ -10,7 +10,8 @@ use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
 use netchan_proto::{AsRecord, Durability, Epoch, Offset, Position, ProducerId, Start, Timestamp};
 use netchan_store::disk::{Disk, Fault, SimDisk};
 use netchan_store::{
-    AppendError, Log, LogError, LogOptions, Mark, Retention, Store, StoreError, TruncatedAt,
+    AppendError, Log, LogError, LogOptions, Mark, Retention, Store, StoreError, TruncatedAt, Verified,
+    repair, verify,
 };
 use rig::*;
 
@@ -480,6 +481,13 @@ fn every_later_batch_vouches_for_what_was_durable_and_not_the_next_one_alone() {
     let mut bytes = disk.contents(&path).unwrap();
     bytes[at + 20] ^= 1;
     disk.overwrite(&path, bytes);
+    // Verify and repair judge it so too.
+    let lost = (Offset(1), Offset(2));
+    let mut told = Vec::new();
+    let tell = |log: Verified| told.extend(log.problems.iter().filter_map(|problem| problem.offsets));
+    verify(&disk, &[name("a")], tell, |_| ()).unwrap();
+    repair(&disk, &[name("a")], true, |log| told.extend(log.lost()), |_| ()).unwrap();
+    assert_eq!(told, [lost, lost]);
     let store = open(&disk);
     let log = store.open_existing(&name("a")).unwrap().unwrap();
     let (records, holes) = read_from(&log, Offset(0), 1 << 20);

@@ -693,6 +693,86 @@ fn a_torn_tail_is_left_to_opening() {
     }
 }
 
+/// What is declared lost is told as ranges, and a hole between them as one.
+// NC-DSK-024, NC-DSK-102
+#[test]
+fn ranges_that_are_declared_are_told_together_where_they_touch_and_what_stands_in_one_is_a_problem() {
+    let head_only = |files: &[String], which: &[usize]| {
+        which.iter().map(|index| (files[*index].clone(), Bad::Cut(4096))).collect::<Vec<_>>()
+    };
+    let range = |from, to| (Offset(from), Offset(to));
+    for (which, declared) in [(&[0, 1][..], &[range(0, 15)][..]), (&[0, 2], &[range(0, 7), range(15, 21)])] {
+        let (disk, files, _) = closed(false);
+        damage(&disk, &head_only(&files, which));
+        repaired(&disk, false);
+        let found = verified(&disk).swap_remove(0);
+        assert!(found.holds() && found.declared == declared, "{found:?}");
+        assert_eq!(found.offsets, Some(range(0, 21)));
+    }
+    let (disk, files, _) = closed(false);
+    damage(&disk, &head_only(&files, &[1]));
+    repaired(&disk, false);
+    let good = disk.contents(&files[1]).unwrap();
+    disk.overwrite(&files[1], [&good[..], &[1]].concat());
+    let found = verified(&disk).swap_remove(0);
+    assert!(!found.holds() && found.problems[0].what.contains("has something in it"), "{found:?}");
+    // The one behind it is gone: nothing says that those records are lost.
+    disk.overwrite(&files[1], good);
+    disk.remove_file(&files[2]).unwrap();
+    let at = Offset(15);
+    disk.sync_dir(files[2].rsplit_once('/').unwrap().0).unwrap();
+    let store = open(&disk.fork(1));
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    assert!(matches!(log.read(at, 100), Err(LogError::Damaged { from, to: Offset(21), .. }) if from == at));
+    // Behind another hole another segment stands.
+    let (disk, files, _) = closed(false);
+    damage(&disk, &head_only(&files, &[0]));
+    repaired(&disk, false);
+    disk.remove_file(&files[1]).unwrap();
+    let found = verified(&disk).swap_remove(0);
+    let lost: Vec<_> = found.problems.iter().filter_map(|problem| problem.offsets).collect();
+    assert_eq!((lost, found.declared), (vec![range(7, 15)], vec![range(0, 7)]), "{:?}", found.problems);
+}
+
+/// A record may hold bytes that look like a batch of its log, and is still one record that is lost where it rots.
+// NC-DSK-044, NC-DSK-102
+#[test]
+fn what_stands_in_a_body_is_never_taken_for_a_batch() {
+    use netchan_proto::batch::{BatchBuilder, Stamp};
+    use netchan_proto::{AsRecord, Epoch, Timestamp};
+    for is_newest in [false, true] {
+        let disk = SimDisk::new(1);
+        let store = open(&disk);
+        let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+        append(&log, "first");
+        commit(&store);
+        let mut builder = BatchBuilder::new(Offset(5), None);
+        builder.push(Timestamp(1), &"x".as_record());
+        let id = log.id();
+        let stamp = Stamp { seed: &id.0, epoch: Epoch(1), durable_offset: Offset(5), previous_crc: 0 };
+        log.append(&builder.finish(stamp).1[..].as_record()).unwrap();
+        commit(&store);
+        for _ in 2..if is_newest { 8 } else { 40 } {
+            append(&log, &"x".repeat(200));
+            commit(&store);
+        }
+        assert_eq!(log.info().segments > 1, !is_newest);
+        store.close();
+        let path = segment(&log, 0);
+        let mut bytes = disk.contents(&path).unwrap();
+        let at = batch_places(&bytes)[1];
+        bytes[at + 64] ^= 1;
+        disk.overwrite(&path, bytes);
+        let lost = (Offset(1), Offset(2));
+        let problems = verified(&disk).swap_remove(0).problems;
+        assert_eq!(problems.iter().filter_map(|problem| problem.offsets).collect::<Vec<_>>(), [lost]);
+        let opened = open(&disk.fork(1)).open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!(read_from(&opened, Offset(0), 1 << 20).1, [lost]);
+        assert_eq!(repaired(&disk, true)[0].lost().collect::<Vec<_>>(), [lost]);
+        check(&disk, look(&disk.fork(2)).as_ref(), "");
+    }
+}
+
 /// A power cut may give a closed segment the room back that was cut off it.
 // NC-DSK-025
 #[test]
