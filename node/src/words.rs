@@ -2,8 +2,12 @@
 
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::Event;
+#[cfg(feature = "sink")]
+pub use crate::handles::ValueSink;
 pub use crate::handles::{Left, Typed, TypedBuilder};
 pub use crate::publisher::Producer;
+#[cfg(feature = "sink")]
+pub use crate::sender::RecordSink;
 pub use crate::target::Target;
 #[cfg(feature = "cbor")]
 pub use crate::typed::Cbor;

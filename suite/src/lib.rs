@@ -115,6 +115,7 @@ name_scenarios! { $
     a_seal_is_the_end_and_nothing_else_is,
     reading_begins_where_it_is_told_and_goes_on_from_a_position,
     a_gap_is_told_once_and_reading_goes_on,
+    what_is_taken_together_is_what_would_have_come_one_by_one,
     only_what_passes_a_filter_is_received,
     a_cursor_goes_on_where_it_was_committed_from_any_node,
     of_two_who_read_by_one_cursor_the_later_one_has_it,

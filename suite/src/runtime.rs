@@ -68,6 +68,8 @@ pub trait Runtime:
     fn done(sender: &Self::Sender) -> Result<usize, Error>;
     /// See the sender.
     fn send_to(sender: &Self::Sender, receivers: usize, record: NewRecord) -> Result<Self::Sent, Error>;
+    /// See the sender.
+    fn send_batch(sender: &Self::Sender, records: Vec<NewRecord>) -> Result<Option<Self::Sent>, Error>;
     /// See what became of a record.
     fn written(sent: &Self::Sent) -> Result<(), Error>;
     /// See what became of a record.
@@ -80,6 +82,8 @@ pub trait Runtime:
     fn recv_value<T: 'static>(receiver: &mut Typed<Self::Receiver, T>) -> Result<Option<Value<T>>, Error>;
     /// See the receiver.
     fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error>;
+    /// See the receiver.
+    fn recv_batch(receiver: &mut Self::Receiver, most: usize) -> Result<Vec<Record>, Error>;
     /// Gives up after this time: then nothing, and nothing is lost.
     fn recv_for(receiver: &mut Self::Receiver, time: Duration) -> Option<Result<Option<Record>, Error>>;
     /// See the receiver.
@@ -154,6 +158,10 @@ macro_rules! awaited {
             $wait(sender.send_to(receivers, record))
         }
 
+        fn send_batch(sender: &Self::Sender, records: Vec<NewRecord>) -> Result<Option<Self::Sent>, Error> {
+            $wait(sender.send_batch(records))
+        }
+
         fn written(sent: &Self::Sent) -> Result<(), Error> {
             $wait(sent.written())
         }
@@ -178,6 +186,10 @@ macro_rules! awaited {
 
         fn recv(receiver: &mut Self::Receiver) -> Result<Option<Record>, Error> {
             $wait(receiver.recv())
+        }
+
+        fn recv_batch(receiver: &mut Self::Receiver, most: usize) -> Result<Vec<Record>, Error> {
+            $wait(receiver.recv_batch(most))
         }
 
         fn next_event(receiver: &mut Self::Receiver) -> Option<Event> {

@@ -170,6 +170,10 @@ impl Runtime for Std {
         sender.send_to(receivers, record)
     }
 
+    fn send_batch(sender: &Self::Sender, records: Vec<NewRecord>) -> Result<Option<Self::Sent>, Error> {
+        sender.send_batch(records)
+    }
+
     fn written(sent: &Self::Sent) -> Result<(), Error> {
         sent.written()
     }
@@ -199,6 +203,10 @@ impl Runtime for Std {
             Err(error) if error.kind() == ErrorKind::TimedOut => None,
             received => Some(received),
         }
+    }
+
+    fn recv_batch(receiver: &mut Self::Receiver, most: usize) -> Result<Vec<Record>, Error> {
+        receiver.recv_batch(most)
     }
 
     fn next_event(receiver: &mut Self::Receiver) -> Option<Event> {

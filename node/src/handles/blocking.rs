@@ -94,6 +94,22 @@ impl<A: Blocks> Sender<A> {
         self.sender.try_send(record).map(Sent::from)
     }
 
+    /// Sends records, one after the other; what others send may come between them. Gives what there is of the last one, and so of
+    /// all before it; nothing for no records.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), for the first record that was not sent: all before it were, and it says how many.
+    pub fn send_batch<R: AsRecord>(
+        &self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<Option<Sent<A>>, Error> {
+        let mut last = None;
+        for (index, record) in records.into_iter().enumerate() {
+            last = Some(self.send(record).map_err(|error| sender::after(index, error))?);
+        }
+        Ok(last)
+    }
+
     /// How many receivers are connected to the channel now: each has opened it and was told where it begins, in this program or
     /// in others.
     ///
@@ -124,7 +140,7 @@ impl<A: Blocks> Sender<A> {
     ///
     /// # Errors
     /// As [`wait_until_ready`](Self::wait_until_ready), and [`ErrorKind::TimedOut`].
-    pub fn wait_until_ready_for(&self, receivers: usize, time: Duration) -> Result<(), Error> {
+    pub fn wait_until_ready_timeout(&self, receivers: usize, time: Duration) -> Result<(), Error> {
         in_time::<A, _>(time, self.sender.wait_until_ready(receivers))
     }
 
@@ -141,7 +157,7 @@ impl<A: Blocks> Sender<A> {
     ///
     /// # Errors
     /// As [`done`](Self::done), and [`ErrorKind::TimedOut`].
-    pub fn done_in(&self, time: Duration) -> Result<usize, Error> {
+    pub fn done_timeout(&self, time: Duration) -> Result<usize, Error> {
         in_time::<A, _>(time, self.sender.done())
     }
 
@@ -317,6 +333,15 @@ impl<A: Blocks> Receiver<A> {
             }
             None => A::block_on(poll_fn(|cx| self.0.poll_recv(cx))),
         }
+    }
+
+    /// Waits for the next records: for one, and takes with it those that came already, up to `most` in all (one, for 0). None of
+    /// them: the end, as [`recv`](Self::recv) has it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), each in its place: the records before it are given first.
+    pub fn recv_batch(&mut self, most: usize) -> Result<Vec<Record>, Error> {
+        A::block_on(poll_fn(|cx| self.0.poll_recv_batch(cx, most)))
     }
 
     /// As [`recv`](Self::recv), for at most `time`.

@@ -27,4 +27,6 @@ pub use self::hub::{Hub, Left};
 pub use self::receiver::Receiver;
 pub use self::receiving::ReceiverBuilder;
 pub use self::sending::SenderBuilder;
+#[cfg(feature = "sink")]
+pub use self::typed::ValueSink;
 pub use self::typed::{Typed, TypedBuilder};

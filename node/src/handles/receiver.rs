@@ -26,12 +26,14 @@ use crate::sync::{Mutex, MutexGuard};
 pub struct Receiver<A: Adapter> {
     /// Never locked but to be looked at: what drives it has it by `&mut`.
     line: Mutex<Line<ReceiverCore, A>>,
+    /// What came in place of a record while a batch of records was taken: it is told next.
+    later: Option<Error>,
 }
 
 impl<A: Adapter> Receiver<A> {
     /// A receiver, once it is settled.
     pub(super) async fn settled(hub: Arc<Hub<A>>, core: ReceiverCore, way: Way<A::Stream>) -> Receiver<A> {
-        let mut receiver = Receiver { line: Mutex::new(Line::new(core, hub, way)) };
+        let mut receiver = Receiver { line: Mutex::new(Line::new(core, hub, way)), later: None };
         poll_fn(|cx| receiver.line().poll_until(cx, |core| core.is_settled().then_some(()))).await;
         receiver
     }
@@ -76,9 +78,48 @@ impl<A: Adapter> Receiver<A> {
         }
     }
 
+    /// The next records: waits for one, and takes with it those that came already, up to `most` in all (one, for 0). None of them:
+    /// the end, as [`recv`](Self::recv) has it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), each in its place: the records before it are given first.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no record is lost if it is dropped before it is ready.
+    pub async fn recv_batch(&mut self, most: usize) -> Result<Vec<Record>, Error> {
+        poll_fn(|cx| self.poll_recv_batch(cx, most)).await
+    }
+
+    /// As [`recv_batch`](Self::recv_batch), to be polled.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv_batch(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<Vec<Record>, Error>> {
+        let Some(first) = ready!(self.poll_recv(cx))? else { return Poll::Ready(Ok(Vec::new())) };
+        let mut records = vec![first];
+        while records.len() < most {
+            match self.at_hand() {
+                Some(Ok(Some(record))) => records.push(record),
+                Some(Err(error)) => {
+                    self.later = Some(error);
+                    break;
+                }
+                // The end is told again.
+                Some(Ok(None)) | None => break,
+            }
+        }
+        if self.has_told() {
+            self.say(cx);
+        }
+        Poll::Ready(Ok(records))
+    }
+
     /// What `recv` gives, if that takes no waiting.
     #[inline]
     pub(super) fn at_hand(&mut self) -> Option<Result<Option<Record>, Error>> {
+        if self.later.is_some() {
+            return self.later.take().map(Err);
+        }
         let line = self.line();
         match line.machine.next(line.now) {
             Next::Record(record) => Some(Ok(Some(record))),
@@ -136,6 +177,7 @@ impl<A: Adapter> Receiver<A> {
 
     /// Goes on from elsewhere, also after the end.
     pub fn seek(&mut self, start: Start) {
+        self.later = None;
         self.line().machine.seek(start);
     }
 

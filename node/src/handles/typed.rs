@@ -14,7 +14,11 @@ use crate::error::{Error, ErrorKind};
 use crate::handles::blocking::{self, Blocks};
 use crate::handles::{Adapter, Receiver, ReceiverBuilder, SenderBuilder};
 use crate::receiver::Wanted;
-use crate::sender::{Sender, Sent};
+#[cfg(feature = "sink")]
+use crate::sender::RecordSink;
+use crate::sender::{Sender, Sent, after};
+#[cfg(feature = "sink")]
+use crate::typed::Coded;
 #[cfg(feature = "postcard")]
 use crate::typed::Postcard;
 use crate::typed::{Codec, Form, Transform, Value};
@@ -164,6 +168,13 @@ impl<H, T: 'static> Typed<H, T> {
     }
 }
 
+impl<H, T: 'static> Typed<H, T> {
+    fn values(&self, records: Vec<Record>) -> Vec<Result<Value<T>, Error>> {
+        let value = |record| Ok(Value { value: self.form.decode(&record, &self.name)?, record });
+        records.into_iter().map(value).collect()
+    }
+}
+
 impl<H, T: 'static> Deref for Typed<H, T> {
     type Target = H;
 
@@ -218,6 +229,32 @@ impl<T: 'static> Typed<Sender, T> {
         self.handle.send(self.form.encode(value, Some(with), &self.name)?).await
     }
 
+    /// Sends values, one after the other, see [`Sender::send_batch`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), for the first value that was not sent: all before it were, and it says how many.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped before it is ready, the first of them are sent, and the others are not.
+    pub async fn send_batch<'a>(
+        &self,
+        values: impl IntoIterator<Item = &'a T>,
+    ) -> Result<Option<Sent>, Error> {
+        let mut last = None;
+        for (index, value) in values.into_iter().enumerate() {
+            last = Some(self.send(value).await.map_err(|error| after(index, error))?);
+        }
+        Ok(last)
+    }
+
+    /// A [`Sink`](futures_sink::Sink) of values, which sends them into this channel.
+    #[cfg(feature = "sink")]
+    #[must_use]
+    pub fn into_sink(self) -> ValueSink<T> {
+        let Typed { handle, name, form } = self;
+        ValueSink { sink: handle.into_sink(), name, form }
+    }
+
     /// Sends a value if that can be done at once.
     ///
     /// # Errors
@@ -227,7 +264,65 @@ impl<T: 'static> Typed<Sender, T> {
     }
 }
 
+/// A sender of values as a [`Sink`](futures_sink::Sink), as [`RecordSink`] is one of records. Made by
+/// [`Typed::into_sink`].
+#[cfg(feature = "sink")]
+pub struct ValueSink<T> {
+    sink: RecordSink<Coded>,
+    name: ChannelName,
+    form: Form<T>,
+}
+
+#[cfg(feature = "sink")]
+impl<T> Unpin for ValueSink<T> {}
+
+#[cfg(feature = "sink")]
+impl<T: 'static> futures_sink::Sink<T> for ValueSink<T> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Pin::new(&mut self.sink).poll_ready(cx)
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Encode`](crate::ErrorKind::Encode): nothing was sent then.
+    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Error> {
+        let record = self.form.encode(&value, None, &self.name)?;
+        Pin::new(&mut self.sink).start_send(record)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Pin::new(&mut self.sink).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Pin::new(&mut self.sink).poll_close(cx)
+    }
+}
+
+#[cfg(feature = "sink")]
+impl<T> fmt::Debug for ValueSink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValueSink").field("sink", &self.sink).finish_non_exhaustive()
+    }
+}
+
 impl<A: Blocks, T: 'static> Typed<blocking::Sender<A>, T> {
+    /// Sends values, one after the other, see [`blocking::Sender::send_batch`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), for the first value that was not sent: all before it were, and it says how many.
+    pub fn send_batch<'a>(
+        &self,
+        values: impl IntoIterator<Item = &'a T>,
+    ) -> Result<Option<blocking::Sent<A>>, Error> {
+        let mut last = None;
+        for (index, value) in values.into_iter().enumerate() {
+            last = Some(self.send(value).map_err(|error| after(index, error))?);
+        }
+        Ok(last)
+    }
+
     /// Sends a value: it has its place in order when this returns.
     ///
     /// # Errors
@@ -276,6 +371,19 @@ impl<A: Adapter, T: 'static> Typed<Receiver<A>, T> {
         let record = ready!(self.handle.poll_recv(cx));
         Poll::Ready(self.value(record))
     }
+
+    /// The next values, see [`Receiver::recv_batch`]; each with why its record gives none, if it doesn't
+    /// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)).
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_batch`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no value is lost if it is dropped before it is ready.
+    pub async fn recv_batch(&mut self, most: usize) -> Result<Vec<Result<Value<T>, Error>>, Error> {
+        let records = self.handle.recv_batch(most).await?;
+        Ok(self.values(records))
+    }
 }
 
 impl<A: Adapter, T: 'static> Stream for Typed<Receiver<A>, T> {
@@ -296,6 +404,16 @@ impl<A: Blocks, T: 'static> Typed<blocking::Receiver<A>, T> {
     pub fn recv(&mut self) -> Result<Option<Value<T>>, Error> {
         let record = self.handle.recv();
         self.value(record)
+    }
+
+    /// Waits for the next values, see [`blocking::Receiver::recv_batch`]; each with why its record gives none, if it doesn't
+    /// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)).
+    ///
+    /// # Errors
+    /// As [`blocking::Receiver::recv_batch`].
+    pub fn recv_batch(&mut self, most: usize) -> Result<Vec<Result<Value<T>, Error>>, Error> {
+        let records = self.handle.recv_batch(most)?;
+        Ok(self.values(records))
     }
 
     /// As [`recv`](Self::recv), for at most `time`.

@@ -5,6 +5,8 @@
 
 mod jobs;
 mod sent;
+#[cfg(feature = "sink")]
+mod sink;
 mod waiting;
 
 use std::future::{Future, poll_fn};
@@ -19,6 +21,8 @@ use netchan_store::{AppendError, Log};
 pub use self::jobs::JobRunner;
 use self::jobs::Jobs;
 pub use self::sent::{Reached, Sent};
+#[cfg(feature = "sink")]
+pub use self::sink::RecordSink;
 use crate::attendance::Attendance;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -140,6 +144,60 @@ impl Sender {
         }
     }
 
+    /// Sends records, one after the other; what others send may come between them. Gives what there is of the last one, and so of
+    /// all before it; nothing for no records.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), for the first record that was not sent: all before it were, and it says how many.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped before it is ready, the first of them are sent, and the others are not.
+    pub async fn send_batch<R: AsRecord>(
+        &self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<Option<Sent>, Error> {
+        let mut last = None;
+        for (index, record) in records.into_iter().enumerate() {
+            let sent = match self.try_send(&record) {
+                Err(error) if error.kind() == ErrorKind::Full => self.send(record).await,
+                sent => sent,
+            };
+            last = Some(sent.map_err(|error| after(index, error))?);
+        }
+        Ok(last)
+    }
+
+    /// As [`send`](Self::send), to be polled with the ticket that is given to it each time.
+    #[inline]
+    fn poll_send(
+        &self,
+        record: &RecordRef<'_>,
+        ticket: &mut Option<Ticket>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Sent, Error>> {
+        match &self.way {
+            Way::Remote(publisher) => match publisher.shared().push(record, Some((ticket, cx.waker()))) {
+                Ok(sequence) => Poll::Ready(Ok(Sent::remote(Arc::clone(publisher.shared()), sequence))),
+                Err(Refused::Never(error)) => Poll::Ready(Err(error)),
+                Err(Refused::Full) => Poll::Pending,
+            },
+            Way::Local { log, .. } => loop {
+                match log.append(record) {
+                    Ok(offset) => return Poll::Ready(Ok(Sent::local(log.clone(), offset))),
+                    Err(AppendError::Full) => ready!(log.poll_capacity(cx)),
+                    Err(error) => return Poll::Ready(Err(Error::from(error).about(log.name()))),
+                }
+            },
+        }
+    }
+
+    /// Who held this ticket waits no more.
+    fn leave(&self, ticket: Option<Ticket>) {
+        if let (Some(ticket), Way::Remote(publisher)) = (ticket, &self.way) {
+            publisher.shared().leave_room(ticket);
+        }
+    }
+
     /// Ready when everything sent so far is durable, whatever the channel's mode.
     ///
     /// # Cancel safety
@@ -244,6 +302,11 @@ impl Sender {
     }
 }
 
+/// An error of a record of a batch, of which so many were sent before it.
+pub(crate) fn after(sent: usize, error: Error) -> Error {
+    error.about(format_args!("record {} of a batch (those before it were sent)", sent + 1))
+}
+
 fn no_producer(log: &Log) -> Error {
     let text = "this sender has no producer id: open it with one";
     Error::new(ErrorKind::Config, text).about(log.name())
@@ -269,28 +332,12 @@ impl<R: AsRecord> Future for SendFuture<'_, R> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SendFuture { sender, record, ticket } = &mut *self;
-        let record = record.as_record();
-        match &sender.way {
-            Way::Remote(publisher) => match publisher.shared().push(&record, Some((ticket, cx.waker()))) {
-                Ok(sequence) => Poll::Ready(Ok(Sent::remote(Arc::clone(publisher.shared()), sequence))),
-                Err(Refused::Never(error)) => Poll::Ready(Err(error)),
-                Err(Refused::Full) => Poll::Pending,
-            },
-            Way::Local { log, .. } => loop {
-                match log.append(&record) {
-                    Ok(offset) => return Poll::Ready(Ok(Sent::local(log.clone(), offset))),
-                    Err(AppendError::Full) => ready!(log.poll_capacity(cx)),
-                    Err(error) => return Poll::Ready(Err(Error::from(error).about(log.name()))),
-                }
-            },
-        }
+        sender.poll_send(&record.as_record(), ticket, cx)
     }
 }
 
 impl<R> Drop for SendFuture<'_, R> {
     fn drop(&mut self) {
-        if let (Some(ticket), Way::Remote(publisher)) = (self.ticket, &self.sender.way) {
-            publisher.shared().leave_room(ticket);
-        }
+        self.sender.leave(self.ticket);
     }
 }

@@ -161,6 +161,38 @@ pub fn a_gap_is_told_once_and_reading_goes_on<S: Runtime, R: Runtime>() {
     receives::<R>(&mut receiver, to.0, (to.0..100).map(|number| vec![number as u8; 1000]));
 }
 
+/// In batches of the program's; and what refuses one record leaves those before it sent.
+pub fn what_is_taken_together_is_what_would_have_come_one_by_one<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let log = pair.sender("together");
+    let all = |range: std::ops::Range<u64>| range.map(|number| NewRecord::new(payload(number))).collect();
+    assert!(S::send_batch(&log, Vec::new()).unwrap().is_none());
+    let last = S::send_batch(&log, all(0..500)).unwrap().unwrap();
+    assert_eq!(S::offset(&last), Some(Offset(499)));
+    let afar = open_sender(pair.there.sender(pair.target("together")));
+    let last = R::send_batch(&afar, all(500..700)).unwrap().unwrap();
+    R::written(&last).unwrap();
+    let mut too_large: Vec<NewRecord> = all(700..702);
+    too_large.extend([NewRecord::new(vec![0; (16 << 20) + 1]), NewRecord::new("not this")]);
+    let refused = S::send_batch(&log, too_large).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    assert!(refused.to_string().contains("record 3"), "{refused}");
+    S::seal(&log).unwrap();
+    let (mut receiver, mut next) = (pair.receiver("together"), 0);
+    for most in (0..20).cycle() {
+        let records = R::recv_batch(&mut receiver, most).unwrap();
+        assert!(records.len() <= most.max(1));
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            assert!(record.offset == Offset(next) && record.payload == payload(next));
+            next += 1;
+        }
+    }
+    assert_eq!((next, R::recv_batch(&mut receiver, 7).unwrap()), (702, vec![]));
+}
+
 /// The whole history replays.
 pub fn a_late_joiner_reads_all_of_it<S: Runtime, R: Runtime>() {
     let pair = Pair::<S, R>::start();

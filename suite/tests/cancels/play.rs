@@ -133,7 +133,10 @@ impl<A: Awaited> Play<'_, A> {
             70..76 => self.wait_for_one().await,
             76..79 => self.flush().await,
             79 => self.receivers().await,
-            80..84 => self.note().await,
+            // Both take more than one record.
+            80 => self.send_some().await,
+            81 => self.receive_some().await,
+            82..84 => self.note().await,
             84..88 => self.look().await,
             88..92 => self.events().await,
             92..96 => self.ask_the_node().await,
@@ -221,6 +224,43 @@ impl<A: Awaited> Play<'_, A> {
             flushed.unwrap();
             let info = self.sender.info().await.unwrap();
             assert_eq!(info.durable, Offset(self.sent.len() as u64));
+        }
+    }
+
+    /// The first of a batch may have been sent when it is dropped.
+    async fn send_some(&mut self) {
+        let numbers = self.next..self.next + self.dice.u64(..8);
+        self.next = numbers.end;
+        let is_remote = self.sender.publisher().is_some();
+        let when = if is_remote { When::Never } else { self.patient() };
+        let records = numbers.clone().map(|number| NewRecord::new(payload(number)));
+        let count =
+            match self.scene.counts.cut("Sender::send_batch", when, self.sender.send_batch(records)).await {
+                Cut::Ready(last) => {
+                    assert_eq!(last.unwrap().is_some(), !numbers.is_empty());
+                    numbers.end - numbers.start
+                }
+                Cut::Dropped { .. } => {
+                    self.sender.flush().await.unwrap();
+                    self.sender.info().await.unwrap().next.0 - self.sent.len() as u64
+                }
+            };
+        assert!(count <= numbers.end - numbers.start);
+        self.sent.extend(numbers.take(count as usize));
+    }
+
+    async fn receive_some(&mut self) {
+        let when = match self.received < self.sent.len() {
+            true => self.patient(),
+            false => self.impatient(),
+        };
+        let most = self.dice.usize(..20);
+        let received =
+            self.scene.counts.cut("Receiver::recv_batch", when, self.receiver.recv_batch(most)).await;
+        if let Some(records) = received.ready() {
+            let records = records.unwrap();
+            assert!((1..=most.max(1)).contains(&records.len()));
+            records.into_iter().for_each(|record| self.is_next(record));
         }
     }
 

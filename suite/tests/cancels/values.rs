@@ -30,10 +30,25 @@ pub(crate) async fn exchange<A: Awaited>(scene: &Scene<'_, A>, seed: u64) {
             break opened.unwrap();
         }
     };
-    let (mut sent, mut received) = (Vec::new(), Vec::new());
+    // Of a batch that was dropped the first may have been sent.
+    let (mut sent, mut begun, mut received) = (Vec::new(), Vec::<Vec<u64>>::new(), Vec::new());
     for number in 0..dice.u64(5..60) {
         let value = (number, vec![7; dice.usize(..8 << 10)]);
         let when = When::patient(&mut dice);
+        if dice.u8(..8) == 0 {
+            let batch: Vec<Weighty> =
+                (0..5).map(|n| (number * 10 + n, vec![7; dice.usize(..8 << 10)])).collect();
+            let numbers = batch.iter().map(|(number, _)| *number);
+            match counts.cut("Typed::send_batch", when, sender.send_batch(&batch)).await {
+                Cut::Ready(done) => {
+                    done.unwrap().unwrap();
+                    sent.extend(numbers);
+                }
+                Cut::Dropped { .. } => begun.push(numbers.collect()),
+            }
+            continue;
+        }
+        let value = (number * 10, value.1);
         let done = match dice.bool() {
             true => counts.cut("Typed::send", when, sender.send(&value)).await,
             false => {
@@ -43,11 +58,17 @@ pub(crate) async fn exchange<A: Awaited>(scene: &Scene<'_, A>, seed: u64) {
         };
         if let Cut::Ready(done) = done {
             done.unwrap();
-            sent.push(number);
+            sent.push(number * 10);
         }
         let when =
             if received.len() < sent.len() { When::patient(&mut dice) } else { When::impatient(&mut dice) };
-        if let Cut::Ready(value) = counts.cut("Typed::recv", when, receiver.recv()).await {
+        if dice.u8(..4) == 0 {
+            let most = dice.usize(..20);
+            if let Cut::Ready(values) = counts.cut("Typed::recv_batch", when, receiver.recv_batch(most)).await
+            {
+                received.extend(values.unwrap().into_iter().map(|value| value.unwrap().value.0));
+            }
+        } else if let Cut::Ready(value) = counts.cut("Typed::recv", when, receiver.recv()).await {
             received.push(value.unwrap().unwrap().value.0);
         }
     }
@@ -58,6 +79,11 @@ pub(crate) async fn exchange<A: Awaited>(scene: &Scene<'_, A>, seed: u64) {
             Ok(None) => break,
             Err(error) => assert!(matches!(error.kind(), ErrorKind::Gap { .. }), "{error}"),
         }
+    }
+    for batch in begun {
+        let count = received.iter().filter(|number| batch.contains(number)).count();
+        let at = received.iter().position(|number| *number == batch[0]).unwrap_or(0);
+        assert_eq!(received.drain(at..at + count).collect::<Vec<_>>(), batch[..count]);
     }
     assert_eq!(received, sent);
 }
