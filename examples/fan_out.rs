@@ -1,10 +1,10 @@
-//! One sender, ten receivers, each at its own pace: `cargo run --release --example fan_out`.
-
-use std::time::Instant;
+//! One sender, ten receivers, each at its own pace; the sender waits until all are there, and until all have everything:
+//! `cargo run --example fan_out`.
 
 use netchan::{Durability, Node, Start};
 
-const RECORDS: u32 = 100_000;
+const RECORDS: usize = 10_000;
+const RECEIVERS: usize = 10;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,26 +13,29 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = node.local_addr().ok_or("not listening")?;
     let ticks = node.sender("ticks").durability(Durability::Os).open().await?;
 
-    let mut receivers = Vec::new();
-    for number in 0..10 {
+    let receive = move || async move {
         let there = Node::builder().start().await?;
         let mut receiver = there.receiver(format!("{address}/ticks")).from(Start::Earliest).open().await?;
-        receivers.push(tokio::spawn(async move {
-            let (mut count, began) = (0, Instant::now());
-            while let Some(record) = receiver.recv().await? {
-                assert_eq!(record.offset.0, count);
-                count += 1;
+        let mut count = 0;
+        loop {
+            match receiver.recv_batch(1000).await?.len() {
+                0 => return Ok::<_, netchan::Error>(count), // the channel was sealed
+                records => count += records,
             }
-            println!("receiver {number}: {count} records in {:?}", began.elapsed());
-            Ok::<_, netchan::Error>(())
-        }));
-    }
-    for i in 0..RECORDS {
-        ticks.send(i.to_le_bytes()).await?;
-    }
+        }
+    };
+    let receivers: Vec<_> = (0..RECEIVERS).map(|_| tokio::spawn(receive())).collect();
+    ticks.wait_until_ready(RECEIVERS).await?;
+    ticks.send_batch((0..RECORDS).map(usize::to_le_bytes)).await?;
+    assert_eq!(ticks.done().await?, RECEIVERS);
     ticks.seal().await?;
     for receiver in receivers {
-        receiver.await??;
+        assert_eq!(receiver.await??, RECORDS);
     }
     Ok(())
+}
+
+#[test]
+fn fan_out() {
+    main().expect("fan_out");
 }

@@ -24,3 +24,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
+
+#[test]
+fn hello() {
+    main().expect("hello");
+}

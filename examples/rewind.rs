@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use netchan::{Node, Offset, Receiver, Start};
+use netchan::{Error, Node, Offset, Receiver, Start};
 
-async fn show(what: &str, receiver: &mut Receiver) -> Result<(), netchan::Error> {
-    print!("{what:>22}:");
+async fn show(what: &str, mut receiver: Receiver) -> Result<Vec<String>, Error> {
+    let mut texts = Vec::new();
     while let Some(record) = receiver.recv().await? {
-        print!(" {}", String::from_utf8_lossy(&record.payload));
+        texts.push(String::from_utf8_lossy(&record.payload).into_owned());
     }
-    println!();
-    Ok(())
+    println!("{what:>24}: {}", texts.join(" "));
+    Ok(texts)
 }
 
 #[tokio::main]
@@ -18,17 +18,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = tempfile::tempdir()?;
     let node = Node::builder().data_dir(data.path()).start().await?;
     let numbers = node.sender("numbers").open().await?;
-    for i in 0..10 {
-        numbers.send(i.to_string()).await?;
+    for number in 0..10 {
+        numbers.send(number.to_string()).await?;
     }
     numbers.flush().await?;
 
     // Without `follow` a receiver ends at what is there now.
     let from = |start| node.receiver("numbers").from(start).follow(false).open();
-    show("all", &mut from(Start::Earliest).await?).await?;
-    show("from offset 7", &mut from(Start::Offset(Offset(7))).await?).await?;
-    show("the last two", &mut from(Start::Last(2)).await?).await?;
-    show("of the last ten minutes", &mut from(Start::Ago(Duration::from_secs(600))).await?).await?;
+    assert_eq!(show("all", from(Start::Earliest).await?).await?.len(), 10);
+    assert_eq!(show("from offset 7", from(Start::Offset(Offset(7))).await?).await?, ["7", "8", "9"]);
+    assert_eq!(show("the last two", from(Start::Last(2)).await?).await?, ["8", "9"]);
+    let minutes = Start::Ago(Duration::from_secs(600));
+    assert_eq!(show("of the last ten minutes", from(minutes).await?).await?.len(), 10);
 
     // A position holds over restarts of either side: keep it with what you did with the records.
     let mut receiver = from(Start::Earliest).await?;
@@ -36,6 +37,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         receiver.recv().await?;
     }
     let position = receiver.position().ok_or("nothing was read")?;
-    show("after four of them", &mut from(Start::Resume(position)).await?).await?;
+    assert_eq!(show("after four of them", from(Start::Resume(position)).await?).await?.len(), 6);
     Ok(())
+}
+
+#[test]
+fn rewind() {
+    main().expect("rewind");
 }
