@@ -242,8 +242,9 @@ fn cursor(input: &mut Operations<'_>) -> CursorInfo {
 }
 
 fn take(input: &mut Operations<'_>) -> CursorTake {
-    let make = input.byte() & 1 == 0;
-    CursorTake { key: cursor_key(input), start: start(input), make, mine: u64::from(input.byte()) }
+    let flags = input.byte();
+    let (make, wait) = (flags & 1 == 0, flags & 2 == 0);
+    CursorTake { key: cursor_key(input), start: start(input), make, wait, mine: u64::from(input.byte()) }
 }
 
 fn commit(input: &mut Operations<'_>) -> CursorCommit {

@@ -53,7 +53,15 @@ fn cursor(replied: Result<Event, ErrorFrame>) -> Result<CursorInfo, (ErrorCode, 
 type Answered = Result<CursorInfo, (ErrorCode, Option<u64>)>;
 
 fn take(link: &mut Link, key: &CursorKey, start: Start, make: bool, mine: u64) -> Answered {
-    let asked = link.peer.cursor_take(&CursorTake { key: key.clone(), start, make, mine });
+    let asked = link.peer.cursor_take(&CursorTake { key: key.clone(), start, make, wait: false, mine });
+    cursor(reply(link, asked))
+}
+
+/// One that may come before its channel.
+fn take_early(link: &mut Link, key: &CursorKey) -> Answered {
+    let key = key.clone();
+    let take = CursorTake { key, start: Start::Latest, make: true, wait: true, mine: 0 };
+    let asked = link.peer.cursor_take(&take);
     cursor(reply(link, asked))
 }
 
@@ -117,7 +125,8 @@ fn a_cursor_is_made_where_it_is_asked_for_once() {
 
     // Before there is a channel it stands before all that will come.
     let early = self::key("later", "c");
-    let made = take(&mut link, &early, Start::Latest, true, 0).unwrap();
+    assert_eq!(take(&mut link, &early, Start::Latest, true, 0), refused(ErrorCode::NO_CHANNEL));
+    let made = take_early(&mut link, &early).unwrap();
     assert_eq!(offset(&made), None);
     let nothing = at(&log, 0);
     assert_eq!(commit(&mut link, &early, made.generation, nothing), refused(ErrorCode::NO_CHANNEL));
@@ -212,9 +221,9 @@ fn cursors_come_in_pages_and_there_are_only_so_many() {
     let mut link = Link::new(&house);
     let count = MAX_CURSORS * 2 + 5;
     for cursor in 0..count {
-        take(&mut link, &key("a", &format!("{cursor:03}")), Start::Latest, true, 0).unwrap();
+        take_early(&mut link, &key("a", &format!("{cursor:03}"))).unwrap();
     }
-    take(&mut link, &key("b", "x"), Start::Latest, true, 0).unwrap();
+    take_early(&mut link, &key("b", "x")).unwrap();
     let (mut asked, mut sizes, mut found) = (Cursors::default(), Vec::new(), Vec::new());
     loop {
         let page = page(&mut link, asked.clone());
@@ -238,9 +247,9 @@ fn cursors_come_in_pages_and_there_are_only_so_many() {
         let key = key("a", &format!("{cursor:04}"));
         house.store.cursors().take(&key, None, Some(&Positions::default()), house.node.clock()).unwrap();
     }
-    let one_more = take(&mut link, &key("a", "more"), Start::Latest, true, 0);
+    let one_more = take_early(&mut link, &key("a", "more"));
     assert_eq!(one_more, refused(ErrorCode::TOO_MANY_CURSORS));
-    assert!(take(&mut link, &key("b", "more"), Start::Latest, true, 0).is_ok());
+    assert!(take_early(&mut link, &key("b", "more")).is_ok());
 }
 
 /// NC-CUR-006: nothing is told before the disk has it.

@@ -288,7 +288,13 @@ fn every_frame() -> Vec<Message> {
         Message::StatusReply(NodeStatus::default()),
         Message::Readers(Readers::default()),
         Message::ReadersReply(ReadersReply::default()),
-        Message::CursorTake(CursorTake { key: cursor_key(), start: Start::Earliest, make: true, mine: 0 }),
+        Message::CursorTake(CursorTake {
+            key: cursor_key(),
+            start: Start::Earliest,
+            make: true,
+            wait: true,
+            mine: 0,
+        }),
         Message::CursorCommit(CursorCommit { key: cursor_key(), generation: 1, position: cursor().position }),
         Message::CursorSet(CursorSet { key: cursor_key(), start: Start::Earliest, make: false }),
         Message::CursorDelete(cursor_key()),
@@ -428,7 +434,8 @@ fn states() -> Vec<State> {
         State {
             what: "asking CURSOR_TAKE",
             reach: || {
-                let take = CursorTake { key: cursor_key(), start: Start::Earliest, make: true, mine: 0 };
+                let take =
+                    CursorTake { key: cursor_key(), start: Start::Earliest, make: true, wait: true, mine: 0 };
                 let mut pair = Pair::ready();
                 let id = pair.dialler.cursor_take(&take).unwrap();
                 drain(&mut pair.dialler);

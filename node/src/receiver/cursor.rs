@@ -130,7 +130,8 @@ impl ReceiverCore {
     fn send_take(&mut self) {
         let Some(held) = &self.cursor else { return };
         let Hold::Untaken { mine } = held.hold else { return };
-        let take = CursorTake { key: self.key(&held.name), start: held.start, make: mine == 0, mine };
+        let (key, start, wait) = (self.key(&held.name), held.start, self.wait);
+        let take = CursorTake { key, start, make: mine == 0, wait, mine };
         let asked = self.redial.connection().and_then(|connection| connection.cursor_take(&take).ok());
         tracing::debug!(channel = %take.key.channel, cursor = %take.key.cursor, mine, "CURSOR_TAKE");
         if let Some(held) = &mut self.cursor {

@@ -37,7 +37,8 @@ pub(super) fn take(shared: &mut Shared, stream: StreamId, take: CursorTake) {
             Err(CursorError::NoCursor(_)) if take.make && mine.is_none() => {
                 let position = match store.open_existing(&key.channel)? {
                     Some(log) => cursors.place(&log, &take.start)?,
-                    None => Positions::default(),
+                    None if take.wait => Positions::default(),
+                    None => return Err(StoreError::NoChannel { name: key.channel.clone() }.into()),
                 };
                 cursors.take(key, None, Some(&position), now)
             }

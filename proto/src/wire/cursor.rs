@@ -85,17 +85,20 @@ fn put_positions(positions: &Positions, out: &mut Vec<u8>) {
 
 /// Bit 0 of the flags of CURSOR_TAKE and CURSOR_SET.
 const MAKE: u8 = 1;
+/// Bit 1 of those of CURSOR_TAKE.
+const WAIT: u8 = 2;
 
-fn put_start(start: &Start, make: bool, out: &mut Vec<u8>) {
+fn put_start(start: &Start, flags: u8, out: &mut Vec<u8>) {
     out.u8(start.code());
-    out.u8(if make { MAKE } else { 0 });
+    out.u8(flags);
     out.zeros::<2>();
     start.put_rest(out);
 }
 
-fn parse_start(input: &[u8]) -> Parsed<'_, (Start, bool)> {
+/// The start, and the flags, of which `known` may be set.
+fn parse_start(input: &[u8], known: u8) -> Parsed<'_, (Start, u8)> {
     let (input, (start, flags)) = Start::parse(input)?;
-    if flags > MAKE { invalid("flags") } else { Ok((input, (start, flags == MAKE))) }
+    if flags & !known == 0 { Ok((input, (start, flags))) } else { invalid("flags") }
 }
 
 /// CURSOR_TAKE: from now on the cursor is moved by who asks, and by nobody else.
@@ -107,20 +110,24 @@ pub struct CursorTake {
     pub start: Start,
     /// Whether to make it if there is none.
     pub make: bool,
+    /// Whether to make it also where there is no channel yet.
+    pub wait: bool,
     /// Only if the last to take it was told this generation; 0: whoever was.
     pub mine: u64,
 }
 
 impl CursorTake {
     pub(super) fn parse(input: &[u8]) -> Parsed<'_, CursorTake> {
-        let (input, (start, make)) = parse_start(input)?;
+        let (input, (start, flags)) = parse_start(input, MAKE | WAIT)?;
+        let (make, wait) = (flags & MAKE != 0, flags & WAIT != 0);
         let (input, mine) = le_u64(input)?;
         let (input, key) = CursorKey::parse(input)?;
-        Ok((input, CursorTake { key, start, make, mine }))
+        Ok((input, CursorTake { key, start, make, wait, mine }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        put_start(&self.start, self.make, out);
+        let flags = u8::from(self.make) * MAKE | u8::from(self.wait) * WAIT;
+        put_start(&self.start, flags, out);
         out.u64(self.mine);
         self.key.put(out);
     }
@@ -168,13 +175,13 @@ pub struct CursorSet {
 
 impl CursorSet {
     pub(super) fn parse(input: &[u8]) -> Parsed<'_, CursorSet> {
-        let (input, (start, make)) = parse_start(input)?;
+        let (input, (start, flags)) = parse_start(input, MAKE)?;
         let (input, key) = CursorKey::parse(input)?;
-        Ok((input, CursorSet { key, start, make }))
+        Ok((input, CursorSet { key, start, make: flags & MAKE != 0 }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        put_start(&self.start, self.make, out);
+        put_start(&self.start, u8::from(self.make) * MAKE, out);
         self.key.put(out);
     }
 }

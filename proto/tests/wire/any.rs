@@ -358,8 +358,9 @@ fn cursors() -> BoxedStrategy<Message> {
         position,
     });
     prop_oneof![
-        (key(), start(), any::<bool>(), number())
-            .prop_map(|(key, start, make, mine)| Message::CursorTake(CursorTake { key, start, make, mine })),
+        (key(), start(), any::<[bool; 2]>(), number()).prop_map(|(key, start, [make, wait], mine)| {
+            Message::CursorTake(CursorTake { key, start, make, wait, mine })
+        }),
         commit.prop_map(Message::CursorCommit),
         (key(), start(), any::<bool>()).prop_map(|(key, start, make)| Message::CursorSet(CursorSet {
             key,

@@ -121,13 +121,12 @@ fn names_and_sets_that_are_none_are_refused() {
 #[test]
 fn flags_that_are_not_defined_are_refused() {
     let (start, make) = (Start::Earliest, true);
-    for message in [
-        Message::CursorTake(CursorTake { key: key("c", "a"), start, make, mine: 0 }),
-        Message::CursorSet(CursorSet { key: key("c", "a"), start, make }),
-    ] {
+    let take = |wait| Message::CursorTake(CursorTake { key: key("c", "a"), start, make, wait, mine: 0 });
+    let set = Message::CursorSet(CursorSet { key: key("c", "a"), start, make });
+    for (message, unknown) in [(take(false), [4, 5, 0x80]), (take(true), [4, 7, 0x80]), (set, [2, 3, 0x80])] {
         let (header, payload) = frame(&message);
         assert_eq!(read(header.kind, payload.clone()), Ok(message));
-        for flags in [2, 3, 0x80] {
+        for flags in unknown {
             let mut bad = payload.to_vec();
             bad[1] = flags;
             assert_eq!(read(header.kind, bad).unwrap_err().code(), ErrorCode::MALFORMED);
