@@ -814,6 +814,42 @@ fn a_flood_of_control_frames_is_told_to_calm_down() {
     }
 }
 
+/// NC-FRM-028: a commit waits for its answer, and so for a disk; the others about cursors are as any request.
+#[test]
+fn commits_have_no_rate_and_the_other_requests_about_cursors_do() {
+    let commit = CursorCommit { key: cursor_key(), generation: 1, position: cursor().position };
+    let mut pair = Pair::ready();
+    for _ in 0..20 * MAX_CONTROL_RATE {
+        let id = pair.dialler.cursor_commit(&commit).unwrap();
+        let asked = drain(&mut pair.dialler);
+        feed(&mut pair.listener, &asked, Instant(0)).unwrap();
+        pair.listener.cursor_reply(id, &cursor());
+        let answer = drain(&mut pair.listener);
+        feed(&mut pair.dialler, &answer, Instant(0)).unwrap();
+    }
+    let requests: [fn(&mut Connection) -> StreamId; 4] = [
+        |c| {
+            let (key, start) = (cursor_key(), Start::Earliest);
+            c.cursor_take(&CursorTake { key, start, make: true, wait: true, mine: 0 }).unwrap()
+        },
+        |c| c.cursor_set(&CursorSet { key: cursor_key(), start: Start::Earliest, make: true }).unwrap(),
+        |c| c.cursor_delete(&cursor_key()).unwrap(),
+        |c| c.cursors(&Cursors::default()).unwrap(),
+    ];
+    for request in requests {
+        let mut pair = Pair::ready();
+        let error = (0..20 * MAX_CONTROL_RATE).find_map(|_| {
+            let id = request(&mut pair.dialler);
+            let asked = drain(&mut pair.dialler);
+            let error = feed(&mut pair.listener, &asked, Instant(0)).err();
+            pair.listener.stream_error(id, ErrorFrame::new(ErrorCode::NO_CURSOR, ""));
+            let answer = drain(&mut pair.listener);
+            error.or_else(|| feed(&mut pair.dialler, &answer, Instant(0)).map(|_| None).unwrap_or_else(Some))
+        });
+        assert_eq!(error.and_then(|error| error.code()), Some(ErrorCode::CALM));
+    }
+}
+
 #[test]
 fn a_peer_that_does_not_read_is_not_listened_to_for_ever() {
     let mut listener = Pair::ready().listener;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use netchan_node::{Lost, Machine, Node, NodeConfig};
 use netchan_proto::limits::{MAX_DATA, MAX_FRAME, MAX_OUTBOUND_BYTES};
 use netchan_proto::wire::{FRAME_HEADER_LEN, FrameType, Message, Start};
-use netchan_proto::{ChannelName, ErrorCode, Instant, Token};
+use netchan_proto::{ChannelName, Durability, ErrorCode, Instant, Token};
 
 use netchan_store::Retention;
 
@@ -413,6 +413,10 @@ impl Env {
         Ok(())
     }
 
+    fn has_cursors(&self) -> bool {
+        self.plan.receivers.iter().any(|receiver| receiver.by_cursor)
+    }
+
     /// Between honest peers few errors are in order.
     fn judge(&mut self, actor: Actor, socket: Socket, code: ErrorCode, text: &str) -> Checked {
         match code {
@@ -430,6 +434,14 @@ impl Env {
             ErrorCode::SEALED if self.is_sealed => Ok(()),
             // The log is opened anew; who asks again is served.
             ErrorCode::POISONED if self.disk_failed => Ok(()),
+            // A commit of what was received, and was gone after a power cut, or with the log that failed.
+            ErrorCode::OFFSET_BEYOND_END
+                if self.has_cursors() && (self.plan.durability != Durability::Sync || self.disk_failed) =>
+            {
+                Ok(())
+            }
+            // To a receiver that is not there any more: one that is would not have it.
+            ErrorCode::CURSOR_TAKEN if self.has_cursors() => Ok(()),
             // To a publisher that is not there any more, or has another connection already.
             ErrorCode::SUPERSEDED => Ok(()),
             code => violated!("{actor:?} tells its peer {code}: {text}"),

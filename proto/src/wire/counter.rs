@@ -112,7 +112,7 @@ counters! {
     PUBLISHERS publishers = 0x0021, Gauge, Count, "Streams that publish to a channel.";
     READERS_OPENED readers_opened = 0x0022, Counter, Count, "Streams that have read a channel.";
     PUBLISHERS_OPENED publishers_opened = 0x0023, Counter, Count, "Streams that have published to a channel.";
-    REQUESTS requests = 0x0024, Counter, Count, "Requests taken: about channels, about the node, to seal, to delete.";
+    REQUESTS requests = 0x0024, Counter, Count, "Requests taken: about channels, about the node, about cursors, to seal, to delete.";
     REFUSALS refusals = 0x0025, Counter, Count, "Streams and requests that were answered by an error.";
     GAPS_TOLD gaps_told = 0x0026, Counter, Count, "Gaps that readers were told of.";
     TRUNCATIONS_TOLD truncations_told = 0x0027, Counter, Count, "Roll-backs that readers were told of.";
