@@ -126,7 +126,7 @@ impl CursorTake {
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let flags = u8::from(self.make) * MAKE | u8::from(self.wait) * WAIT;
+        let flags = (u8::from(self.make) * MAKE) | (u8::from(self.wait) * WAIT);
         put_start(&self.start, flags, out);
         out.u64(self.mine);
         self.key.put(out);
