@@ -1,6 +1,6 @@
 //! A record as one JSON object a line, out and in: `recv --json | send --json` keeps all of it.
 //!
-//! Owns the names of the fields and what they mean. Out: `offset`, `time`, `key`, `headers`, `payload`; what is no text stands as
+//! Owns the names of the fields and what they mean. Out: `channel` (of several), `offset`, `time`, `key`, `headers`, `payload`; what is no text stands as
 //! base64 in `key_base64`, `value_base64`, `payload_base64`. In: the same, and what people write by hand (headers as an object,
 //! a payload that is any JSON value). A log gives offsets and times itself, strictly increasing, so those of the input
 //! cannot be its own: the time is kept in the header [`EVENT_TIME`], the offset is not.
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use netchan_proto::{NewRecord, Record, Timestamp};
+use netchan_proto::{ChannelName, NewRecord, Record, Timestamp};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -19,9 +19,14 @@ use crate::when::{self, Clock, When};
 /// The header with the time at which something happened, where that is not the time at which the log took it: RFC 3339.
 pub(crate) const EVENT_TIME: &str = "event-time";
 
-/// Writes `record` as one line behind what is in `out`.
-pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
-    out.extend_from_slice(b"{\"offset\":");
+/// Writes `record` as one line behind what is in `out`, with its channel if that is to be told.
+pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, channel: Option<&ChannelName>, record: &Record) {
+    out.push(b'{');
+    if let Some(channel) = channel {
+        field(out, "channel", channel.as_str().as_bytes());
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"offset\":");
     out.extend_from_slice(record.offset.to_string().as_bytes());
     out.extend_from_slice(b",\"time\":\"");
     clock.push(out, record.timestamp);
@@ -79,6 +84,8 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
+    #[serde(rename = "channel")]
+    _channel: Option<IgnoredAny>,
     #[serde(rename = "offset")]
     _offset: Option<IgnoredAny>,
     #[serde(borrow)]
@@ -272,7 +279,7 @@ mod tests {
 
     fn line(record: &Record) -> Vec<u8> {
         let mut out = Vec::new();
-        write(&mut out, &mut Clock::default(), record);
+        write(&mut out, &mut Clock::default(), None, record);
         out
     }
 

@@ -51,6 +51,7 @@ mod kept;
 mod log;
 mod making;
 mod manual;
+mod many;
 mod metrics;
 mod news;
 mod output;

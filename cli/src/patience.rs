@@ -30,19 +30,30 @@ pub(crate) struct Patience {
     here: bool,
     /// Since when nothing is there, and why.
     missing: Option<(Instant, Error)>,
-    /// Who is waited for.
-    target: Target,
+    /// Who is waited for, and how the library calls it.
+    target: String,
+    name: String,
 }
 
 impl Patience {
     /// As long as `said`. If nothing was: for ever, but where it is `pressed`, not at all for the first connection. One that
     /// was there and is lost may come back meanwhile: for ever if it `follows`, or else for half a minute.
     pub(crate) fn new(target: &Target, said: Option<Duration>, pressed: bool, follows: bool) -> Patience {
+        Patience::of((target.to_string(), target.name.to_string()), said, pressed, follows)
+    }
+
+    /// As [`new`](Self::new), for who is called the first by the user, and the second by the library.
+    pub(crate) fn of(
+        (target, name): (String, String),
+        said: Option<Duration>,
+        pressed: bool,
+        follows: bool,
+    ) -> Patience {
         let (first, later) = match said {
             Some(_) => (said, said),
             None => (pressed.then_some(Duration::ZERO), (!follows).then_some(RETURN)),
         };
-        Patience { first, later, has_been: false, here: false, missing: None, target: target.clone() }
+        Patience { first, later, has_been: false, here: false, missing: None, target, name }
     }
 
     /// The same for this machine's node, if it is: who just becomes it may take a moment.
@@ -54,11 +65,16 @@ impl Patience {
     /// Takes note of what happened at `now`.
     pub(crate) fn see(&mut self, event: &Event, now: Instant) {
         match event {
-            Event::Opened { .. } | Event::Resumed { .. } => (self.has_been, self.missing) = (true, None),
+            Event::Opened { .. } | Event::Resumed { .. } => self.found(),
             Event::Lost { why, .. } => self.miss(why.clone(), now),
             Event::Waiting => self.miss(Error::new(ErrorKind::NoChannel, "there is no such channel"), now),
             _ => {}
         }
+    }
+
+    /// Somebody is there, be there channels or not.
+    pub(crate) fn found(&mut self) {
+        (self.has_been, self.missing) = (true, None);
     }
 
     fn miss(&mut self, why: Error, now: Instant) {
@@ -87,7 +103,7 @@ impl Patience {
             (Some(ends), Some((_, why)), Some(limit)) => {
                 sleep_until(ends).await;
                 let (target, why) = (&self.target, why.to_string());
-                let why = why.strip_prefix(&format!("{}: ", target.name)).unwrap_or(&why);
+                let why = why.strip_prefix(&format!("{}: ", self.name)).unwrap_or(&why);
                 if limit.is_zero() {
                     anyhow::anyhow!("{target}: {why}; to wait for it, say --wait 30s")
                 } else {
@@ -119,6 +135,11 @@ impl Silence {
         if matches!(event, Event::Opened { .. } | Event::Resumed { .. } | Event::Waiting) {
             self.ends = None;
         }
+    }
+
+    /// Somebody answered.
+    pub(crate) fn is_broken(&mut self) {
+        self.ends = None;
     }
 
     /// Ready when it is to be told. Cancel safe.

@@ -10,7 +10,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use netchan_proto::{Epoch, Offset, Position};
+use netchan::ChannelPositions;
+use netchan_proto::{ChannelName, Epoch, Offset, Position};
 use serde_json::{Value, json};
 
 /// What a position file says.
@@ -61,6 +62,54 @@ impl Kept {
     }
 }
 
+/// What a position file says about the channels that match a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptMany {
+    /// The pattern, so that one file is not used for two.
+    pub(crate) pattern: String,
+    /// Where to go on, in each channel.
+    pub(crate) positions: ChannelPositions,
+    /// As in [`Kept`].
+    pub(crate) unterminated: bool,
+    /// As in [`Kept`].
+    pub(crate) length: Option<u64>,
+}
+
+impl KeptMany {
+    fn to_json(&self) -> Value {
+        let of = |(channel, position): (&ChannelName, &Position)| {
+            let kept =
+                Kept { channel: channel.to_string(), position: *position, unterminated: false, length: None };
+            kept.to_json()
+        };
+        let channels: Vec<Value> = self.positions.iter().map(of).collect();
+        let mut value = json!({ "pattern": self.pattern, "channels": channels });
+        if self.unterminated {
+            value["unterminated"] = true.into();
+        }
+        if let Some(length) = self.length {
+            value["length"] = length.into();
+        }
+        value
+    }
+
+    fn of_json(value: &Value) -> Option<KeptMany> {
+        let of = |value: &Value| {
+            let kept = Kept::of_json(value)?;
+            Some((ChannelName::new(&kept.channel).ok()?, kept.position))
+        };
+        Some(KeptMany {
+            pattern: value["pattern"].as_str()?.to_owned(),
+            positions: value["channels"].as_array()?.iter().map(of).collect::<Option<_>>()?,
+            unterminated: value.get("unterminated").map_or(Some(false), Value::as_bool)?,
+            length: match value.get("length") {
+                Some(length) => Some(length.as_u64()?),
+                None => None,
+            },
+        })
+    }
+}
+
 /// A file that keeps a position.
 #[derive(Debug)]
 pub(crate) struct PositionFile {
@@ -82,17 +131,7 @@ impl PositionFile {
     /// It cannot be read, is no position file, or one of another channel.
     pub(crate) fn load(&self, channel: &str) -> Result<Option<Kept>> {
         let path = self.path.display();
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("the position file {path} cannot be read"));
-            }
-        };
-        let kept = serde_json::from_str(&text).ok().and_then(|value| Kept::of_json(&value));
-        let kept = kept.with_context(|| {
-            format!("{path} is not a position file; to begin anew, remove it and say where with --from")
-        })?;
+        let Some(kept) = self.read(Kept::of_json)? else { return Ok(None) };
         if kept.channel != channel {
             bail!(
                 "{path} keeps a position in the channel {}, not in {channel}: use a file for each",
@@ -102,11 +141,51 @@ impl PositionFile {
         Ok(Some(kept))
     }
 
+    /// What it says about the channels that match `pattern`; `None` if there is no such file yet.
+    ///
+    /// # Errors
+    /// It cannot be read, is no position file of a pattern, or one of another.
+    pub(crate) fn load_many(&self, pattern: &str) -> Result<Option<KeptMany>> {
+        let path = self.path.display();
+        let Some(kept) = self.read(KeptMany::of_json)? else { return Ok(None) };
+        if kept.pattern != pattern {
+            bail!(
+                "{path} keeps positions for the pattern {}, not for {pattern}: use a file for each",
+                kept.pattern
+            );
+        }
+        Ok(Some(kept))
+    }
+
+    fn read<T>(&self, of_json: impl FnOnce(&Value) -> Option<T>) -> Result<Option<T>> {
+        let path = self.path.display();
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("the position file {path} cannot be read"));
+            }
+        };
+        let kept = serde_json::from_str(&text).ok().and_then(|value| of_json(&value));
+        kept.map(Some).with_context(|| {
+            format!("{path} is not a position file; to begin anew, remove it and say where with --from")
+        })
+    }
+
     /// Replaces what it says. Whoever reads it finds the old or the new, never a part.
     pub(crate) fn save(&self, kept: &Kept) -> Result<()> {
+        self.replace(&kept.to_json())
+    }
+
+    /// As [`save`](Self::save), for the channels that match a pattern.
+    pub(crate) fn save_many(&self, kept: &KeptMany) -> Result<()> {
+        self.replace(&kept.to_json())
+    }
+
+    fn replace(&self, value: &Value) -> Result<()> {
         let save = || {
             let mut file = File::create(&self.next)?;
-            file.write_all(format!("{}\n", kept.to_json()).as_bytes())?;
+            file.write_all(format!("{value}\n").as_bytes())?;
             drop(file);
             fs::rename(&self.next, &self.path)
         };
@@ -119,6 +198,14 @@ impl PositionFile {
 /// # Errors
 /// It cannot be opened, or is shorter than the position says.
 pub(crate) fn open_output(path: &Path, kept: Option<&Kept>) -> Result<(File, u64)> {
+    open_output_at(path, kept.map(|kept| kept.length))
+}
+
+/// As [`open_output`], of which is known how long it is to be (`Some(None)`: it was kept without an output).
+///
+/// # Errors
+/// As [`open_output`].
+pub(crate) fn open_output_at(path: &Path, kept: Option<Option<u64>>) -> Result<(File, u64)> {
     let open = || -> std::io::Result<(File, u64)> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         let length = file.metadata()?.len();
@@ -126,7 +213,7 @@ pub(crate) fn open_output(path: &Path, kept: Option<&Kept>) -> Result<(File, u64
     };
     let (file, length) = open().with_context(|| format!("the output {} cannot be opened", path.display()))?;
     let Some(kept) = kept else { return Ok((file, length)) };
-    let Some(expected) = kept.length else {
+    let Some(expected) = kept else {
         bail!("the position was kept without --output: it doesn't say how long {} should be", path.display());
     };
     if length < expected {
@@ -180,6 +267,28 @@ mod tests {
         .unwrap();
         assert_eq!(Kept::of_json(&value), Some(kept(42)));
         assert_eq!(kept(42).to_json(), value);
+    }
+
+    #[test]
+    fn what_is_kept_of_many_channels_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = PositionFile::new(&dir.path().join("at"));
+        assert_eq!(file.load_many("a/*").unwrap(), None);
+        let positions = ["a/b", "a/c"].map(|name| (ChannelName::new(name).unwrap(), kept(7).position));
+        let many = KeptMany {
+            pattern: "a/*".into(),
+            positions: positions.into_iter().collect(),
+            unterminated: true,
+            length: Some(9),
+        };
+        for many in [KeptMany { unterminated: false, length: None, ..many.clone() }, many] {
+            file.save_many(&many).unwrap();
+            assert_eq!(file.load_many("a/*").unwrap(), Some(many));
+        }
+        assert!(file.load_many("b/*").unwrap_err().to_string().contains("for the pattern a/*"));
+        assert!(file.load("a/b").unwrap_err().to_string().contains("not a position file"));
+        file.save(&kept(1)).unwrap();
+        assert!(file.load_many("a/*").unwrap_err().to_string().contains("not a position file"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use netchan::{Error, ErrorKind, Event, Node, Offset, Position, Receiver, Record, Start, Target};
+use netchan::{Error, ErrorKind, Event, Node, Offset, Pattern, Position, Receiver, Record, Start, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -32,7 +32,7 @@ use crate::shown::Shown;
 use crate::status::{self, Status};
 use crate::stop::Stop;
 use crate::when::{self, When};
-use crate::{home, via};
+use crate::{home, many, via};
 
 /// How long who watches may wait to be shown how much is to come.
 const SOON: Duration = Duration::from_secs(1);
@@ -44,6 +44,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const UNTOLD: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
+    if Pattern::is_meant(&args.target) {
+        return many::run(args, status).await;
+    }
     let target: Target = args.target.parse()?;
     if args.via.is_some() && target.remote.is_some() {
         bail!("--via reaches the channels of the machine the command runs on: give only the NAME");
@@ -75,7 +78,7 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     let mut silence = Silence::new((is_guest && waits).then(|| args.home.data_dir()).transpose()?);
     let receiver = {
         let mut opening = pin!(open(&node, &args, &target, kept.as_ref()));
-        let mut no_answer = pin!(no_answer(&args, &target));
+        let mut no_answer = pin!(no_answer(&args));
         loop {
             tokio::select! {
                 receiver = &mut opening => break receiver?,
@@ -156,16 +159,16 @@ pub(crate) fn start_of(said: &args::Start) -> Option<Start> {
 }
 
 /// Whether a channel that does not exist is waited for.
-fn waits(args: &args::Recv) -> bool {
+pub(crate) fn waits(args: &args::Recv) -> bool {
     args.wait.map_or(!args.no_follow, |wait| !wait.is_zero())
 }
 
 /// Ready when a first answer was waited for as long as was said, and there is not even a failure.
-async fn no_answer(args: &args::Recv, target: &Target) -> anyhow::Error {
+pub(crate) async fn no_answer(args: &args::Recv) -> anyhow::Error {
     match args.wait.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
             sleep(wait).await;
-            anyhow::anyhow!("{target}: no answer; waited {wait:?} for it")
+            anyhow::anyhow!("{}: no answer; waited {wait:?} for it", args.target)
         }
         None => std::future::pending().await,
     }
@@ -193,12 +196,12 @@ async fn progress(
 }
 
 /// stdout without the standard library's line buffer.
-fn stdout() -> Result<OwnedFd> {
+pub(crate) fn stdout() -> Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned().context("stdout cannot be written")
 }
 
 /// Ready when nobody reads stdout any more: `recv | head -1` ends without waiting for another record.
-fn output_closed(stdout: Option<OwnedFd>) -> Result<impl Future<Output = ()>> {
+pub(crate) fn output_closed(stdout: Option<OwnedFd>) -> Result<impl Future<Output = ()>> {
     let (tell, told) = oneshot::channel::<()>();
     if let Some(stdout) = stdout {
         std::thread::Builder::new().name("stdout".into()).spawn(move || {
@@ -229,9 +232,9 @@ fn is_unread(output: &OwnedFd, limit: Option<&Timespec>) -> bool {
 /// Nobody wants more output.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody reads the output")]
-struct OutputClosed;
+pub(crate) struct OutputClosed;
 
-fn is_closed_output(error: &anyhow::Error) -> bool {
+pub(crate) fn is_closed_output(error: &anyhow::Error) -> bool {
     error.is::<OutputClosed>()
 }
 
@@ -292,7 +295,7 @@ enum Sink {
 
 impl Sink {
     fn open(args: &args::Recv, target: &Target, kept: Option<&Kept>, stdout: &OwnedFd) -> Result<Sink> {
-        let form = |shown| Form::new(args.style(), args.ending.bytes(), shown);
+        let form = |shown| Form::new(args.style(), args.ending.bytes(), shown).of(&target.name);
         let unterminated = kept.is_some_and(|kept| kept.unterminated);
         Ok(match (&args.exec, &args.output) {
             (Some(command), _) => {

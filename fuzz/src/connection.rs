@@ -9,11 +9,11 @@ use netchan_proto::wire::{
     AckLevel, Counter, CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply,
     End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Message, NodeStatus, Note, Open, Opened,
     Progress, PublishAck, PublishNote, PublishOpen, PublishOpened, ReaderInfo, ReaderKind, Readers,
-    ReadersReply, Roles, Seek, Seeked, Start, StreamId, Truncated,
+    ReadersReply, Roles, Seek, Seeked, Start, StreamId, Truncated, Watch, Watched,
 };
 use netchan_proto::{
-    ChannelName, CursorName, Durability, Epoch, ErrorCode, Filter, Instant, LogId, NodeId, Offset, Position,
-    Positions, ProducerId, Timestamp, Token,
+    ChannelName, CursorName, Durability, Epoch, ErrorCode, Filter, Instant, LogId, NodeId, Offset, Pattern,
+    Position, Positions, ProducerId, Timestamp, Token,
 };
 
 use crate::Operations;
@@ -182,6 +182,10 @@ fn open(input: &mut Operations<'_>, credit: impl FnOnce(&mut Operations<'_>) -> 
     Open { name: name(), start, wait: true, credit, filter }
 }
 
+fn watch() -> Watch {
+    Watch { pattern: Pattern::new("a/**").expect("a pattern") }
+}
+
 /// A message that an honest peer might send.
 fn plausible(input: &mut Operations<'_>) -> Option<Message> {
     let choice = input.byte();
@@ -220,7 +224,12 @@ fn plausible(input: &mut Operations<'_>) -> Option<Message> {
         13 => Message::Ping(input.long()),
         14 => Message::Error(ErrorFrame::new(ErrorCode::INTERNAL, "x")),
         15 => Message::Status,
-        16 => Message::Readers(Readers { after: input.long(), channel: None }),
+        // Now and then others, without a byte more of the input, as filters.
+        16 => match input.long() {
+            after if after & 7 == 3 => Message::Watch(watch()),
+            after if after & 7 == 5 => Message::Watched(Watched::default()),
+            after => Message::Readers(Readers { after, channel: None }),
+        },
         17 => Message::StatusReply(status(input)),
         18 => Message::ReadersReply(readers(input)),
         _ if choice < 128 => Message::Waiting,
@@ -308,6 +317,8 @@ fn command(connection: &mut Connection, input: &mut Operations<'_>) {
         }
         16 => connection.publish_note(id, &PublishNote { next_sequence: 0, note: Note::default() }),
         17 => drop(connection.status()),
+        18 if id.0 & 1 == 1 => drop(connection.watch(&watch())),
+        20 if id.0 & 1 == 1 => connection.watched(id, &Watched::default()),
         18 => drop(connection.readers(&Readers { after: 0, channel: Some(name()) })),
         19 => connection.status_reply(id, &status(input)),
         20 => connection.readers_reply(id, &readers(input)),

@@ -82,6 +82,20 @@ pub enum Event {
         /// The first sequence after the loss.
         to: u64,
     },
+    /// To who receives by a pattern: a channel that matches is read from now on.
+    Joined {
+        /// Its name.
+        channel: ChannelName,
+        /// Its log.
+        log: LogId,
+    },
+    /// To who receives by a pattern: a channel is not read any more.
+    Left {
+        /// Its name.
+        channel: ChannelName,
+        /// Whether it was deleted. Else all of it was given that was asked for, or an error was.
+        is_deleted: bool,
+    },
     /// Events that nobody looked at in time.
     Missed {
         /// How many.
@@ -110,7 +124,8 @@ impl Queue {
 #[derive(Clone)]
 pub struct Events {
     queue: Arc<Mutex<Queue>>,
-    channel: ChannelName,
+    /// The channel, or the pattern of several.
+    channel: Arc<str>,
     whose: Whose,
 }
 
@@ -123,8 +138,8 @@ pub(crate) enum Whose {
 
 impl Events {
     /// None yet, on the way to `channel`.
-    pub(crate) fn new(channel: ChannelName, whose: Whose) -> Events {
-        Events { queue: Arc::default(), channel, whose }
+    pub(crate) fn new(channel: impl fmt::Display, whose: Whose) -> Events {
+        Events { queue: Arc::default(), channel: channel.to_string().into(), whose }
     }
 
     /// The oldest event that nobody has seen.
@@ -168,7 +183,7 @@ impl Events {
 
     /// An event is for the program; the log is for whoever operates it.
     fn log(&self, event: &Event) {
-        let Events { channel, whose, .. } = self;
+        let (channel, whose) = (&*self.channel, self.whose);
         match event {
             Event::Connected { node } => tracing::info!(%channel, ?whose, %node, "connected"),
             Event::Lost { why, retry_in } => {
@@ -193,6 +208,12 @@ impl Events {
             Event::Sealed { end } => tracing::info!(%channel, ?whose, end = end.0, "the channel is complete"),
             Event::RolledBack { from, to } => {
                 tracing::info!(%channel, ?whose, from, to, "records acknowledged as written are lost");
+            }
+            Event::Joined { channel: joined, log } => {
+                tracing::info!(%channel, ?whose, %joined, %log, "a channel joins in");
+            }
+            Event::Left { channel: left, is_deleted } => {
+                tracing::info!(%channel, ?whose, %left, is_deleted, "a channel leaves");
             }
             Event::Missed { .. } => {}
         }

@@ -48,13 +48,19 @@ pub mod words;
 pub use config::{Limits, NodeConfig};
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Events};
-pub use handles::{Adapter, Handle, NodeBuilder, ReceiverBuilder, SenderBuilder};
+pub use handles::{
+    Adapter, Handle, NodeBuilder, PatternBuilder, PatternReceiver, ReceiverBuilder, SenderBuilder,
+};
 pub use job::Job;
 pub use machine::{Dialling, Lost, Machine};
 pub use node::Node;
 pub use publisher::{Producer, Publisher, PublisherCore, PublisherOptions};
 pub use question::{Answer, Ask, Question};
-pub use receiver::{Next, ReceiverCore, ReceiverOptions, Wanted};
+pub use receiver::{
+    ChannelPositions, Next, PatternCore, PatternOptions, Received, ReceiverCore, ReceiverOptions, Wanted,
+};
 pub use sender::{Sender, Sent};
 pub use serve::{Calling, Served};
-pub use target::{Names, Remote, Target, parse_channels, parse_names, parse_node, parse_place};
+pub use target::{
+    Names, Remote, Target, parse_channels, parse_names, parse_node, parse_pattern, parse_place,
+};

@@ -242,7 +242,8 @@ impl Node {
         limit: usize,
     ) -> Result<Vec<LogInfo>, Error> {
         let store = self.store().ok_or_else(no_store)?;
-        Ok(store.list_where(after, limit, |name| names.has(name)))
+        let is_meant = names.test();
+        Ok(store.list_where(after, limit, is_meant))
     }
 
     /// What there is to say of one channel. Blocks.

@@ -213,7 +213,8 @@ impl Question {
     fn on_logs(&mut self, logs: Vec<LogInfo>, more: bool) {
         let Ask::List { after, names, limit } = &mut self.ask else { return };
         let last = logs.last().map(|info| info.name.clone());
-        self.listed.extend(logs.into_iter().filter(|info| names.has(&info.name)));
+        let is_meant = names.test();
+        self.listed.extend(logs.into_iter().filter(|info| is_meant(&info.name)));
         // A page that brings nothing new would ask for itself for ever.
         let goes_on = more && self.listed.len() < *limit && last > *after;
         if goes_on {

@@ -47,6 +47,11 @@ impl Redial {
         Redial { node: node.clone(), roles, backoff, state: State::Due, useful_since: None }
     }
 
+    /// Whether there is a connection that has not failed.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up { .. })
+    }
+
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
         match &mut self.state {
             State::Up { connection } | State::Failed { connection, .. } => Some(connection),
@@ -72,7 +77,8 @@ impl Redial {
             | Frame::CursorCommitRequest(id, _)
             | Frame::CursorSetRequest(id, _)
             | Frame::CursorDeleteRequest(id, _)
-            | Frame::CursorsRequest(id, _),
+            | Frame::CursorsRequest(id, _)
+            | Frame::WatchRequest(id, _),
         ) = &frame
         {
             let refusal = ErrorFrame::new(ErrorCode::DENIED, "this side has no channels");

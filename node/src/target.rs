@@ -120,11 +120,15 @@ impl Names {
         }
     }
 
-    /// Whether the channel of this name is one of them.
-    pub fn has(&self, name: &ChannelName) -> bool {
-        match self {
-            Names::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
-            Names::Pattern(pattern) => pattern.matches(name),
+    /// Says of a name whether it is one of them.
+    pub(crate) fn test(&self) -> impl Fn(&ChannelName) -> bool + use<> {
+        let (prefix, matcher) = match self {
+            Names::Prefix(prefix) => (prefix.clone(), None),
+            Names::Pattern(pattern) => (self.prefix(), Some(pattern.matcher())),
+        };
+        move |name| {
+            name.as_str().starts_with(prefix.as_str())
+                && matcher.as_ref().is_none_or(|matcher| matcher.matches(name))
         }
     }
 }
@@ -151,6 +155,15 @@ pub fn parse_names(text: &str) -> Result<(Option<Remote>, Names), Error> {
         return Ok((remote, prefix.into()));
     }
     Ok((remote, pattern(prefix.as_str())?.into()))
+}
+
+/// Reads `HOST:PORT/PATTERN`, or `PATTERN` for channels on this machine.
+///
+/// # Errors
+/// [`ErrorKind::Target`] says what is wrong with it, with the column of the pattern.
+pub fn parse_pattern(text: &str) -> Result<(Option<Remote>, Pattern), Error> {
+    let (remote, names) = parse_place(text)?;
+    Ok((remote, pattern(names.as_str())?))
 }
 
 fn pattern(text: &str) -> Result<Pattern, Error> {
@@ -261,6 +274,8 @@ mod tests {
         assert_eq!(names("**").unwrap(), pattern("**"));
         assert_eq!(names("logs/").unwrap(), Names::Prefix(NamePrefix::new("logs/").unwrap()));
         assert_eq!(pattern("a/b*").prefix().as_str(), "a/b");
+        assert_eq!(parse_pattern("[::1]:2/a/b").unwrap().1, Pattern::new("a/b").unwrap());
+        assert_eq!(parse_pattern("host:1").unwrap_err().kind(), ErrorKind::Target);
         let error = names("host:1/logs/a**").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Target);
         assert!(error.to_string().contains("\"logs/a**\" is not a pattern: column 7: ** stands"), "{error}");

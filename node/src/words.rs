@@ -4,11 +4,12 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::event::Event;
 #[cfg(feature = "sink")]
 pub use crate::handles::ValueSink;
-pub use crate::handles::{Left, Typed, TypedBuilder};
+pub use crate::handles::{Left, PatternBuilder, PatternReceiver, Typed, TypedBuilder};
 pub use crate::publisher::Producer;
+pub use crate::receiver::{ChannelPositions, Received};
 #[cfg(feature = "sink")]
 pub use crate::sender::RecordSink;
-pub use crate::target::Target;
+pub use crate::target::{Target, parse_pattern};
 #[cfg(feature = "cbor")]
 pub use crate::typed::Cbor;
 #[cfg(feature = "json")]
@@ -28,7 +29,7 @@ pub use netchan_proto::wire::{
 };
 pub use netchan_proto::{
     AsRecord, ChannelName, Compression, Content, CursorName, Durability, Epoch, Filter, FilterError, LogId,
-    LogInfo, NewRecord, NodeId, Offset, Position, Positions, ProducerId, Record, RecordRef, Side, Start,
-    Timestamp,
+    LogInfo, NewRecord, NodeId, Offset, Pattern, Position, Positions, ProducerId, Record, RecordRef, Side,
+    Start, Timestamp,
 };
 pub use netchan_store::{LogOptions, Retention, StoreOptions, WhenFull};

@@ -45,7 +45,7 @@ pub use cursor::{CursorName, Positions};
 pub use digest::Digest;
 pub use error_code::ErrorCode;
 pub use filter::{Filter, FilterError};
-pub use pattern::{InvalidPattern, Pattern};
+pub use pattern::{InvalidPattern, Matcher, Pattern};
 pub use record::{AsRecord, NewRecord, Record, RecordRef};
 pub use types::{
     ChannelName, Content, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,

@@ -112,6 +112,14 @@ pub const SMALL_WINDOW: u64 = 64 << 10;
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Time that the peer has to read why a connection is over, before the byte stream is closed.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Channels that a receiver by pattern has open at once; others wait for a place.
+pub const MAX_LANES: usize = 128;
+/// Channels that a receiver by pattern knows at all.
+pub const MAX_MATCHES: usize = 4096;
+/// Records in a row of one of many channels, while others have some.
+pub const LANE_TURN: usize = 64;
+/// How long one of many channels has its place for sure while others wait for one, and what has failed rests.
+pub const LANE_TIME: Duration = Duration::from_secs(1);
 /// First wait before dialling again.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 /// Longest wait before dialling again.

@@ -1,6 +1,6 @@
 //! Patterns: which channels are meant, by their names (spec/18-patterns.md).
 //!
-//! Owns the text form, why a text is none, and matching. A pattern is a row of at most 256 places, each of which is a bit: a byte
+//! Owns the text form, why a text is none, and matching. A matcher is a row of at most 256 places, each of which is a bit: a byte
 //! of a name moves all of them at once, so that matching takes the same few steps for each byte, whatever the pattern.
 
 use std::fmt;
@@ -51,12 +51,12 @@ impl Places {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pattern(Arc<Row>);
+pub struct Pattern(Arc<str>);
 
-/// A pattern's places. The last one is behind everything: a name that comes there is matched.
-#[derive(Debug, PartialEq, Eq)]
-struct Row {
-    text: Box<str>,
+/// A pattern made ready to be held against many names. The last of its places is behind everything: a name that comes there is
+/// matched.
+#[derive(Clone, Debug)]
+pub struct Matcher {
     /// Where each byte leads to the next place, by byte.
     literals: Box<[(u8, Places)]>,
     /// `*`: every byte but `/` stays here. Entered by who passes it over, too.
@@ -78,13 +78,13 @@ impl Pattern {
     /// [`InvalidPattern`] says where it goes wrong, and which rule it breaks.
     pub fn new(text: &str) -> Result<Pattern, InvalidPattern> {
         check(text)?;
-        Ok(Pattern(Arc::new(Row::new(text))))
+        Ok(Pattern(text.into()))
     }
 
     /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0.text
+        &self.0
     }
 
     /// Whether `text` has a `*` in it, which no name has: it is a pattern, if anything.
@@ -102,35 +102,46 @@ impl Pattern {
         if text[before.len()..] == *"**" { before.trim_end_matches('/') } else { before }
     }
 
-    /// Whether it matches the whole of `name`. Takes some steps for each byte of the name, however the pattern is made.
+    /// What holds it against names.
+    #[must_use]
+    pub fn matcher(&self) -> Matcher {
+        Matcher::new(self.as_str())
+    }
+
+    /// Whether it matches the whole of `name`. For many names, take its [`matcher`](Self::matcher).
     #[must_use]
     pub fn matches(&self, name: &ChannelName) -> bool {
-        let row = &*self.0;
-        let mut first = Places::default();
-        first.add(0);
-        let mut here = row.enter(first);
-        for &byte in name.as_str().as_bytes() {
-            let literal = match row.literals.binary_search_by_key(&byte, |(byte, _)| *byte) {
-                Ok(at) => here.and(row.literals[at].1),
-                Err(_) => Places::default(),
-            };
-            let (beyond, stays) = match byte {
-                b'/' => (here.and(row.levels), Places::default()),
-                _ => (Places::default(), here.and(row.stars)),
-            };
-            let next = literal.or(beyond).next().or(stays).or(here.and(row.all)).or(here.and(row.levels));
-            if next.is_empty() {
-                return false;
-            }
-            here = row.enter(next);
-        }
-        !here.and(row.ends).is_empty()
+        self.matcher().matches(name)
     }
 }
 
-impl Row {
+impl Matcher {
+    /// Whether the pattern matches the whole of `name`. Takes some steps for each byte of the name, however the pattern is made.
+    #[must_use]
+    pub fn matches(&self, name: &ChannelName) -> bool {
+        let mut first = Places::default();
+        first.add(0);
+        let mut here = self.enter(first);
+        for &byte in name.as_str().as_bytes() {
+            let literal = match self.literals.binary_search_by_key(&byte, |(byte, _)| *byte) {
+                Ok(at) => here.and(self.literals[at].1),
+                Err(_) => Places::default(),
+            };
+            let (beyond, stays) = match byte {
+                b'/' => (here.and(self.levels), Places::default()),
+                _ => (Places::default(), here.and(self.stars)),
+            };
+            let next = literal.or(beyond).next().or(stays).or(here.and(self.all)).or(here.and(self.levels));
+            if next.is_empty() {
+                return false;
+            }
+            here = self.enter(next);
+        }
+        !here.and(self.ends).is_empty()
+    }
+
     /// The places of a text that was checked. Each is due to one byte of it at least, but the last.
-    fn new(text: &str) -> Row {
+    fn new(text: &str) -> Matcher {
         let mut literals: Vec<(u8, Places)> = Vec::new();
         let (mut stars, mut entries, mut levels, mut all, mut ends) = <(_, _, _, _, _)>::default();
         let (mut place, mut rest) = (0, text.as_bytes());
@@ -173,7 +184,7 @@ impl Row {
             }
         }
         let literals = literals.into_boxed_slice();
-        Row { text: text.into(), literals, stars, entries, levels, all, ends }
+        Matcher { literals, stars, entries, levels, all, ends }
     }
 
     /// These places, and those that are entered with them without a byte.

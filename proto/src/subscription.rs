@@ -351,6 +351,12 @@ impl Subscription {
         None
     }
 
+    /// Whether a batch has begun to come that is larger than the window: the next credit is for all of it.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.inflow.as_ref().map_or(0, Inflow::partial_len) as u64 > self.window
+    }
+
     /// Queues what costs no credit: there is a limit to how much of it waits for the user.
     fn push_unless_seeking(&mut self, item: Item) {
         if self.seeking.is_some() {

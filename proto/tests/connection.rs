@@ -17,10 +17,10 @@ use netchan_proto::wire::{
     End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, GoAway, Hello, List, ListReply, LogInfo,
     Message, NamePrefix, NodeStatus, Note, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
     PublishOpen, PublishOpened, Range, Readers, ReadersReply, Reject, Roles, Seek, Seeked, Start, StreamId,
-    Truncated, Welcome,
+    Truncated, Watch, Watched, Welcome,
 };
 use netchan_proto::{
-    ChannelName, CursorName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, Position,
+    ChannelName, CursorName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, Pattern, Position,
     ProducerId, Timestamp,
 };
 use pair::{Pair, config, connection, drain, feed, frame};
@@ -301,6 +301,8 @@ fn every_frame() -> Vec<Message> {
         Message::CursorReply(cursor()),
         Message::Cursors(Cursors::default()),
         Message::CursorsReply(CursorsReply::default()),
+        Message::Watch(watch()),
+        Message::Watched(Watched::default()),
         Message::Digest(netchan_proto::Digest::START),
     ]
 }
@@ -318,6 +320,10 @@ fn cursor() -> CursorInfo {
         moved: Timestamp(2),
         position: Position { log: info().id, epoch: Epoch(1), offset: Offset(1) }.into(),
     }
+}
+
+fn watch() -> Watch {
+    Watch { pattern: Pattern::new("logs/**").unwrap() }
 }
 
 /// A state: how a fresh pair comes to it, which of its two sides is looked at, and what may come on the stream.
@@ -462,6 +468,25 @@ fn states() -> Vec<State> {
             allowed: &[],
         },
         State {
+            what: "watching",
+            reach: || dialler_after(|c| c.watch(&watch()).unwrap(), &[]),
+            allowed: &[T::WATCHED, T::ERROR],
+        },
+        State {
+            what: "watching, closing",
+            reach: || {
+                let (mut dialler, id) = dialler_after(|c| c.watch(&watch()).unwrap(), &[]);
+                dialler.close_stream(StreamId(id));
+                (dialler, id)
+            },
+            allowed: &[T::WATCHED, T::ERROR, T::END],
+        },
+        State {
+            what: "watched",
+            reach: || listener_after(&Message::Watch(watch()), |_| ()),
+            allowed: &[T::CLOSE],
+        },
+        State {
             what: "serving, opening",
             reach: || listener_after(&Message::Open(open(10)), |_| ()),
             allowed: &[T::CREDIT, T::CLOSE],
@@ -532,6 +557,7 @@ fn states() -> Vec<State> {
                 T::READERS_REPLY,
                 T::CURSOR_REPLY,
                 T::CURSORS_REPLY,
+                T::WATCHED,
                 T::ERROR,
             ],
         },
@@ -552,6 +578,7 @@ fn states() -> Vec<State> {
                 T::CURSOR_SET,
                 T::CURSOR_DELETE,
                 T::CURSORS,
+                T::WATCH,
             ],
         },
     ]
@@ -593,7 +620,7 @@ fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 23 * 40, "states x frames looked at");
+    assert_eq!(cells, 26 * 42, "states x frames looked at");
 }
 
 /// NC-FRM-019, NC-FRM-024, NC-HSK-006

@@ -29,6 +29,10 @@ use crate::warm::{FewFiles, Warm};
 use crate::{Commit, Cursors, LogOptions, StateLog, StoreError, StoreOptions};
 
 mod directory;
+mod row;
+
+pub use row::Made;
+use row::Row;
 
 /// A data directory and the logs in it. Cheap to clone.
 ///
@@ -52,6 +56,7 @@ struct Inner {
 struct Channels {
     by_name: BTreeMap<ChannelName, Arc<Channel>>,
     waiting: BTreeMap<ChannelName, Vec<Waker>>,
+    row: Row,
 }
 
 /// One channel. Its slot is locked while it is made, opened or deleted, which blocks on the disk.
@@ -174,12 +179,13 @@ impl Store {
         });
         let state = StateLog::open(&env, "state", &state_meta).inspect_err(|_| env.committer.stop())?;
         tracing::info!(disk = ?env.disk, %node, channels = by_name.len(), "the data directory is open");
+        let row = by_name.iter().map(|meta| (meta.name.clone(), meta.id)).collect();
         let by_name = by_name.into_iter().map(|meta| (meta.name.clone(), Channel::new(meta, true))).collect();
         Ok(Store(Arc::new(Inner {
             env,
             node,
             state,
-            channels: Mutex::new(Channels { by_name, waiting: BTreeMap::new() }),
+            channels: Mutex::new(Channels { by_name, waiting: BTreeMap::new(), row }),
             random: Mutex::new(random),
             closed: AtomicBool::new(false),
             closing: Mutex::default(),
@@ -292,8 +298,9 @@ impl Store {
             let mut channels = locked(&self.0.channels);
             channel.exists.store(true, Ordering::Release);
             let waiting = channels.waiting.remove(&slot.meta.name).unwrap_or_default();
+            let watching = channels.row.add(slot.meta.name.clone(), slot.meta.id);
             drop(channels);
-            waiting.into_iter().for_each(Waker::wake);
+            waiting.into_iter().chain(watching).for_each(Waker::wake);
         }
         let log = opened?;
         slot.log = Some(log.clone());
@@ -406,6 +413,27 @@ impl Store {
         Poll::Pending
     }
 
+    /// The next channels in the order in which they were made (those that were there when the store was opened in the order of
+    /// their names), after those up to the place `after`, at most `limit`, for whose names `is_meant` says so. It looks at a
+    /// thousand at most, and so may find none though there are more. `is_meant` must not come back to the store.
+    ///
+    /// Where there is none to be looked at now, `waker` is woken, once, when one is made. Never blocks.
+    pub fn made_after(
+        &self,
+        after: u64,
+        limit: usize,
+        is_meant: impl Fn(&ChannelName) -> bool,
+        waker: &Waker,
+    ) -> Made {
+        locked(&self.0.channels).row.after(after, limit, is_meant, waker)
+    }
+
+    /// Forgets a waker that waits for any channel to be made.
+    pub fn forget_made(&self, waker: &Waker) {
+        let gone = locked(&self.0.channels).row.forget(waker);
+        drop(gone); // without the lock
+    }
+
     /// Forgets a waker that waits for a channel to be made.
     pub fn forget(&self, name: &ChannelName, waker: &Waker) {
         let mut channels = locked(&self.0.channels);
@@ -446,7 +474,10 @@ impl Store {
         tracing::info!(channel = %name, %id, "a channel is deleted");
         slot.is_deleted = true;
         channel.exists.store(false, Ordering::Release);
-        locked(&self.0.channels).by_name.remove(name);
+        let mut channels = locked(&self.0.channels);
+        channels.by_name.remove(name);
+        channels.row.remove(id);
+        drop(channels);
         self.0.state.remove(&durable_key(id))
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use netchan_node::handles::{Adapter, Brings, Connects};
 use netchan_node::words::{
-    Error, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start, Typed, Value,
+    Error, Event, LogInfo, NewRecord, Note, Offset, PatternReceiver, Position, Producer, Received, Record,
+    Start, Typed, Value,
 };
 
 /// What a runtime gives in place of a `T`.
@@ -90,6 +91,10 @@ pub trait Runtime:
     fn next_event(receiver: &mut Self::Receiver) -> Option<Event>;
     /// See the receiver.
     fn position(receiver: &Self::Receiver) -> Option<Position>;
+    /// See the receiver of many channels.
+    fn recv_of(receiver: &mut PatternReceiver<Self>) -> Result<Option<Received>, Error>;
+    /// See the receiver of many channels.
+    fn event_of(receiver: &mut PatternReceiver<Self>) -> Option<Event>;
     /// See the receiver.
     fn commit(receiver: &mut Self::Receiver, position: Position) -> Result<(), Error>;
     /// See the receiver.
@@ -202,6 +207,14 @@ macro_rules! awaited {
 
         fn commit(receiver: &mut Self::Receiver, position: Position) -> Result<(), Error> {
             $wait(receiver.commit(position))
+        }
+
+        fn recv_of(receiver: &mut PatternReceiver<Self>) -> Result<Option<Received>, Error> {
+            $wait(receiver.recv())
+        }
+
+        fn event_of(receiver: &mut PatternReceiver<Self>) -> Option<Event> {
+            $wait(receiver.next_event())
         }
 
         fn seek(receiver: &mut Self::Receiver, start: Start) {

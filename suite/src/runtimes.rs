@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use netchan_node::words::{
-    Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, Position, Producer, Record, Start, Typed,
-    Value,
+    Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, PatternReceiver, Position, Producer, Received,
+    Record, Start, Typed, Value,
 };
 use netchan_smol::Smol;
 use netchan_std::Std;
@@ -219,6 +219,14 @@ impl Runtime for Std {
 
     fn commit(receiver: &mut Self::Receiver, position: Position) -> Result<(), Error> {
         receiver.commit(position)
+    }
+
+    fn recv_of(receiver: &mut PatternReceiver<Self>) -> Result<Option<Received>, Error> {
+        receiver.recv()
+    }
+
+    fn event_of(receiver: &mut PatternReceiver<Self>) -> Option<Event> {
+        receiver.next_event()
     }
 
     fn seek(receiver: &mut Self::Receiver, start: Start) {

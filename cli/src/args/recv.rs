@@ -36,8 +36,11 @@ the position stays before that record (or see --on-failure). The command has the
 NETCHAN_OFFSET, NETCHAN_TIME, NETCHAN_KEY, NETCHAN_KEY_BASE64 and NETCHAN_HEADERS (JSON) in its environment. After \
 a crash the command that was running is run again.
 
+A target with a * in it is a pattern of names: * is any text within one level, ** any number of levels. The records of all channels that match come one behind the other, each channel's in its order; channels that are made meanwhile join in, from their first record. --json and %c tell the channel; --position keeps a position for each. --exec and --output DIR/ take one channel only.
+
 A format has these, besides \\n \\r \\t \\e \\0 \\\\ \\xHH and %%:
   %s  the payload     %S  its size in bytes     %o  the offset     %k  the key
+  %c  the channel
   %h  all headers, NAME=VALUE,...               %h{NAME}  the value of one
   %t  the time at which the log took it, RFC 3339 in UTC
   %e  the time of the event, where the header event-time says one, otherwise as %t
@@ -53,6 +56,8 @@ Examples:
   netchan recv app --last 100 -t       # with the time in front
   netchan recv orders --from earliest --format '%o %t{%H:%M:%S} %k %s'
   netchan recv orders --from earliest --format '%k{json},%S,%s{base64}' --count 10
+  netchan recv 'logs/**' --from earliest --no-follow --format '%c %s'   # all that match, and their names
+  netchan recv 'build7:4747/logs/*' --since 1h --json --position logs.at --no-follow
   netchan recv files --from earliest --null | xargs -0 echo
   netchan recv files --from earliest --delimiter '' > all   # nothing between
   netchan recv orders --from earliest --no-follow --filter \"key ^= 'order-'\"
@@ -71,7 +76,7 @@ Examples:
 #[derive(Clone, Debug, Args)]
 #[command(after_help = RECV_HELP)]
 pub(crate) struct Recv {
-    /// The channel: NAME, or HOST:PORT/NAME
+    /// The channel: NAME, or HOST:PORT/NAME; or all that match, with a PATTERN in place of the name
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) start: Start,
@@ -93,7 +98,7 @@ pub(crate) struct Recv {
     pub(crate) wait: Option<Duration>,
     #[command(flatten)]
     pub(crate) ending: Ending,
-    /// One JSON object a line: offset, time, key, headers, payload (or payload_base64 if it is no text); `send --json`
+    /// One JSON object a line: channel (of a pattern), offset, time, key, headers, payload (or payload_base64 if it is no text); `send --json`
     /// takes it back
     #[arg(long, conflicts_with_all = ["null", "delimiter"])]
     pub(crate) json: bool,

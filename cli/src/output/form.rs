@@ -1,6 +1,6 @@
 //! What a record looks like: its payload, a JSON object, or what a format makes of it.
 
-use netchan_proto::Record;
+use netchan_proto::{ChannelName, Record};
 
 use super::Format;
 use crate::json;
@@ -24,6 +24,9 @@ pub(crate) struct Form {
     style: Style,
     delimiter: Vec<u8>,
     shown: Shown,
+    /// The channel of the record that comes next, and whether it is told of itself: where there are several.
+    channel: Option<ChannelName>,
+    tells_channel: bool,
     clock: Clock,
     scratch: Vec<u8>,
 }
@@ -31,7 +34,22 @@ pub(crate) struct Form {
 impl Form {
     /// A form in which `delimiter` stands behind each record, but behind JSON, which has a line for each.
     pub(crate) fn new(style: Style, delimiter: Vec<u8>, shown: Shown) -> Form {
-        Form { style, delimiter, shown, clock: Clock::default(), scratch: Vec::new() }
+        let (clock, scratch) = (Clock::default(), Vec::new());
+        Form { style, delimiter, shown, channel: None, tells_channel: false, clock, scratch }
+    }
+
+    /// For records of this one channel.
+    pub(crate) fn of(mut self, channel: &ChannelName) -> Form {
+        self.channel = Some(channel.clone());
+        self
+    }
+
+    /// The next record is of this channel, one of several.
+    pub(crate) fn is_of(&mut self, channel: &ChannelName) {
+        self.tells_channel = true;
+        if self.channel.as_ref() != Some(channel) {
+            self.channel = Some(channel.clone());
+        }
     }
 
     /// Whether it is the payload alone that is given out.
@@ -48,13 +66,19 @@ impl Form {
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, record: &Record) {
         match (&self.style, self.shown) {
             (Style::Payload, shown) => shown.push(out, &record.payload),
-            (Style::Json, Shown::AsIs) => json::write(out, &mut self.clock, record),
+            (Style::Json, Shown::AsIs) => {
+                let channel = self.channel.as_ref().filter(|_| self.tells_channel);
+                json::write(out, &mut self.clock, channel, record);
+            }
             (Style::Json, shown) => {
                 self.scratch.clear();
-                json::write(&mut self.scratch, &mut self.clock, record);
+                let channel = self.channel.as_ref().filter(|_| self.tells_channel);
+                json::write(&mut self.scratch, &mut self.clock, channel, record);
                 shown.push_json(out, &self.scratch);
             }
-            (Style::Format(format), shown) => format.push(out, record, shown, &mut self.clock),
+            (Style::Format(format), shown) => {
+                format.push(out, self.channel.as_ref(), record, shown, &mut self.clock);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
-use netchan_proto::{Record, Timestamp};
+use netchan_proto::{ChannelName, Record, Timestamp};
 
 use crate::json;
 use crate::shown::Shown;
@@ -23,6 +23,7 @@ enum Part {
     /// Bytes that the record has, or nothing where it has none.
     Bytes(Bytes, Coding),
     Headers,
+    Channel,
     Offset,
     Size,
     Time(Time, Clockwork),
@@ -68,11 +69,19 @@ impl Format {
     }
 
     /// Puts what it makes of `record` behind what is in `out`.
-    pub(crate) fn push(&self, out: &mut Vec<u8>, record: &Record, shown: Shown, clock: &mut Clock) {
+    pub(crate) fn push(
+        &self,
+        out: &mut Vec<u8>,
+        channel: Option<&ChannelName>,
+        record: &Record,
+        shown: Shown,
+        clock: &mut Clock,
+    ) {
         // a Vec takes all that is written into it
         for part in &self.0 {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
+                Part::Channel => shown.push(out, channel.map_or("", ChannelName::as_str).as_bytes()),
                 Part::Offset => drop(write!(out, "{}", record.offset)),
                 Part::Size => drop(write!(out, "{}", record.payload.len())),
                 Part::Bytes(bytes, coding) => {
@@ -188,13 +197,14 @@ fn percent(letter: char, rest: &mut &str) -> Result<Part, String> {
             Some(name) => Part::Bytes(Bytes::Header(name.to_owned()), coding(rest)?),
             None => Part::Headers,
         },
+        'c' => Part::Channel,
         'o' => Part::Offset,
         'S' => Part::Size,
         't' => Part::Time(Time::Log, clockwork(rest)?),
         'e' => Part::Time(Time::Event, clockwork(rest)?),
         other => {
             return Err(format!(
-                "%{other} is none of %s payload, %k key, %h headers, %o offset, %t time, %e event time, %S size, %%"
+                "%{other} is none of %s payload, %k key, %h headers, %c channel, %o offset, %t time, %e event time, %S size, %%"
             ));
         }
     })
@@ -265,7 +275,8 @@ mod tests {
     fn made_of(format: &str, sent: NewRecord) -> String {
         let mut out = Vec::new();
         let format: Format = format.parse().unwrap();
-        format.push(&mut out, &received(&[sent])[0], Shown::AsIs, &mut Clock::default());
+        let channel = ChannelName::new("logs/web").unwrap();
+        format.push(&mut out, Some(&channel), &received(&[sent])[0], Shown::AsIs, &mut Clock::default());
         String::from_utf8(out).unwrap()
     }
 
@@ -282,6 +293,7 @@ mod tests {
             ("%s{json}", r#""pay\"load\n""#),
             ("%k|%k{hex}", "k\u{e9}|6bc3a9"),
             ("%o %S", "7 9"),
+            ("%c:%o", "logs/web:7"),
             ("%h", "kind=paid,n=1,event-time=2020-02-03T04:05:06.5Z"),
             ("%h{kind}%h{none}%h{n}{hex}", "paid31"),
             ("%t", "2026-11-21T07:15:00.900000042Z"),
@@ -305,7 +317,7 @@ mod tests {
         let format: Format = r"\e[1m%k %s %s{json}\e[0m".parse().unwrap();
         let record = &received(&[NewRecord::new("\u{1b}c").key("\u{202e}")])[0];
         let mut out = Vec::new();
-        format.push(&mut out, record, Shown::Safely, &mut Clock::default());
+        format.push(&mut out, None, record, Shown::Safely, &mut Clock::default());
         let expected = "\u{1b}[1m\\u{202e} \\u{1b}c \"\\u001bc\"\u{1b}[0m";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -9,7 +9,7 @@ mod format;
 use std::fs::File;
 use std::io::{self, Write};
 
-use netchan_proto::Record;
+use netchan_proto::{ChannelName, Record};
 
 pub(crate) use self::form::{Form, Style};
 pub(crate) use self::format::Format;
@@ -43,6 +43,11 @@ impl Output {
         // what other forms make of a record is not known before: they get a generous half
         let most = if self.form.is_bytes() { WRITE - 16 } else { WRITE / 2 };
         self.buffer.is_empty() || self.buffer.len() + record.payload.len() <= most
+    }
+
+    /// The next record is of this channel, one of several.
+    pub(crate) fn is_of(&mut self, channel: &ChannelName) {
+        self.form.is_of(channel);
     }
 
     /// Puts a record behind those that wait.

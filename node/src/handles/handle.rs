@@ -11,7 +11,9 @@ use netchan_proto::{CursorName, LogInfo, NodeId, Offset, Side, Start};
 
 use crate::error::{Error, ErrorKind};
 use crate::handles::line::drive;
-use crate::handles::{Adapter, Alarm, Brings, Hub, Left, NodeBuilder, ReceiverBuilder, SenderBuilder};
+use crate::handles::{
+    Adapter, Alarm, Brings, Hub, Left, NodeBuilder, PatternBuilder, ReceiverBuilder, SenderBuilder,
+};
 use crate::machine::{Lost, Machine};
 use crate::question::{Answer, Ask};
 use crate::serve::Calling;
@@ -63,6 +65,12 @@ impl<A: Adapter> Handle<A> {
     /// To receive from a channel: `NAME` on this machine, or `HOST:PORT/NAME`.
     pub fn receiver(&self, target: impl AsRef<str>) -> ReceiverBuilder<A> {
         ReceiverBuilder::new(Arc::clone(&self.0), target.as_ref())
+    }
+
+    /// To receive from all channels whose names match: `PATTERN` on this machine, or `HOST:PORT/PATTERN`. `logs/*` are those one
+    /// level below `logs`, `logs/**` are all below it and `logs` itself.
+    pub fn receiver_of(&self, target: impl AsRef<str>) -> PatternBuilder<A> {
+        PatternBuilder::new(Arc::clone(&self.0), target.as_ref())
     }
 
     /// The channels of a place, in the order of their names: `""` is this machine, `PREFIX` those of it whose names

@@ -88,16 +88,7 @@ impl<A: Adapter> ReceiverBuilder<A> {
     where
         A: Brings<S>,
     {
-        let mut stream = Some(A::bring(stream));
-        let way: Way<A::Stream> = Box::new(move || {
-            let reached = match stream.take() {
-                Some(Ok(stream)) => Ok(Reached::new(stream, side)),
-                Some(Err(error)) => Err(Lost::Final(error.to_string())),
-                None => Err(Lost::Final("the stream that was given has ended".into())),
-            };
-            Box::pin(async move { reached })
-        });
-        ReceiverBuilder { way: Some(way), ..self }
+        ReceiverBuilder { way: Some(only::<A, S>(stream, side)), ..self }
     }
 
     /// Receives over streams that `connect` makes, a new one whenever the last was lost.
@@ -110,12 +101,7 @@ impl<A: Adapter> ReceiverBuilder<A> {
 
     /// Receives from a node that calls here, see [`Handle::dial`](crate::Handle::dial).
     pub fn accept_on(self, listener: A::Listener) -> ReceiverBuilder<A> {
-        let door: Arc<A::Door> = Arc::new(listener.into());
-        let way: Way<A::Stream> = Box::new(move || {
-            let door = Arc::clone(&door);
-            Box::pin(async move { Ok(Reached::new(A::accept(&door).await?.stream, Side::Listener)) })
-        });
-        ReceiverBuilder { way: Some(way), ..self }
+        ReceiverBuilder { way: Some(accepting::<A>(listener)), ..self }
     }
 
     /// A receiver. Waits until the other side has said where reading begins (so that nothing sent later is missed), or
@@ -158,4 +144,26 @@ impl<A: Adapter> ReceiverBuilder<A> {
         });
         self
     }
+}
+
+/// The way that is this one stream.
+pub(super) fn only<A: Brings<S>, S>(stream: S, side: Side) -> Way<A::Stream> {
+    let mut stream = Some(A::bring(stream));
+    Box::new(move || {
+        let reached = match stream.take() {
+            Some(Ok(stream)) => Ok(Reached::new(stream, side)),
+            Some(Err(error)) => Err(Lost::Final(error.to_string())),
+            None => Err(Lost::Final("the stream that was given has ended".into())),
+        };
+        Box::pin(async move { reached })
+    })
+}
+
+/// The way that others come.
+pub(super) fn accepting<A: Adapter>(listener: A::Listener) -> Way<A::Stream> {
+    let door: Arc<A::Door> = Arc::new(listener.into());
+    Box::new(move || {
+        let door = Arc::clone(&door);
+        Box::pin(async move { Ok(Reached::new(A::accept(&door).await?.stream, Side::Listener)) })
+    })
 }

@@ -30,7 +30,7 @@ impl ReceiverCore {
         true
     }
 
-    fn on_frame(&mut self, frame: Frame, now: Instant) {
+    pub(super) fn on_frame(&mut self, frame: Frame, now: Instant) {
         let ours = |stream: Option<Stream>, id| stream.is_some_and(|stream| stream.id == id);
         match frame {
             Frame::Ready(peer) => {
@@ -222,6 +222,10 @@ impl ReceiverCore {
     /// The connection works, but the stream does not: both are made again.
     pub(super) fn start_over(&mut self, why: Error, now: Instant) {
         self.forget_stream();
+        if let Some(lane) = &mut self.lane {
+            lane.is_resting = true; // the others go on
+            return;
+        }
         if let Some(connection) = self.redial.connection() {
             connection.close_with(ErrorCode::NONE, "the stream is over; starting again");
         }
@@ -249,7 +253,9 @@ impl ReceiverCore {
             tracing::debug!(channel = %self.name(), %error, "receiving ends: no other connection would cure this");
             self.phase = Phase::Failing(error);
         }
-        self.redial.finish();
+        if self.lane.is_none() {
+            self.redial.finish();
+        }
     }
 
     pub(super) fn forget_stream(&mut self) {

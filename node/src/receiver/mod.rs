@@ -7,6 +7,7 @@
 
 mod cursor;
 mod frames;
+mod many;
 
 use netchan_proto::awaited::Awaited;
 use netchan_proto::batch::{Batch, BatchError, Records};
@@ -24,6 +25,8 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Events, Whose};
 use crate::node::Node;
 use crate::redial::Redial;
+
+pub use self::many::{ChannelPositions, PatternCore, PatternOptions, Received};
 
 /// What a receiver is to do.
 #[derive(Clone, Debug)]
@@ -78,9 +81,9 @@ impl ReceiverOptions {
 /// What [`ReceiverCore::next`] has.
 #[derive(Clone, Debug)]
 #[must_use = "a record that is not looked at is lost"]
-pub enum Next {
+pub enum Next<T = Record> {
     /// The next record.
-    Record(Record),
+    Record(T),
     /// A gap or a truncation, told once: it goes on. Any other error is the last thing before [`Next::Over`].
     Error(Error),
     /// Nothing will come: the channel is sealed and all of it was given, or the end that was asked for is reached.
@@ -165,6 +168,17 @@ pub struct ReceiverCore {
     /// The first record that is not wanted, by offset and by time.
     stop_at: Offset,
     until: Timestamp,
+    /// One of many on a connection that is theirs: it is lent to it as its own for each call (`many`).
+    lane: Option<Lane>,
+}
+
+/// What is known of a receiver that is one of many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    /// Its stream ended by something that a later try may cure.
+    is_resting: bool,
+    /// It may have a batch sent that is larger than its window.
+    may_be_large: bool,
 }
 
 impl ReceiverCore {
@@ -199,6 +213,7 @@ impl ReceiverCore {
             since,
             stop_at: Offset::NONE,
             until: until.unwrap_or(Timestamp(i64::MAX)),
+            lane: None,
         }
     }
 
@@ -344,7 +359,8 @@ impl ReceiverCore {
             self.finish();
             return Some(Next::Error(error));
         }
-        if self.take_frame(now) { None } else { Some(Next::Idle) }
+        // Frames of a connection with many streams are taken by who knows them all.
+        if self.lane.is_none() && self.take_frame(now) { None } else { Some(Next::Idle) }
     }
 
     fn has_reached_end(&self) -> bool {
@@ -364,8 +380,19 @@ impl ReceiverCore {
             (self.stream, self.seeking) = (None, None);
             return self.subscription.on_lost();
         }
+        if self.lane.is_some() {
+            self.close_stream();
+        }
         self.forget_stream();
-        self.redial.finish();
+        if self.lane.is_none() {
+            self.redial.finish();
+        }
+    }
+
+    fn close_stream(&mut self) {
+        if let (Some(stream), Some(connection)) = (self.stream, self.redial.connection()) {
+            connection.close_stream(stream.id);
+        }
     }
 
     /// Whether the connection is of use after the end.
@@ -388,6 +415,9 @@ impl ReceiverCore {
     }
 
     fn grant(&mut self) {
+        if self.lane.is_some_and(|lane| !lane.may_be_large) && self.subscription.is_large() {
+            return; // one of many at a time: or they would all have one in memory
+        }
         if let Some(stream) = self.stream
             && let Some(total) = self.subscription.credit_due()
             && let Some(connection) = self.redial.connection()

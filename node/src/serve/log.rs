@@ -44,6 +44,9 @@ pub(super) fn event(peer: &str, event: &Event) {
         Event::CursorSetRequest(_, set) => tracing::info!(peer, key = ?set.key, "CURSOR_SET"),
         Event::CursorDeleteRequest(_, key) => tracing::info!(peer, ?key, "CURSOR_DELETE"),
         Event::CursorsRequest(_, asked) => tracing::debug!(peer, channel = ?asked.channel, "CURSORS"),
+        Event::WatchRequest(stream, watch) => {
+            tracing::debug!(peer, stream = stream.0, pattern = %watch.pattern, "WATCH");
+        }
         Event::PublishData(stream, range) => {
             tracing::trace!(peer, stream = stream.0, bytes = range.len(), "PUBLISH");
         }

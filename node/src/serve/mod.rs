@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `reading`, `sending`, `sifting` | a stream that reads: its place; its bytes; its filter |
 //! | `publishing` | a stream that publishes |
+//! | `watching` | a stream that watches which channels there are |
 //! | `calling` | a peer that is called, as often as it takes |
 //! | `requests`, `cursors` | questions that are answered once |
 //! | `account` | what the connection holds of the node's memory |
@@ -26,6 +27,7 @@ mod requests;
 mod sending;
 mod sifting;
 mod slots;
+mod watching;
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -34,7 +36,7 @@ use std::time::Duration;
 use bytes::Buf;
 use netchan_proto::conn::{Connection, ConnectionConfig, Event, Traffic};
 use netchan_proto::limits::{LAST_WORDS, SERVED_TIMEOUT};
-use netchan_proto::wire::{ErrorFrame, Gap, ReaderKind, StreamId};
+use netchan_proto::wire::{End, ErrorFrame, Gap, ReaderKind, StreamId};
 use netchan_proto::{ChannelName, ErrorCode, Instant, NodeId, Roles, Side};
 
 use self::account::{Account, Load};
@@ -44,6 +46,7 @@ use self::publishing::Publishing;
 use self::reading::Reading;
 use self::refusal::not_done;
 use self::slots::Slots;
+use self::watching::Watching;
 use crate::budget::{Seat, TurnedAway};
 use crate::job::Job;
 use crate::machine::{Lost, Machine};
@@ -62,6 +65,7 @@ pub struct Served {
     shared: Shared,
     readings: Vec<Reading>,
     publishings: Vec<Publishing>,
+    watchings: Vec<Watching>,
     /// Which reader goes first in the next round.
     first: usize,
     /// The node stops: when connections end that are not done by themselves.
@@ -188,6 +192,7 @@ impl Served {
             shared,
             readings: Vec::new(),
             publishings: Vec::new(),
+            watchings: Vec::new(),
             first: 0,
             drain_until: None,
             ended: None,
@@ -306,6 +311,10 @@ impl Served {
         let (stream, step) = match event {
             Event::OpenRequest(id, open) => return self.readings.push(Reading::new(id, open, shared)),
             Event::SeekRequest(id, seek) => (id, reading(readings, id).map(|it| it.on_seek(seek, shared))),
+            Event::CloseRequest(id) if self.watchings.iter().any(|watching| watching.id() == id) => {
+                shared.connection.end(id, End::Closed);
+                return self.watchings.retain(|watching| watching.id() != id);
+            }
             Event::CloseRequest(id) => (id, reading(readings, id).map(|it| it.on_close(shared))),
             Event::PublishRequest(id, open) => {
                 let others = self.publishings.len();
@@ -328,6 +337,10 @@ impl Served {
             Event::CursorSetRequest(id, set) => return cursors::set(shared, id, set),
             Event::CursorDeleteRequest(id, key) => return cursors::delete(shared, id, key),
             Event::CursorsRequest(id, asked) => return cursors::list(shared, id, asked),
+            Event::WatchRequest(id, watch) => {
+                shared.counted.requests.add(1);
+                return self.watchings.push(Watching::new(id, &watch, shared));
+            }
             Event::Credit(id) => (id, reading(readings, id).map(|it| it.on_credit(shared))),
             // For who opens streams, which this side never does.
             _ => return,
@@ -352,7 +365,8 @@ impl Served {
             | Event::ReadersRequest(id, _)
             | Event::CursorSetRequest(id, _)
             | Event::CursorDeleteRequest(id, _)
-            | Event::CursorsRequest(id, _) => (*id, Roles::default()),
+            | Event::CursorsRequest(id, _)
+            | Event::WatchRequest(id, _) => (*id, Roles::default()),
             _ => return Some(event),
         };
         let opens = matches!(&event, Event::OpenRequest(..) | Event::PublishRequest(..));
@@ -442,6 +456,17 @@ impl Served {
         self.shared.bell.ring();
     }
 
+    /// Tells who watches what is new, each a little at a time.
+    fn serve_watchers(&mut self) {
+        let mut moved = false;
+        for watching in &mut self.watchings {
+            moved |= watching.turn(&mut self.shared) == Step::Moved;
+        }
+        if moved {
+            self.shared.bell.ring();
+        }
+    }
+
     fn forget(&mut self, stream: StreamId) {
         self.readings.retain(|reading| reading.id() != stream);
         self.shared.slots.forget(stream);
@@ -468,7 +493,10 @@ impl Served {
     /// need its seat and it has not shown who it is.
     fn settle(&mut self) {
         let load = Load {
-            streams: self.readings.len() + self.publishings.len() + self.shared.desk.len(),
+            streams: self.readings.len()
+                + self.publishings.len()
+                + self.watchings.len()
+                + self.shared.desk.len(),
             intake: self.intake(),
             runs: self.shared.slots.held(),
             starves: self.shared.slots.starves(),
@@ -493,6 +521,7 @@ impl Served {
     fn end(&mut self, why: Lost) {
         self.readings.clear();
         self.publishings.clear();
+        self.watchings.clear();
         self.shared.account.release_large();
         if self.ended.is_none() {
             let peer = self.shared.connection.peer();
@@ -528,6 +557,7 @@ impl Machine for Served {
             self.take_events();
             self.serve_publishers();
             self.serve_readers();
+            self.serve_watchers();
             self.drain();
         }
         self.settle();

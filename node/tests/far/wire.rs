@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use bytes::Buf;
-use netchan_node::{Dialling, ErrorKind, Lost, Machine, Next, PublisherCore, ReceiverCore};
+use netchan_node::{
+    Dialling, ErrorKind, Lost, Machine, Next, PatternCore, PublisherCore, Received, ReceiverCore,
+};
 use netchan_proto::conn::Connection;
 use netchan_proto::{Instant, Side};
 
@@ -43,6 +45,29 @@ impl Near for ReceiverCore {
                 }
                 Next::Idle => return got.len() > before,
             });
+        }
+    }
+}
+
+impl Near for PatternCore {
+    fn turn(&mut self, now: Instant, got: &mut Vec<Got>) -> bool {
+        let before = got.len();
+        if got.last() == Some(&Got::Over) {
+            return false;
+        }
+        loop {
+            got.push(match self.next(now) {
+                Next::Record(Received { channel, record }) => {
+                    let text = std::str::from_utf8(&record.payload).unwrap();
+                    Got::Record(record.offset.0, format!("{channel}: {}", &text[..text.len().min(20)]))
+                }
+                Next::Error(error) => Got::Error(error.kind()),
+                Next::Over => Got::Over,
+                Next::Idle => return got.len() > before,
+            });
+            if got.last() == Some(&Got::Over) {
+                return true;
+            }
         }
     }
 }

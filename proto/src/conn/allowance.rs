@@ -26,6 +26,7 @@ pub(super) fn costs_allowance(message: &Message) -> bool {
             | FrameType::CURSOR_SET
             | FrameType::CURSOR_DELETE
             | FrameType::CURSORS
+            | FrameType::WATCH
     ) || message.kind().is_ignorable()
 }
 

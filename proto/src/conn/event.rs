@@ -8,7 +8,8 @@ use crate::types::{ChannelName, NodeId, Offset};
 use crate::wire::{
     CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply, Done, End, ErrorFrame,
     Gap, GoAway, List, ListReply, LogInfo, NodeStatus, Open, Opened, Progress, PublishAck, PublishNote,
-    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated,
+    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated, Watch,
+    Watched,
 };
 
 /// Who is across.
@@ -72,6 +73,9 @@ pub enum Event {
     /// To who asked: which cursors there are.
     CursorsReply(StreamId, CursorsReply),
 
+    /// To who watches: channels there are.
+    Watched(StreamId, Watched),
+
     /// To the side with the logs: somebody wants to read.
     OpenRequest(StreamId, Open),
     /// To the side with the logs: and now from elsewhere.
@@ -112,6 +116,8 @@ pub enum Event {
     CursorDeleteRequest(StreamId, CursorKey),
     /// To the side with the logs: which cursors there are.
     CursorsRequest(StreamId, Cursors),
+    /// To the side with the logs: which channels there are, and which come to be.
+    WatchRequest(StreamId, Watch),
 }
 
 /// Why a connection is over. What is to be told to the peer stands in the output already.

@@ -43,7 +43,8 @@ use crate::types::{ChannelName, Instant, NodeId, Offset};
 use crate::wire::{
     DecodeError, Done, End, ErrorFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Gap, GoAway, List,
     ListReply, LogInfo, Message, NodeStatus, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
-    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated, data_prefix,
+    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated, Watch,
+    Watched, data_prefix,
 };
 
 /// What a connection needs to know from the start.
@@ -355,9 +356,9 @@ impl Connection {
         }
     }
 
-    /// Enough of a stream that we read. Nothing of it is told any more but its END.
+    /// Enough of a stream that we read, or watch. Nothing of it is told any more but its END.
     pub fn close_stream(&mut self, id: StreamId) {
-        if let Some(Stream::Reading { closing, .. }) = self.streams.get_mut(id)
+        if let Some(Stream::Reading { closing, .. } | Stream::Watching { closing }) = self.streams.get_mut(id)
             && !std::mem::replace(closing, true)
         {
             self.send(id, &Message::Close(ErrorCode::NONE));
@@ -555,6 +556,21 @@ impl Connection {
         self.ask(FrameType::READERS_REPLY, &Message::Readers(readers.clone()))
     }
 
+    /// Asks for the channels that match a pattern, those there are and those that are made from then on.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn watch(&mut self, watch: &Watch) -> Result<StreamId, Full> {
+        let id = self.streams.open(Stream::Watching { closing: false }).ok_or(Full)?;
+        self.send(id, &Message::Watch(watch.clone()));
+        Ok(id)
+    }
+
+    /// Tells who watches of some channels. [`end`](Self::end) answers its CLOSE.
+    pub fn watched(&mut self, id: StreamId, watched: &Watched) {
+        self.send_on(id, &Message::Watched(watched.clone()));
+    }
+
     /// Answers STAT.
     pub fn stat_reply(&mut self, id: StreamId, info: &LogInfo) {
         self.answer(id, &Message::StatReply(info.clone()));
@@ -647,6 +663,7 @@ impl Connection {
             | Message::CursorSet(_)
             | Message::CursorDelete(_)
             | Message::Cursors(_) => Some(Stream::Asked),
+            Message::Watch(_) => Some(Stream::Watched),
             _ => None,
         };
         if let Some(stream) = opened {

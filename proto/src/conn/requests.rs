@@ -32,6 +32,7 @@ pub(super) fn opening_event(id: StreamId, message: Message) -> Option<Event> {
         Message::CursorSet(set) => Event::CursorSetRequest(id, set),
         Message::CursorDelete(key) => Event::CursorDeleteRequest(id, key),
         Message::Cursors(cursors) => Event::CursorsRequest(id, cursors),
+        Message::Watch(watch) => Event::WatchRequest(id, watch),
         _ => return None,
     })
 }
@@ -81,6 +82,13 @@ impl Stream {
                 }
                 _ => Err(NOT_HERE),
             },
+            Stream::Watching { closing } => match message {
+                Message::Watched(_) if *closing => Ok(Outcome::default()),
+                Message::Watched(watched) => tell(Event::Watched(id, watched)),
+                Message::End(end) if *closing => over(Event::End(id, end)),
+                Message::Error(error) => over(Event::StreamError(id, error)),
+                _ => Err(NOT_HERE),
+            },
             Stream::Serving { flow, opened, awaits } => match message {
                 Message::Credit(total) => {
                     flow.allow(total);
@@ -104,6 +112,10 @@ impl Stream {
                     *closing = true;
                     tell(Event::PublishCloseRequest(id))
                 }
+                _ => Err(NOT_HERE),
+            },
+            Stream::Watched => match message {
+                Message::Close(_) => tell(Event::CloseRequest(id)),
                 _ => Err(NOT_HERE),
             },
             Stream::Asked => Err(NOT_HERE),

@@ -49,10 +49,14 @@ pub(super) enum Stream {
     Publishing { flow: Outflow, opened: bool, closing: bool },
     /// Ours: a request that waits for `reply`.
     Asking { reply: FrameType },
+    /// Ours: watching which channels the peer has.
+    Watching { closing: bool },
     /// The peer's: it reads our channel.
     Serving { flow: Outflow, opened: bool, awaits: u32 },
     /// The peer's: it publishes to our channel.
     Accepting { flow: Inbound, opened: bool, closing: bool },
+    /// The peer's: it watches which channels we have.
+    Watched,
     /// The peer's: a request that we have not answered.
     Asked,
 }

@@ -191,6 +191,10 @@ frame_types! {
     CURSORS = 0x3D, Stream;
     /// Tells it.
     CURSORS_REPLY = 0x3E, Stream;
+    /// Asks for the channels that match a pattern, now and from now on.
+    WATCH = 0x34, Stream;
+    /// Tells some.
+    WATCHED = 0x35, Stream;
     /// What a sealed channel comes to. Who does not know it goes on without.
     DIGEST = 0x81, Stream;
 }

@@ -12,6 +12,7 @@ use super::publish::{PublishAck, PublishNote, PublishOpen, PublishOpened};
 use super::request::{Done, List, ListReply, LogInfo};
 use super::status::{NodeStatus, Readers, ReadersReply};
 use super::stream::{End, Gap, Open, Opened, Progress, Range, Seek, Seeked, Truncated};
+use super::watch::{Watch, Watched};
 use crate::digest::Digest;
 use crate::error_code::ErrorCode;
 use crate::filter::FilterError;
@@ -143,6 +144,10 @@ messages! {
     Cursors(Cursors) = CURSORS;
     /// Tells it.
     CursorsReply(CursorsReply) = CURSORS_REPLY;
+    /// Asks for the channels that match a pattern, now and from now on.
+    Watch(Watch) = WATCH;
+    /// Tells some.
+    Watched(Watched) = WATCHED;
     /// What a sealed channel comes to.
     Digest(Digest) = DIGEST;
 }
@@ -206,6 +211,8 @@ impl Message {
             Message::CursorReply(info) => info.put(out),
             Message::Cursors(cursors) => cursors.put(out),
             Message::CursorsReply(reply) => reply.put(out),
+            Message::Watch(watch) => watch.put(out),
+            Message::Watched(watched) => watched.put(out),
             Message::Digest(digest) => out.u64(digest.get()),
             Message::Ignorable { payload, .. } => out.all(payload),
         }
@@ -276,6 +283,8 @@ impl Message {
             FrameType::CURSOR_REPLY => whole(kind, all, CursorInfo::parse, Message::CursorReply),
             FrameType::CURSORS => whole(kind, all, Cursors::parse, Message::Cursors),
             FrameType::CURSORS_REPLY => whole(kind, all, CursorsReply::parse, Message::CursorsReply),
+            FrameType::WATCH => whole(kind, all, Watch::parse, Message::Watch),
+            FrameType::WATCHED => whole(kind, all, Watched::parse, Message::Watched),
             FrameType::DIGEST => whole(kind, all, digest, Message::Digest),
             _ if kind.is_ignorable() => Ok(Message::Ignorable { kind, payload }),
             _ => Err(DecodeError::UnknownType { kind }),

@@ -14,6 +14,7 @@
 //! | `request` | STAT, LIST, SEAL, DELETE |
 //! | `cursor` | CURSOR_TAKE and its kin |
 //! | `status`, `counter` | STATUS, READERS; what a node counts |
+//! | `watch` | WATCH: which channels there are and come to be |
 //! | `params` | what later versions add |
 //! | `message` | one value for any frame |
 //! | `parse` | fields |
@@ -31,6 +32,7 @@ mod request;
 mod start;
 mod status;
 mod stream;
+mod watch;
 
 pub use control::{ErrorFrame, GoAway};
 pub use counter::{Counter, CounterKind, CounterUnit, Counters};
@@ -43,3 +45,4 @@ pub use request::{Done, List, ListReply, LogInfo, NamePrefix};
 pub use start::Start;
 pub use status::{NodeStatus, ReaderInfo, ReaderKind, Readers, ReadersReply};
 pub use stream::{End, Gap, GapReason, Open, Opened, Progress, Range, Seek, Seeked, Truncated};
+pub use watch::{Made, Watch, Watched};

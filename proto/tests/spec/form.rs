@@ -70,11 +70,21 @@ fn message_form(stream: StreamId, message: &Message) -> String {
 fn plain(debug: &str) -> String {
     const WRAPPERS: [&str; 8] =
         ["Offset(", "Timestamp(", "Epoch(", "LogId(", "NodeId(", "ProducerId(", "Roles(", "ErrorCode("];
-    const NAMES: [&str; 6] =
-        ["Opened { ", "LogInfo { ", "Position { ", "ReaderInfo { ", "CursorKey { ", "CursorInfo { "];
+    const NAMES: [&str; 7] = [
+        "Opened { ",
+        "LogInfo { ",
+        "Position { ",
+        "ReaderInfo { ",
+        "CursorKey { ",
+        "CursorInfo { ",
+        "Made { ",
+    ];
     let debug = NAMES.iter().fold(debug.to_owned(), |debug, name| debug.replace(name, "{ "));
-    let debug =
-        debug.replace("NamePrefix(\"", "(\"").replace("Note(b\"", "(\"").replace(", content: None", "");
+    let debug = debug
+        .replace("NamePrefix(\"", "(\"")
+        .replace("Pattern(\"", "(\"")
+        .replace("Note(b\"", "(\"")
+        .replace(", content: None", "");
     let mut out = String::new();
     let mut rest = &*debug;
     while let Some(first) = rest.chars().next() {

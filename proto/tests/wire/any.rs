@@ -8,7 +8,7 @@ use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
 use netchan_proto::wire::*;
 use netchan_proto::{
     ChannelName, Content, CursorName, Digest, Durability, Epoch, ErrorCode, Filter, LogId, NodeId, Offset,
-    Position, Positions, ProducerId, Timestamp,
+    Pattern, Position, Positions, ProducerId, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -384,7 +384,14 @@ fn request() -> BoxedStrategy<Message> {
         logs.dedup_by(|a, b| a.name == b.name);
         ListReply { more: more && !logs.is_empty(), logs }
     });
+    let watch = prop::sample::select(vec!["**", "logs/*", "a/**/b*c", "one"])
+        .prop_map(|pattern| Message::Watch(Watch { pattern: Pattern::new(pattern).unwrap() }));
+    let made = (name(), log()).prop_map(|(name, log)| Made { name, log });
+    let watched = (any::<bool>(), prop::collection::vec(made, 0..8))
+        .prop_map(|(complete, made)| Message::Watched(Watched { complete, made }));
     prop_oneof![
+        watch,
+        watched,
         name().prop_map(Message::Stat),
         info().prop_map(Message::StatReply),
         list.prop_map(Message::List),

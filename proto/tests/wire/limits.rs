@@ -5,6 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
+use netchan_proto::LogId;
 use netchan_proto::limits::{MAX_DATA, MAX_ERROR_TEXT, MAX_LIST, MAX_NOTE};
 use netchan_proto::wire::*;
 use proptest::prelude::*;
@@ -120,6 +121,33 @@ fn a_list_of_the_most_channels_with_the_longest_names_fits_a_frame_and_one_more_
         Ok(Message::ListReply(reply)) => assert!(reply.more && reply.logs.len() == MAX_LIST),
         other => panic!("{other:?}"),
     }
+}
+
+/// NC-PAT-009, NC-LIM-002, NC-LIM-004: a WATCHED of the most channels with the longest names fits a frame; one more is refused.
+#[test]
+fn patterns_and_what_matches_them_have_their_limits_on_the_wire() {
+    let made = |n: usize| Made { name: format!("{n:0255}").parse().unwrap(), log: LogId([7; 16]) };
+    let most = Message::Watched(Watched { complete: true, made: (0..MAX_LIST).map(made).collect() });
+    let (header, payload) = frame(&most); // checks the length of the frame
+    assert_eq!(Message::decode(&header, payload.clone()), Ok(most));
+    let mut more = payload.to_vec();
+    more[1..3].copy_from_slice(&u16::try_from(MAX_LIST + 1).unwrap().to_le_bytes());
+    more.extend_from_slice(&[&[1, b'n'][..], &[0; 16]].concat());
+    assert!(read_frugally(FrameType::WATCHED, more).is_err());
+    for (pattern, good) in [
+        (&b"logs/*"[..], true),
+        (b"**", true),
+        (b"", false),
+        (b"a**", false),
+        (b"a/", false),
+        (b"\xff", false),
+        (&[b'*'; 2], true),
+    ] {
+        let payload = [&[u8::try_from(pattern.len()).unwrap()], pattern].concat();
+        assert_eq!(read_frugally(FrameType::WATCH, payload).is_ok(), good, "{pattern:?}");
+    }
+    let longest = [&[255][..], "*a".repeat(127).as_bytes(), b"*"].concat();
+    assert!(read_frugally(FrameType::WATCH, longest).is_ok());
 }
 
 proptest! {

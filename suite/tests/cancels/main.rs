@@ -8,6 +8,7 @@ mod cursors;
 mod cut;
 mod life;
 mod listed;
+mod many;
 mod play;
 mod runtimes;
 mod values;
@@ -32,7 +33,7 @@ const SLICE: u64 = 60;
 const MANY: u64 = 2000;
 /// Schedules that are under way at a time.
 const AT_A_TIME: u64 = 3;
-/// One schedule of so many is about the life of a node as a whole, and one is of values.
+/// One schedule of so many is about the life of a node as a whole, one is of values, and one of many channels.
 const LIVES: u64 = 8;
 
 /// Each function whose future is dropped.
@@ -51,6 +52,9 @@ const DROPPED: &[&str] = &[
     "Handle::shutdown",
     "Handle::status",
     "NodeBuilder::start",
+    "PatternBuilder::open",
+    "PatternReceiver::next_event",
+    "PatternReceiver::recv",
     "Publisher::close",
     "Publisher::flush",
     "Publisher::info",
@@ -103,6 +107,7 @@ fn run<A: Awaited>() {
                     match seed % LIVES {
                         0 => A::block_on(life::live(&scene, seed)),
                         1 => A::block_on(values::exchange(&scene, seed)),
+                        2 => A::block_on(many::gather(&scene, seed)),
                         _ => A::block_on(play::play(&scene, seed)),
                     }
                 }

@@ -1,0 +1,338 @@
+//! `netchan recv PATTERN`: the records of all channels whose names match, one behind the other.
+//!
+//! The order of things is that of [`crate::recv`]: records are gathered while more are there, written when none is, and only
+//! what was written moves the positions.
+
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::io::{self, IsTerminal};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use netchan::{
+    ChannelPositions, Error, ErrorKind, Event, Node, PatternReceiver, Received, Start, Tokio, parse_pattern,
+};
+use tokio::time::Instant;
+
+use crate::advice::was_closed;
+use crate::args;
+use crate::exit::Exit;
+use crate::files;
+use crate::news::counted;
+use crate::output::{Form, Output};
+use crate::patience::{Patience, Silence};
+use crate::position::{KeptMany, PositionFile, open_output_at};
+use crate::recv::{OutputClosed, is_closed_output, no_answer, output_closed, start_of, stdout};
+use crate::shown::Shown;
+use crate::status::Status;
+use crate::stop::Stop;
+use crate::{home, via, when};
+
+/// How long the node, if this was it, takes leave of others.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
+    let (remote, pattern) = parse_pattern(&args.target)?;
+    refuse_what_is_for_one(&args, remote.is_some())?;
+    let file = args.position.as_deref().map(PositionFile::new);
+    let kept = file.as_ref().map(|file| file.load_many(pattern.as_str())).transpose()?.flatten();
+    let stdout = stdout()?;
+    if args.output.is_none() && was_closed(&stdout) {
+        bail!("stdout is closed, so that records would be lost: give it a file, a pipe, or --output");
+    }
+    let unterminated = kept.as_ref().is_some_and(|kept| kept.unterminated);
+    let (sink, length, shown) = match &args.output {
+        Some(path) => {
+            let (file, length) = open_output_at(path, kept.as_ref().map(|kept| kept.length))?;
+            (file, Some(length), Shown::AsIs)
+        }
+        None => {
+            let shown = if stdout.is_terminal() && !args.raw { Shown::Safely } else { Shown::AsIs };
+            let stdout = stdout.try_clone().context("stdout cannot be written")?;
+            (File::from(stdout), None, shown)
+        }
+    };
+    let output = Output::new(sink, Form::new(args.style(), args.ending.bytes(), shown), unterminated);
+    let mut stop = Stop::listen()?;
+    let mut closed = pin!(output_closed(args.output.is_none().then_some(stdout))?);
+
+    let node = match (&args.via, remote) {
+        (Some(_), _) => home::via().await?,
+        (None, Some(_)) => args.home.away()?.start().await?,
+        (None, None) => args.home.here(true)?.start().await?,
+    };
+    let is_here = args.via.is_none() && !args.target.contains(':');
+    let names = (args.target.clone(), pattern.to_string());
+    let patience =
+        Patience::of(names, args.wait, args.via.is_some() || args.no_follow, !args.no_follow).here(is_here);
+    let waits = args.wait.is_some() || !args.no_follow;
+    let is_guest = is_here && !node.is_holder();
+    let mut silence = Silence::new((is_guest && waits).then(|| args.home.data_dir()).transpose()?);
+    let positions = kept.as_ref().map(|kept| kept.positions.clone());
+    let receiver = {
+        let mut opening = pin!(open(&node, &args, positions));
+        let mut no_answer = pin!(no_answer(&args));
+        loop {
+            tokio::select! {
+                receiver = &mut opening => break receiver?,
+                error = &mut no_answer => return Err(error),
+                exit = stop.wait() => return Ok(exit),
+                () = &mut closed => return Ok(Exit::Done),
+                () = silence.lasts() => silence.tell(status),
+            }
+        }
+    };
+    let keeper = file.map(|file| Keeper { file, pattern: pattern.to_string(), length, last: kept });
+    let mut receiving = Receiving {
+        receiver,
+        output,
+        keeper,
+        left: args.count,
+        exit: Exit::Done,
+        given: 0,
+        stop,
+        patience,
+        silence,
+        status,
+        target: args.target.clone(),
+    };
+    let ended = match receiving.all(closed).await {
+        Err(error) if is_closed_output(&error) => Ok(()),
+        ended => ended,
+    };
+    let exit = receiving.exit;
+    drop(receiving);
+    node.shutdown(FAREWELL).await?;
+    ended.map(|()| exit)
+}
+
+/// What makes no sense of several channels, or would mix what belongs apart.
+fn refuse_what_is_for_one(args: &args::Recv, is_remote: bool) -> Result<()> {
+    if args.via.is_some() && is_remote {
+        bail!("--via reaches the channels of the machine the command runs on: give only the PATTERN");
+    }
+    if args.exec.is_some() {
+        bail!("--exec takes the records of one channel: give its NAME");
+    }
+    if args.output.as_deref().is_some_and(files::is_dir) {
+        bail!("--output DIR/ takes the records of one channel: give its NAME, or a FILE with --json");
+    }
+    if args.ending.bytes().is_empty() && args.format.is_none() {
+        bail!(
+            "with nothing between them nobody could tell which bytes are of which channel: say --json, a --format or \
+             another --delimiter"
+        );
+    }
+    Ok(())
+}
+
+async fn open(
+    node: &Node,
+    args: &args::Recv,
+    positions: Option<ChannelPositions>,
+) -> Result<PatternReceiver<Tokio>, Error> {
+    let mut builder = node
+        .receiver_of(&args.target)
+        .from(start_of(&args.start).unwrap_or(Start::Latest))
+        .follow(!args.no_follow);
+    if let Some(positions) = positions {
+        builder = builder.resume(positions);
+    }
+    if let Some(until) = args.until {
+        builder = builder.until(until.at(when::now()));
+    }
+    if let Some(filter) = &args.filter {
+        builder = builder.filter(filter.text());
+    }
+    if let Some(command) = args.via.clone() {
+        builder = builder.connect_with(move || via::run(command.clone()));
+    }
+    builder.open().await
+}
+
+/// Writes positions.
+struct Keeper {
+    file: PositionFile,
+    pattern: String,
+    /// With `--output`: its length at the start.
+    length: Option<u64>,
+    last: Option<KeptMany>,
+}
+
+impl Keeper {
+    /// Before the first record goes into an output it is kept how long that was.
+    fn begin(&mut self, positions: impl FnOnce() -> ChannelPositions) -> Result<()> {
+        if self.last.is_none() && self.length.is_some() {
+            self.keep(positions(), false, 0)?;
+        }
+        Ok(())
+    }
+
+    /// All that was received up to these positions is in the output.
+    fn keep(&mut self, positions: ChannelPositions, unterminated: bool, written: u64) -> Result<()> {
+        let length = self.length.map(|length| length + written);
+        let kept = KeptMany { pattern: self.pattern.clone(), positions, unterminated, length };
+        if self.last.as_ref() != Some(&kept) {
+            self.file.save_many(&kept)?;
+            self.last = Some(kept);
+        }
+        Ok(())
+    }
+}
+
+/// What can happen next.
+enum Next {
+    Record(Result<Option<Received>, Error>),
+    Event(Event),
+}
+
+/// Channels being received.
+struct Receiving {
+    receiver: PatternReceiver<Tokio>,
+    output: Output,
+    keeper: Option<Keeper>,
+    /// How many records are still wanted; `None`: all.
+    left: Option<u64>,
+    exit: Exit,
+    given: u64,
+    stop: Stop,
+    patience: Patience,
+    silence: Silence,
+    status: Status,
+    target: String,
+}
+
+impl Receiving {
+    async fn all(&mut self, mut closed: Pin<&mut impl Future<Output = ()>>) -> Result<()> {
+        while self.left != Some(0) {
+            let Some(next) = self.next(&mut closed).await? else { break };
+            match next {
+                Next::Record(Ok(Some(received))) => self.take(&received)?,
+                Next::Record(Ok(None)) => break,
+                Next::Record(Err(error)) => self.trouble(error)?,
+                Next::Event(event) => self.tell(&event),
+            }
+        }
+        self.write()
+    }
+
+    /// What is there, or else what comes; then all that was there has been written. `None`: to be stopped.
+    async fn next(&mut self, closed: &mut Pin<&mut impl Future<Output = ()>>) -> Result<Option<Next>> {
+        let receiver = &mut self.receiver;
+        let ready = poll_fn(|cx| Poll::Ready(receiver.poll_recv(cx))).await;
+        if let Poll::Ready(record) = ready {
+            return Ok(Some(Next::Record(record)));
+        }
+        self.write()?;
+        let receiver = &mut self.receiver;
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(Some(event)) = receiver.poll_event(cx) {
+                return Poll::Ready(Next::Event(event));
+            }
+            receiver.poll_recv(cx).map(Next::Record)
+        });
+        let mut next = pin!(next);
+        loop {
+            tokio::select! {
+                biased;
+                exit = self.stop.wait() => {
+                    self.exit = exit;
+                    self.status.say(format_args!("stopped after {}", counted(self.given, "record")));
+                    return Ok(None);
+                }
+                next = &mut next => return Ok(Some(next)),
+                () = &mut *closed => return Err(OutputClosed.into()),
+                error = self.patience.lost() => return Err(error),
+                () = self.silence.lasts() => self.silence.tell(self.status),
+            }
+        }
+    }
+
+    fn take(&mut self, Received { channel, record }: &Received) -> Result<()> {
+        if !self.output.has_room_for(record) {
+            // the positions are behind this record already: they are kept when it is written too
+            self.write_out()?;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            let (receiver, before) = (&self.receiver, record.offset);
+            keeper.begin(|| {
+                let mut positions = receiver.positions();
+                if let Some(position) = positions.get(channel) {
+                    positions.set(channel.clone(), netchan::Position { offset: before, ..position });
+                }
+                positions
+            })?;
+        }
+        self.output.is_of(channel);
+        self.output.push(record);
+        self.given += 1;
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+        }
+        Ok(())
+    }
+
+    fn write_out(&mut self) -> Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        self.output.write().map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
+            _ => anyhow::Error::new(error).context("the output cannot be written"),
+        })
+    }
+
+    /// Writes all that was given, and keeps where that is.
+    fn write(&mut self) -> Result<()> {
+        self.write_out()?;
+        match &mut self.keeper {
+            Some(keeper) => {
+                let (unterminated, written) = (self.output.is_unterminated(), self.output.written());
+                keeper.keep(self.receiver.positions(), unterminated, written)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        self.patience.see(event, Instant::now());
+        let (status, target) = (self.status, &self.target);
+        match event {
+            Event::Connected { .. } => {
+                self.patience.found();
+                self.silence.is_broken();
+                status.say_often("connected", format_args!("{target}: connected"));
+            }
+            Event::Lost { why, retry_in } => {
+                status.say_often("lost", format_args!("{target}: {why}; again in {retry_in:.1?}"));
+            }
+            Event::Joined { channel, .. } => status.say_often("joined", format_args!("{channel} joins in")),
+            Event::Left { channel, is_deleted: true } => {
+                status.say_often("deleted", format_args!("{channel} was deleted"));
+            }
+            Event::Left { channel, .. } => {
+                status.say_often("complete", format_args!("{channel}: all of it was received"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Gaps and roll-backs are told, and so is what ends one channel or was too much; then it goes on. Anything else ends it,
+    /// after what came before.
+    fn trouble(&mut self, error: Error) -> Result<()> {
+        let (kind, exit) = match error.kind() {
+            ErrorKind::Gap { .. } => ("gap", Exit::Gap),
+            ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
+            _ => {
+                self.write()?;
+                return Err(error.into());
+            }
+        };
+        self.write()?;
+        self.status.warn_often(kind, error);
+        self.exit = self.exit.max(exit);
+        Ok(())
+    }
+}

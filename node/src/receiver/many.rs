@@ -1,0 +1,864 @@
+//! A receiver of all channels whose names match a pattern: many subscriptions over one connection.
+//!
+//! Owns the connection, which channels are read, in whose turn, and which wait for a place. Each channel is a [`ReceiverCore`]
+//! whose connection is this one, lent to it for each call: what a channel's frames and failures mean is said there only. The
+//! node tells of channels that are made (WATCH), and the streams of those that are deleted end by themselves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::task::Waker;
+
+use netchan_proto::conn::{Connection, ConnectionError, Event as Frame};
+use netchan_proto::limits::{
+    CREDIT_WINDOW, LANE_TIME, LANE_TURN, MAX_CONTROL_RATE, MAX_DATA, MAX_LANES, MAX_MATCHES, SMALL_WINDOW,
+};
+use netchan_proto::wire::{ErrorFrame, Made, Roles, StreamId, Watch, Watched};
+use netchan_proto::{
+    ChannelName, ErrorCode, Filter, Instant, LogId, Pattern, Position, Record, Side, Start, Timestamp,
+};
+
+use super::{Lane, Next, ReceiverCore, ReceiverOptions};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Events, Whose};
+use crate::machine::{Dialling, Lost, Machine};
+use crate::node::Node;
+use crate::redial::{Passed, Redial, error_of, error_of_connection, is_final, is_final_for_connection};
+
+/// Frames that one [`Machine::work`] takes in before it yields.
+const WORK_BUDGET: usize = 256;
+/// Channels that have the whole window; those that join while so many are open have a small one.
+const WIDE_LANES: usize = 8;
+/// Channels that are opened in each time of a turn: the other side bears twice as many frames of the kind.
+const OPENS: usize = MAX_CONTROL_RATE as usize / 2;
+/// Channels that are opened at once on a new connection.
+const MOST_OPENS: usize = 4 * OPENS;
+/// Frames that are taken in after a turn, so that others come to theirs.
+const TURN_FRAMES: usize = 16;
+/// Channels that give their place to others at a time: the streams of both are open until the other side has heard of it.
+const MOST_SWAPS: usize = 64;
+
+/// Where to go on in several channels: a position in each. Made of a receiver's, and kept as the program likes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChannelPositions(BTreeMap<ChannelName, Position>);
+
+impl ChannelPositions {
+    /// Where to go on in one of them.
+    #[must_use]
+    pub fn get(&self, channel: &ChannelName) -> Option<Position> {
+        self.0.get(channel).copied()
+    }
+
+    /// Sets where to go on in one of them.
+    pub fn set(&mut self, channel: ChannelName, position: Position) {
+        self.0.insert(channel, position);
+    }
+
+    /// All of them, in the order of names.
+    pub fn iter(&self) -> impl Iterator<Item = (&ChannelName, &Position)> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(ChannelName, Position)> for ChannelPositions {
+    fn from_iter<T: IntoIterator<Item = (ChannelName, Position)>>(positions: T) -> ChannelPositions {
+        ChannelPositions(positions.into_iter().collect())
+    }
+}
+
+/// A record, and the channel it was sent into.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The record.
+    pub record: Record,
+}
+
+/// What a receiver by pattern is to do.
+#[derive(Clone, Debug)]
+pub struct PatternOptions {
+    /// Which channels.
+    pub pattern: Pattern,
+    /// Where to begin in each channel that is there. One that is made later is read from its first record on, unless this is a
+    /// time or an offset, which it has too. Default: with the next record to come.
+    pub start: Start,
+    /// Where to go on, in place of that. A channel that is not among them is read from its first record on.
+    pub resume: Option<ChannelPositions>,
+    /// Bytes that may be under way of each of the first eight channels; of others 64 KiB may. At least 64 KiB. Default 1 MiB.
+    /// One batch at a time, of one of them, may be larger.
+    pub window: u64,
+    /// Whether to go on past what is there at the first connection. Default: yes.
+    pub follow: bool,
+    /// In each channel, ends before the first record at or after this time. Default: none.
+    pub until: Option<Timestamp>,
+    /// Only these records, of each channel. Default: all.
+    pub filter: Option<Filter>,
+}
+
+impl PatternOptions {
+    /// The defaults, for `pattern`.
+    pub fn new(pattern: Pattern) -> PatternOptions {
+        PatternOptions {
+            pattern,
+            start: Start::Latest,
+            resume: None,
+            window: CREDIT_WINDOW,
+            follow: true,
+            until: None,
+            filter: None,
+        }
+    }
+}
+
+/// A channel that matches.
+#[derive(Debug)]
+struct Known {
+    log: LogId,
+    place: Place,
+    /// It was deleted and made again, as this log; the old one is not told off yet.
+    again: Option<LogId>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// It is read.
+    Lane(usize),
+    /// It is to be read from there once there is a place for it.
+    Waiting(Start),
+    /// It is read no more. This is where it ended.
+    Done(Option<Position>),
+}
+
+/// A channel that is read.
+#[derive(Debug)]
+struct Open {
+    name: ChannelName,
+    core: ReceiverCore,
+    /// Whether it is in line to be asked for records, and whether there may be some.
+    is_ready: bool,
+    has_data: bool,
+    /// Since when it has its place, or rests.
+    since: Instant,
+    /// When it last gave something.
+    gave: Instant,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Reading,
+    Failing(Error),
+    Over,
+}
+
+/// A receiver by pattern, without a runtime. It is driven as a [`ReceiverCore`] is.
+#[derive(Debug)]
+pub struct PatternCore {
+    node: Node,
+    redial: Redial,
+    options: PatternOptions,
+    events: Events,
+    /// The stream that tells which channels there are.
+    watch: Option<StreamId>,
+    /// What it has told of since it was asked last, until that was all there is.
+    told: Option<BTreeSet<LogId>>,
+    /// More than can be known were told since then.
+    is_too_many: bool,
+    /// Whether all that were there have been told, once.
+    is_complete: bool,
+    known: BTreeMap<ChannelName, Known>,
+    lanes: Vec<Option<Open>>,
+    /// How many of them there are.
+    open: usize,
+    /// Those in line to be asked for records.
+    ready: VecDeque<usize>,
+    /// Records that the first of them has given in a row.
+    given: usize,
+    /// Names that wait for a place.
+    waiting: VecDeque<ChannelName>,
+    /// Channels that may be opened before the next turn.
+    opens: usize,
+    /// Who may have a batch larger than its window.
+    large: Option<usize>,
+    /// When places change hands, or what rests tries again.
+    turn_at: Option<Instant>,
+    told_too_many: bool,
+    /// To be given before anything else.
+    found: Option<Next<Received>>,
+    phase: Phase,
+    is_settled: bool,
+}
+
+impl PatternCore {
+    /// A receiver of `node`, which has not dialled yet.
+    pub fn new(node: &Node, options: PatternOptions) -> PatternCore {
+        PatternCore {
+            node: node.clone(),
+            redial: Redial::new(node, Roles::RECEIVES),
+            events: Events::new(&options.pattern, Whose::Receiver),
+            options,
+            watch: None,
+            told: None,
+            is_too_many: false,
+            is_complete: false,
+            known: BTreeMap::new(),
+            lanes: Vec::new(),
+            open: 0,
+            ready: VecDeque::new(),
+            given: 0,
+            waiting: VecDeque::new(),
+            opens: MOST_OPENS,
+            large: None,
+            turn_at: None,
+            told_too_many: false,
+            found: None,
+            phase: Phase::Reading,
+            is_settled: false,
+        }
+    }
+
+    /// The next record of any channel, or what there is in its place. Never waits.
+    ///
+    /// Of each channel they come in order. Channels that have something take turns. A gap or truncation is told once, and it goes
+    /// on; so does what ends one channel only: the others go on.
+    pub fn next(&mut self, now: Instant) -> Next<Received> {
+        loop {
+            if let Some(next) = self.found.take() {
+                return next;
+            }
+            match &self.phase {
+                Phase::Reading => {}
+                Phase::Failing(error) => {
+                    let error = error.clone();
+                    self.finish();
+                    return Next::Error(error);
+                }
+                Phase::Over => return Next::Over,
+            }
+            if let Some(next) = self.next_of_ready(now) {
+                return next;
+            }
+            self.take_turns(now);
+            if self.is_done() {
+                self.finish();
+            } else if self.found.is_none() && !self.take_frame(now) {
+                return Next::Idle;
+            }
+        }
+    }
+
+    /// Where to go on later, in each channel that is known: after the last record that was given.
+    pub fn positions(&self) -> ChannelPositions {
+        let mut positions = self.options.resume.clone().unwrap_or_default();
+        for (name, known) in &self.known {
+            let position = match &known.place {
+                Place::Lane(at) => self.lanes[*at].as_ref().and_then(|lane| lane.core.position()),
+                Place::Waiting(Start::Resume(position)) => Some(*position),
+                Place::Waiting(_) => None,
+                Place::Done(position) => *position,
+            };
+            if let Some(position) = position {
+                positions.set(name.clone(), position);
+            }
+        }
+        positions
+    }
+
+    /// Where to go on later in one channel.
+    pub fn position(&self, channel: &ChannelName) -> Option<Position> {
+        match &self.known.get(channel)?.place {
+            Place::Lane(at) => self.lanes[*at].as_ref()?.core.position(),
+            Place::Waiting(Start::Resume(position)) => Some(*position),
+            Place::Waiting(_) => None,
+            Place::Done(position) => *position,
+        }
+    }
+
+    /// Which channels.
+    pub fn pattern(&self) -> &Pattern {
+        &self.options.pattern
+    }
+
+    /// What happens beside the records. The handle stays good when the receiver is gone.
+    pub fn events(&self) -> Events {
+        self.events.clone()
+    }
+
+    /// The oldest event that nobody has seen.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.try_next()
+    }
+
+    /// Whether it is known how the first try went: all channels that were there are told, and in those that have a place
+    /// reading has begun; or it failed.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
+            || !matches!(self.phase, Phase::Reading)
+            || (self.is_complete && self.lanes.iter().flatten().all(|lane| lane.core.is_settled()))
+    }
+
+    fn next_of_ready(&mut self, now: Instant) -> Option<Next<Received>> {
+        while let Some(&at) = self.ready.front() {
+            let Some(next) = self.ask(at, now) else { continue };
+            if let Next::Record(_) = next {
+                self.given += 1;
+                if self.given >= LANE_TURN {
+                    self.given = 0;
+                    self.ready.rotate_left(1);
+                    let frames = (0..TURN_FRAMES).take_while(|_| self.take_frame(now)).count();
+                    if frames > 0 {
+                        self.take_turns(now);
+                    }
+                }
+            }
+            return Some(next);
+        }
+        None
+    }
+
+    /// Asks one that is in line. With nothing to give it stands there no more.
+    fn ask(&mut self, at: usize, now: Instant) -> Option<Next<Received>> {
+        let next = self.lend(at, |core| core.next(now)).unwrap_or(Next::Idle);
+        let Some(lane) = &mut self.lanes[at] else {
+            self.ready.retain(|&ready| ready != at);
+            return None;
+        };
+        match next {
+            Next::Record(record) => {
+                lane.gave = now;
+                let channel = lane.name.clone();
+                return Some(Next::Record(Received { channel, record }));
+            }
+            Next::Error(error) => match error.kind() {
+                ErrorKind::Gap { .. } | ErrorKind::Truncated { .. } => return Some(Next::Error(error)),
+                // It is over, and asked for the last time. What has gone is not missed.
+                ErrorKind::Deleted | ErrorKind::NoChannel | ErrorKind::OtherLog => self.leave(at, true, now),
+                _ => {
+                    self.leave(at, false, now);
+                    return Some(Next::Error(error));
+                }
+            },
+            Next::Over => self.leave(at, false, now),
+            Next::Idle => {
+                (lane.is_ready, lane.has_data) = (false, false);
+                if self.ready.front() == Some(&at) {
+                    self.given = 0;
+                }
+                self.ready.retain(|&ready| ready != at);
+                self.see_to_large(at);
+            }
+        }
+        None
+    }
+
+    /// Sees to those that have news, but no records: nobody needs to ask for records to learn who leaves.
+    fn see_to_news(&mut self, now: Instant) {
+        let news = |at: &usize| self.lanes[*at].as_ref().is_some_and(|lane| !lane.has_data);
+        let lanes: Vec<usize> = self.ready.iter().copied().filter(news).collect();
+        for at in lanes {
+            if self.found.is_none() {
+                self.found = self.ask(at, now);
+            }
+        }
+    }
+
+    /// Lets a channel use the connection.
+    fn lend<T>(&mut self, at: usize, act: impl FnOnce(&mut ReceiverCore) -> T) -> Option<T> {
+        let lane = self.lanes.get_mut(at)?.as_mut()?;
+        let was_up = self.redial.is_up();
+        std::mem::swap(&mut lane.core.redial, &mut self.redial);
+        let given = act(&mut lane.core);
+        std::mem::swap(&mut lane.core.redial, &mut self.redial);
+        if was_up && !self.redial.is_up() {
+            self.forget_streams(); // it found that the other side is not to be believed
+        }
+        Some(given)
+    }
+
+    fn is_done(&self) -> bool {
+        !self.options.follow
+            && self.is_complete
+            && self.open == 0
+            && self.waiting.is_empty()
+            && self.found.is_none()
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Over;
+        self.forget_streams();
+        self.redial.finish();
+    }
+
+    fn fail(&mut self, error: Error) {
+        if matches!(self.phase, Phase::Reading) {
+            tracing::debug!(pattern = %self.options.pattern, %error, "receiving ends: no other connection would cure this");
+            self.phase = Phase::Failing(error);
+        }
+        self.redial.finish();
+    }
+
+    // ---- which channels ----
+
+    /// Asks which channels there are, again if it was asked before.
+    fn begin_watching(&mut self) {
+        let watch = Watch { pattern: self.options.pattern.clone() };
+        let before = self.watch.take();
+        let Some(connection) = self.redial.connection() else { return };
+        if let Some(before) = before {
+            connection.close_stream(before);
+        }
+        self.watch = connection.watch(&watch).ok();
+        self.told = Some(BTreeSet::new());
+    }
+
+    fn on_watched(&mut self, watched: Watched, now: Instant) {
+        for made in watched.made {
+            if let Some(told) = &mut self.told {
+                told.insert(made.log);
+            }
+            if self.options.follow || !self.is_complete {
+                self.on_made(made);
+            }
+        }
+        if watched.complete
+            && let Some(told) = self.told.take()
+        {
+            self.forget_others(&told);
+        }
+        if watched.complete && !self.is_complete {
+            self.is_complete = true;
+            self.options.resume = self.options.resume.take().map(|_| ChannelPositions::default());
+            if self.known.is_empty() && !self.options.follow {
+                let text = format!("no channel matches {}", self.options.pattern);
+                self.found = Some(Next::Error(Error::new(ErrorKind::NoChannel, text)));
+            }
+        }
+        self.open_waiting(now);
+    }
+
+    fn on_made(&mut self, Made { name, log }: Made) {
+        let start = match &mut self.known.get_mut(&name) {
+            Some(known) if known.log == log => return, // told again, on another connection
+            Some(Known { again, place: Place::Lane(_), .. }) => {
+                *again = Some(log);
+                return;
+            }
+            Some(known) => {
+                known.log = log;
+                if !matches!(known.place, Place::Waiting(_)) {
+                    self.waiting.push_back(name);
+                }
+                known.place = Place::Waiting(Start::Earliest);
+                return;
+            }
+            None => self.start_of(&name, log),
+        };
+        if self.known.len() >= MAX_MATCHES {
+            if self.told.is_some() {
+                self.is_too_many = true;
+            } else if !self.told_too_many {
+                self.begin_watching(); // some may be deleted: of those that were done nobody tells that
+            }
+            return;
+        }
+        self.waiting.push_back(name.clone());
+        self.known.insert(name, Known { log, place: Place::Waiting(start), again: None });
+    }
+
+    /// All that are there were told: others that were done with are gone, and need not be remembered.
+    fn forget_others(&mut self, told: &BTreeSet<LogId>) {
+        let before = self.known.len();
+        self.known.retain(|_, known| !matches!(known.place, Place::Done(_)) || told.contains(&known.log));
+        let has_room = self.known.len() < before;
+        if !std::mem::take(&mut self.is_too_many) {
+            self.told_too_many &= !has_room;
+        } else if has_room {
+            self.begin_watching();
+        } else if !std::mem::replace(&mut self.told_too_many, true) {
+            let text = format!(
+                "{} matches more than {MAX_MATCHES} channels: those made after them are not received",
+                self.options.pattern
+            );
+            self.found = Some(Next::Error(Error::new(ErrorKind::Full, text)));
+        }
+    }
+
+    /// Where reading a channel begins that was not known before.
+    fn start_of(&mut self, name: &ChannelName, log: LogId) -> Start {
+        match &self.options.resume {
+            Some(positions) => match positions.get(name) {
+                Some(position) if position.log == log => Start::Resume(position),
+                _ => Start::Earliest,
+            },
+            None => match self.options.start {
+                Start::Latest | Start::Last(_) | Start::Resume(_) if self.is_complete => Start::Earliest,
+                start => start,
+            },
+        }
+    }
+
+    fn open_waiting(&mut self, now: Instant) {
+        while self.open < MAX_LANES
+            && self.opens > 0
+            && self.connection().is_some_and(|connection| connection.is_ready())
+        {
+            let Some(name) = self.waiting.pop_front() else { break };
+            let Some(Known { place: Place::Waiting(start), log, .. }) = self.known.get(&name) else {
+                continue;
+            };
+            let (start, log) = (*start, *log);
+            let is_wide = self.open < WIDE_LANES;
+            let mut core = ReceiverCore::new(
+                &self.node,
+                ReceiverOptions {
+                    start,
+                    window: if is_wide { self.options.window } else { SMALL_WINDOW.max(MAX_DATA as u64) },
+                    wait: false,
+                    follow: self.options.follow,
+                    until: self.options.until,
+                    filter: self.options.filter.clone(),
+                    ..ReceiverOptions::new(name.clone())
+                },
+            );
+            core.lane = Some(Lane::default());
+            core.redial.finish();
+            let lane =
+                Open { name: name.clone(), core, is_ready: false, has_data: false, since: now, gave: now };
+            let at = self.lanes.iter().position(Option::is_none).unwrap_or(self.lanes.len());
+            if at == self.lanes.len() {
+                self.lanes.push(None);
+            }
+            self.lanes[at] = Some(lane);
+            self.open += 1;
+            self.opens -= 1;
+            self.lend(at, ReceiverCore::open_stream);
+            if self.stream_of(at).is_none() {
+                // As many streams are open as may be: some that end are not told of yet.
+                self.lanes[at] = None;
+                self.open -= 1;
+                self.waiting.push_front(name);
+                break;
+            }
+            if let Some(known) = self.known.get_mut(&name) {
+                known.place = Place::Lane(at);
+            }
+            self.events.push(Event::Joined { channel: name, log });
+        }
+        if !self.waiting.is_empty() {
+            self.turn_at.get_or_insert(now.plus(LANE_TIME));
+        }
+    }
+
+    fn stream_of(&self, at: usize) -> Option<StreamId> {
+        self.lanes[at].as_ref()?.core.stream.map(|stream| stream.id)
+    }
+
+    /// Gives the place of a channel to others.
+    fn clear(&mut self, at: usize) -> Option<Open> {
+        let lane = self.lanes[at].take()?;
+        self.open -= 1;
+        self.ready.retain(|&ready| ready != at);
+        self.given = 0;
+        if self.large == Some(at) {
+            self.large = None;
+            self.pass_large();
+        }
+        Some(lane)
+    }
+
+    /// A channel is over, or deleted.
+    fn leave(&mut self, at: usize, is_deleted: bool, now: Instant) {
+        let Some(Open { name, core, .. }) = self.clear(at) else { return };
+        self.events.push(Event::Left { channel: name.clone(), is_deleted });
+        let again = self.known.get(&name).and_then(|known| known.again);
+        match again {
+            Some(log) => {
+                let place = Place::Waiting(Start::Earliest);
+                self.known.insert(name.clone(), Known { log, place, again: None });
+                self.waiting.push_back(name);
+            }
+            None if is_deleted => drop(self.known.remove(&name)),
+            None => {
+                if let Some(known) = self.known.get_mut(&name) {
+                    known.place = Place::Done(core.position());
+                }
+            }
+        }
+        self.open_waiting(now);
+    }
+
+    // ---- places and turns ----
+
+    /// Channels that have had a place for long give it to those that wait, the idle ones first; what rested tries again.
+    fn take_turns(&mut self, now: Instant) {
+        if self.turn_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.turn_at = None;
+        self.opens = (self.opens + OPENS).min(MOST_OPENS);
+        let is_old = |lane: &Open| now.since(lane.since) >= LANE_TIME;
+        let is_up = self.redial.is_up();
+        for at in 0..self.lanes.len() {
+            let Some(lane) = &mut self.lanes[at] else { continue };
+            if lane.core.lane.is_some_and(|lane| lane.is_resting) {
+                if is_up && is_old(lane) {
+                    lane.core.lane = Some(Lane::default());
+                    self.lend(at, ReceiverCore::open_stream);
+                } else {
+                    self.turn_at.get_or_insert(now.plus(LANE_TIME));
+                }
+            }
+        }
+        if self.options.follow && is_up && !self.waiting.is_empty() && self.open == MAX_LANES {
+            let lanes = self.lanes.iter().enumerate();
+            let mut old: Vec<_> = lanes
+                .filter_map(|(at, lane)| {
+                    lane.as_ref().filter(|lane| is_old(lane)).map(|lane| (lane.gave, at))
+                })
+                .collect();
+            old.sort_unstable();
+            for (_, at) in old.into_iter().take(self.waiting.len().min(MOST_SWAPS)) {
+                self.lend(at, |core| core.close_stream());
+                let Some(Open { name, core, .. }) = self.clear(at) else { continue };
+                if let Some(known) = self.known.get_mut(&name) {
+                    let again = known.again.take();
+                    known.log = again.unwrap_or(known.log);
+                    let start = match (again, core.position()) {
+                        (Some(_), _) => Start::Earliest,
+                        (None, Some(position)) => Start::Resume(position),
+                        (None, None) => self.options.start,
+                    };
+                    known.place = Place::Waiting(start);
+                    self.waiting.push_back(name);
+                }
+            }
+        }
+        self.open_waiting(now);
+    }
+
+    /// After a channel has given all it has: one that waits for the rest of a large batch may have it, if no other has.
+    fn see_to_large(&mut self, at: usize) {
+        let Some(lane) = &mut self.lanes[at] else { return };
+        let is_large = lane.core.subscription.is_large();
+        match (is_large, self.large) {
+            (false, Some(holder)) if holder == at => {
+                lane.core.lane.iter_mut().for_each(|lane| lane.may_be_large = false);
+                self.large = None;
+                self.pass_large();
+            }
+            (true, None) => self.give_large(at),
+            _ => {}
+        }
+    }
+
+    fn pass_large(&mut self) {
+        let wants = |lane: &Option<Open>| lane.as_ref().is_some_and(|lane| lane.core.subscription.is_large());
+        if let Some(next) = self.lanes.iter().position(wants) {
+            self.give_large(next);
+        }
+    }
+
+    fn give_large(&mut self, at: usize) {
+        self.large = Some(at);
+        self.lend(at, |core| {
+            core.lane.iter_mut().for_each(|lane| lane.may_be_large = true);
+            core.grant();
+        });
+    }
+
+    fn make_ready(&mut self, at: usize, has_data: bool) {
+        let Some(lane) = &mut self.lanes[at] else { return };
+        lane.has_data |= has_data;
+        if !std::mem::replace(&mut lane.is_ready, true) {
+            self.ready.push_back(at);
+        }
+    }
+
+    // ---- frames ----
+
+    /// Takes one frame off the connection. Says whether anything happened.
+    fn take_frame(&mut self, now: Instant) -> bool {
+        match self.redial.poll_frame(now) {
+            Some(Ok(frame)) => self.on_frame(frame, now),
+            Some(Err(error)) => self.on_failure(&error, now),
+            None => return false,
+        }
+        true
+    }
+
+    fn on_frame(&mut self, frame: Frame, now: Instant) {
+        match frame {
+            Frame::Ready(peer) => {
+                self.events.push(Event::Connected { node: peer.node });
+                self.opens = MOST_OPENS - self.open;
+                self.begin_watching();
+                for at in 0..self.lanes.len() {
+                    self.lend(at, |core| {
+                        if matches!(core.phase, super::Phase::Reading) {
+                            core.open_stream();
+                        }
+                    });
+                }
+                self.open_waiting(now);
+            }
+            Frame::GoAway(go_away) => self.events.push(Event::GoingAway { drain: go_away.drain }),
+            Frame::Watched(id, watched) if self.watch == Some(id) => {
+                self.redial.mark_useful(now);
+                self.redial.mark_progress();
+                self.on_watched(watched, now);
+            }
+            Frame::StreamError(id, error) if self.watch == Some(id) => self.on_refusal(&error, now),
+            frame => {
+                let Some(id) = stream_of(&frame) else { return };
+                let Some(at) = (0..self.lanes.len()).find(|&at| self.stream_of(at) == Some(id)) else {
+                    return; // of a stream that was given up
+                };
+                let is_progress = matches!(frame, Frame::Progress(..));
+                let is_data = matches!(frame, Frame::Data(..) | Frame::Gap(..) | Frame::Truncated(..));
+                self.lend(at, |core| core.on_frame(frame, now));
+                if !is_progress {
+                    self.make_ready(at, is_data);
+                }
+                if let Some(lane) = &mut self.lanes[at]
+                    && lane.core.lane.is_some_and(|lane| lane.is_resting)
+                {
+                    lane.since = now;
+                    self.turn_at.get_or_insert(now.plus(LANE_TIME));
+                }
+            }
+        }
+    }
+
+    /// The other side does not tell which channels it has.
+    fn on_refusal(&mut self, error: &ErrorFrame, now: Instant) {
+        self.watch = None;
+        let why = Error::of_code(error.code, error.at, &error.text, &self.options.pattern);
+        if error.retryable || error.code.is_retryable() {
+            self.forget_streams();
+            if let Some(connection) = self.redial.connection() {
+                connection.close_with(ErrorCode::NONE, "the stream is over; starting again");
+            }
+            self.redial.fail(why, now);
+        } else {
+            self.fail(why);
+        }
+        self.is_settled = true;
+    }
+
+    /// The connection is over.
+    fn on_failure(&mut self, error: &ConnectionError, now: Instant) {
+        self.forget_streams();
+        let why = error_of_connection(error, &self.options.pattern);
+        match error.code() {
+            Some(ErrorCode::UNKNOWN_CRITICAL) => {
+                let text = format!("{}: the other side knows no patterns", self.options.pattern);
+                self.fail(Error::new(ErrorKind::Protocol, text));
+            }
+            Some(code) if is_final_for_connection(code) => self.fail(why),
+            _ => self.redial.fail(why, now),
+        }
+        self.is_settled = true;
+    }
+
+    fn forget_streams(&mut self) {
+        (self.watch, self.told) = (None, None);
+        self.large = None;
+        for lane in self.lanes.iter_mut().flatten() {
+            lane.core.lane = Some(Lane::default());
+            lane.core.forget_stream();
+            lane.core.is_settled = true;
+        }
+    }
+}
+
+/// The stream that a frame to a receiver is on.
+fn stream_of(frame: &Frame) -> Option<StreamId> {
+    match frame {
+        Frame::Waiting(id)
+        | Frame::Opened(id, _)
+        | Frame::Seeked(id, _)
+        | Frame::Data(id, _)
+        | Frame::Progress(id, _)
+        | Frame::Gap(id, _)
+        | Frame::Truncated(id, _)
+        | Frame::Digest(id, _)
+        | Frame::End(id, _)
+        | Frame::StreamError(id, _) => Some(*id),
+        _ => None,
+    }
+}
+
+impl Machine for PatternCore {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.redial.connection()
+    }
+
+    /// Takes frames in, as far as credit reaches. Not needed by who calls [`PatternCore::next`] anyway.
+    fn work(&mut self, now: Instant, waker: &Waker) {
+        for _ in 0..WORK_BUDGET {
+            if self.found.is_some() || !self.take_frame(now) {
+                return;
+            }
+            self.see_to_news(now);
+        }
+        waker.wake_by_ref();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let turn_at = self.turn_at.filter(|_| self.redial.is_up());
+        self.redial.deadline().into_iter().chain(turn_at).min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.take_turns(now);
+        match self.redial.handle_timeout(now) {
+            Passed::Nothing => {}
+            Passed::Silent(error) => self.on_failure(&error, now),
+            Passed::Unheard => self.disconnected(Lost::Eof, now),
+        }
+    }
+
+    fn disconnected(&mut self, why: Lost, now: Instant) {
+        self.forget_streams();
+        self.is_settled = true;
+        let error = error_of(&why, &self.options.pattern);
+        if is_final(&why) {
+            self.fail(error);
+        } else if let Some((why, retry_in)) = self.redial.lost(error, now) {
+            self.events.push(Event::Lost { why, retry_in });
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+}
+
+impl Dialling for PatternCore {
+    fn wants_dial(&self, now: Instant) -> bool {
+        self.redial.wants_dial(now)
+    }
+
+    fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
+        if matches!(self.phase, Phase::Reading) {
+            self.forget_streams();
+            self.redial.connected(side, trusted, now);
+        }
+    }
+}
+
+impl Drop for PatternCore {
+    fn drop(&mut self) {
+        self.events.finish();
+    }
+}
