@@ -36,6 +36,7 @@ fn values_go_and_come_several_at_a_time() {
     // One that is no value, in their midst.
     log.clone().into_inner().send("").unwrap();
     log.send_batch(&values).unwrap();
+    log.send_to(0, &values[3]).unwrap();
     log.seal().unwrap();
     let receiver = node.receiver("values").from(Start::Earliest).typed::<(u8, String)>();
     let (mut receiver, mut got, mut wrong) = (receiver.open().unwrap(), Vec::new(), Vec::new());
@@ -51,6 +52,6 @@ fn values_go_and_come_several_at_a_time() {
             }
         }
     }
-    assert_eq!(got, [&values[..], &values[..]].concat());
+    assert_eq!(got, [&values[..], &values[..], &values[3..4]].concat());
     assert_eq!(wrong, [ErrorKind::Decode { offset: Offset(10) }]);
 }

@@ -128,7 +128,7 @@ impl<A: Blocks> Sender<A> {
         self.sender.ready()
     }
 
-    /// Waits until at least `receivers` of them are connected to the channel at the same time, be it only for a moment.
+    /// Waits until at least `receivers` of them are connected to the channel.
     ///
     /// # Errors
     /// As [`receivers`](Self::receivers); [`ErrorKind::Closed`] when the node shuts down, and what the channel fails by.

@@ -229,6 +229,18 @@ impl<T: 'static> Typed<Sender, T> {
         self.handle.send(self.form.encode(value, Some(with), &self.name)?).await
     }
 
+    /// Sends a value, and is ready when at least `receivers` of the channel have it, see [`Sender::send_to`].
+    ///
+    /// # Errors
+    /// As [`Sender::send_to`], and [`ErrorKind::Encode`](crate::ErrorKind::Encode): nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped after it was first polled, the value may have been sent. It is sent at most once; only the
+    /// waiting ends.
+    pub async fn send_to(&self, receivers: usize, value: &T) -> Result<Sent, Error> {
+        self.handle.send_to(receivers, self.form.encode(value, None, &self.name)?).await
+    }
+
     /// Sends values, one after the other, see [`Sender::send_batch`].
     ///
     /// # Errors
@@ -308,6 +320,14 @@ impl<T> fmt::Debug for ValueSink<T> {
 }
 
 impl<A: Blocks, T: 'static> Typed<blocking::Sender<A>, T> {
+    /// Sends a value, and returns when at least `receivers` of the channel have it, see [`blocking::Sender::send_to`].
+    ///
+    /// # Errors
+    /// As [`blocking::Sender::send_to`], and [`ErrorKind::Encode`](crate::ErrorKind::Encode): nothing was sent then.
+    pub fn send_to(&self, receivers: usize, value: &T) -> Result<blocking::Sent<A>, Error> {
+        self.handle.send_to(receivers, self.form.encode(value, None, &self.name)?)
+    }
+
     /// Sends values, one after the other, see [`blocking::Sender::send_batch`].
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl Sender {
         Ok(self.receivers()? > 0)
     }
 
-    /// Ready once at least `receivers` of them are connected to the channel at the same time, be it only for a moment.
+    /// Ready once at least `receivers` of them are connected to the channel.
     ///
     /// # Errors
     /// As [`receivers`](Self::receivers); [`ErrorKind::Closed`] when the node shuts down, and what the channel fails by.
@@ -63,6 +63,8 @@ impl Sender {
     /// it does not pass its [filter](crate::ReceiverBuilder::filter) (up to a second later), or has
     /// [sought](crate::handles::Receiver::seek) past it. It tells that at once if it is asked before the user gets the record;
     /// else when its user asks it for the next thing: receivers are driven by their users.
+    ///
+    /// So who drives a receiver of the channel in the same task, or thread, waits in vain.
     ///
     /// A receiver that leaves meanwhile, or whose connection breaks, is waited for no longer, and is not among those that are
     /// counted; nor is one that comes later, also if it comes back. With no receiver there, it waits only until what was sent

@@ -84,6 +84,7 @@ const DROPPED: &[&str] = &[
     "Typed::recv_batch",
     "Typed::send",
     "Typed::send_batch",
+    "Typed::send_to",
     "Typed::send_with",
     "TypedBuilder::open",
     "promise",

@@ -269,9 +269,11 @@ impl<A: Awaited> Play<'_, A> {
         let (counts, when, other) = (self.scene.counts, self.impatient(), self.impatient());
         let refused = |error: netchan_node::Error| assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         let is_remote = self.sender.publisher().is_some();
+        // Two are never there.
+        let wanted = 1 + self.dice.usize(..2);
         match self.dice.u8(..3) {
             0 => match counts
-                .cut("Sender::wait_until_ready", when, self.sender.wait_until_ready(1))
+                .cut("Sender::wait_until_ready", when, self.sender.wait_until_ready(wanted))
                 .await
                 .ready()
             {

@@ -49,6 +49,16 @@ pub(crate) async fn exchange<A: Awaited>(scene: &Scene<'_, A>, seed: u64) {
             continue;
         }
         let value = (number * 10, value.1);
+        if dice.u8(..8) == 0 {
+            // The receiver tells nothing unless it is asked for more, and another node does not know who receives.
+            let when = When::impatient(&mut dice);
+            match counts.cut("Typed::send_to", when, sender.send_to(1, &value)).await {
+                Cut::Ready(Err(error)) => assert!(!is_local && error.kind() == ErrorKind::Config, "{error}"),
+                Cut::Ready(Ok(_)) => sent.push(number * 10),
+                Cut::Dropped { .. } => begun.push(vec![number * 10]),
+            }
+            continue;
+        }
         let done = match dice.bool() {
             true => counts.cut("Typed::send", when, sender.send(&value)).await,
             false => {
