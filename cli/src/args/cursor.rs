@@ -11,7 +11,6 @@ A cursor is a place in a channel that the node with the channel keeps, under a n
 ended on another. It moves only when it is committed, or set here. Who takes it last has it.
 
 Examples:
-  netchan recv app --from earliest --no-follow --cursor worker   # makes it, and moves it
   netchan cursor ls
   netchan cursor ls build7:4747/app --json | jq .behind
   netchan cursor show app worker
