@@ -72,7 +72,7 @@ impl<A: Adapter> ReceiverBuilder<A> {
     ///
     /// Opening takes it: whoever read by it before is told
     /// [`ErrorKind::CursorTaken`](crate::ErrorKind::CursorTaken) at its next commit, which is refused, and receives nothing
-    /// more. A name is 1 to 64 ASCII letters, digits and `. _ -`, and belongs to its channel.
+    /// more. Retention does not wait for cursors: what was trimmed meanwhile is told as a gap. A name is 1 to 64 ASCII letters, digits and `. _ -`, and belongs to its channel.
     pub fn cursor(self, name: impl AsRef<str>) -> ReceiverBuilder<A> {
         let cursor = CursorName::new(name.as_ref()).map_err(Error::from);
         let what = self.what.and_then(|(remote, options)| {
