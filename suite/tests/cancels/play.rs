@@ -229,7 +229,7 @@ impl<A: Awaited> Play<'_, A> {
 
     /// The first of a batch may have been sent when it is dropped.
     async fn send_some(&mut self) {
-        let numbers = self.next..self.next + self.dice.u64(..40);
+        let numbers = self.next..self.next + self.dice.u64(..120);
         self.next = numbers.end;
         let is_remote = self.sender.publisher().is_some();
         let when = if is_remote { When::Never } else { self.patient() };
