@@ -56,7 +56,7 @@ Examples:
   netchan recv app --last 100 -t       # with the time in front
   netchan recv orders --from earliest --format '%o %t{%H:%M:%S} %k %s'
   netchan recv orders --from earliest --format '%k{json},%S,%s{base64}' --count 10
-  netchan recv 'logs/**' --from earliest --no-follow --format '%c %s'   # all that match, and their names
+  netchan recv 'logs/**' --from earliest --no-follow --format '%c %s'
   netchan recv 'build7:4747/logs/*' --since 1h --json --position logs.at --no-follow
   netchan recv files --from earliest --null | xargs -0 echo
   netchan recv files --from earliest --delimiter '' > all   # nothing between
