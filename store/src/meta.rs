@@ -280,6 +280,23 @@ mod tests {
         assert_eq!(Meta::decode(&plain.encode()), Some(plain));
     }
 
+    // NC-DSK-010
+    #[test]
+    fn a_time_that_is_too_long_to_write_is_not_no_limit_and_fields_that_do_not_fit_are_refused() {
+        let mut long = meta();
+        long.options.retention.max_age = Some(Duration::MAX);
+        let read = Meta::decode(&long.encode()).unwrap().options.retention.max_age;
+        assert!(read.is_some_and(|age| age > Duration::from_secs(500 * 365 * 86_400)), "{read:?}");
+        let good = meta().encode();
+        let with = |at: usize, value: u8| {
+            let mut bytes = good[..good.len() - 4].to_vec();
+            bytes[at] = value;
+            Meta::decode(&seal(bytes))
+        };
+        assert_eq!(with(12, good[12]), Some(meta()));
+        assert_eq!((with(12, good[12] - 1), with(14, 1), with(15, 1)), (None, None, None));
+    }
+
     // NC-DSK-010, NC-DSK-011
     #[test]
     fn every_flipped_bit_and_every_cut_of_a_small_file_is_found() {

@@ -13,7 +13,7 @@ use netchan_proto::{
 };
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{
-    AppendError, LogError, LogOptions, Mark, Retention, Store, StoreError, StoreOptions, TailRead,
+    AppendError, Log, LogError, LogOptions, Mark, Retention, Store, StoreError, StoreOptions, TailRead,
 };
 use rig::*;
 
@@ -134,6 +134,27 @@ fn interval_mode_syncs_when_its_time_has_come() {
     assert_eq!(log.durable(), Offset(1));
     store.run_commits(Timestamp(1_000_001_000));
     assert_eq!(log.durable(), Offset(2));
+}
+
+#[test]
+fn intervals_of_several_logs_that_end_at_once_are_all_synced() {
+    let store =
+        Store::open(Arc::new(SimDisk::new(1)) as Arc<dyn Disk>, options(&HandClock::default())).unwrap();
+    let options = LogOptions {
+        durability: Durability::Interval,
+        interval: Duration::from_secs(1),
+        ..LogOptions::default()
+    };
+    let logs = ["a", "b", "c"].map(|it| store.create_or_open(&name(it), &options).unwrap());
+    for _ in 0..2 {
+        for log in &logs {
+            append(log, "x");
+        }
+        store.run_commits(Timestamp(0));
+    }
+    assert_eq!(logs.each_ref().map(Log::durable), [Offset(1); 3]);
+    store.run_commits(Timestamp(1_000_000_000));
+    assert_eq!(logs.each_ref().map(Log::durable), [Offset(2); 3]);
 }
 
 #[test]

@@ -341,6 +341,7 @@ fn a_damaged_batch_becomes_a_declared_loss_between_what_holds() {
         (Some(name("a")), &steps[..], 0)
     );
     assert_eq!(done[0].lost().collect::<Vec<_>>(), [(from, to)]);
+    assert!(!done[0].was_well() && done[0].left.is_empty());
     assert!(done[1].was_well() && done[1].name.is_none());
     assert_eq!(disk.contents(&bad), Some(bytes));
     let found = verified(&disk);
@@ -488,6 +489,7 @@ fn what_cannot_be_mended_is_left_as_it_is_and_told() {
         let told: Vec<_> = done.iter().flat_map(|log| &log.left).collect();
         assert!(told.iter().any(|left| left.what.contains(words)), "{words}: {done:?}");
         assert!(done.iter().all(|log| log.steps.is_empty()), "{words}: {done:?}");
+        assert!(done.iter().all(|log| log.was_well() == log.left.is_empty()), "{words}: {done:?}");
         assert_eq!(everything(disk, ""), before, "{words}");
     };
     let (whole, files, _) = closed(false);
@@ -853,6 +855,51 @@ fn a_repair_that_fails_leaves_nothing_half_made_and_a_dry_one_removes_nothing() 
             break;
         }
     }
+}
+
+// NC-DSK-013, NC-DSK-104
+#[test]
+fn a_meta_is_made_again_from_a_segment_of_the_log_though_another_ones_stands_before_it() {
+    let (disk, files, _) = closed(false);
+    damage(&disk, &[(files[3].clone(), Bad::Flip(20))]);
+    disk.overwrite(&files[0], foreign(&files[0]));
+    check(&disk, None, "");
+    let found = verified(&disk).swap_remove(0);
+    assert_eq!((found.name, found.declared), (Some(name("a")), vec![(Offset(0), Offset(7))]));
+}
+
+#[test]
+fn steps_beyond_a_thousand_are_counted() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let options = netchan_store::LogOptions { segment_bytes: 20 << 10, ..small(Durability::Sync) };
+    let log = store.create_or_open(&name("a"), &options).unwrap();
+    while log.info().segments < 7 {
+        append(&log, "x");
+        commit(&store);
+    }
+    store.close();
+    let dir = format!("channels/{}", log.id());
+    let mut pieces = 0;
+    for file in disk.list(&dir).unwrap().into_iter().filter(|file| file.ends_with(".log")) {
+        let path = format!("{dir}/{file}");
+        let mut bytes = disk.contents(&path).unwrap();
+        let places = batch_places(&bytes);
+        pieces += places.len();
+        places.iter().step_by(2).for_each(|at| bytes[at + 20] ^= 1);
+        disk.overwrite(&path, bytes);
+    }
+    let done = repaired(&disk, true);
+    let told = done[0].steps.len() as u64 + done[0].more_steps;
+    assert_eq!(done[0].steps.len(), 1000);
+    assert!((pieces as u64..pieces as u64 + 20).contains(&told) && told > 1000, "{told} of {pieces} pieces");
+}
+
+#[test]
+fn a_directory_in_which_no_store_was_opened_is_well() {
+    let disk = SimDisk::new(1);
+    disk.create_dir("channels").unwrap();
+    assert_eq!(repaired(&disk, false), []);
 }
 
 /// What two directories say that cannot both be so, and what was never made.

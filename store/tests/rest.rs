@@ -271,6 +271,24 @@ fn a_log_that_gave_up_its_files_for_others_gives_up_its_memory_when_it_rests() {
     assert!(!all.iter().any(|log| in_memory(log, 0)));
 }
 
+#[test]
+fn logs_that_are_read_share_the_budget_of_tails_evenly() {
+    let disk = SimDisk::new(14);
+    let store = with(&disk, |options| options.tail_budget = 1 << 20);
+    let all = logs(&store, 4, &LogOptions::default());
+    for round in 0..60 {
+        for log in &all {
+            log.read_tail(Offset(0));
+            append(log, &"x".repeat(10_000));
+            store.run_commits(Timestamp(round));
+        }
+    }
+    for log in &all {
+        let bytes = tail_bytes(log);
+        assert!((180 << 10..=256 << 10).contains(&bytes), "{bytes}");
+    }
+}
+
 /// As [`without_any_file_a_log_stalls_keeps_what_is_durable_and_goes_on_later`], for logs whose files were closed for
 /// others while room was reserved in them: nothing of what is queued may be taken before the file is open again.
 #[test]

@@ -371,6 +371,40 @@ fn where_the_oldest_go_for_room_none_goes_because_a_write_failed_or_files_are_sh
     assert_eq!((scene.log.first(), scene.log.written()), (Offset(0), Offset(21)));
 }
 
+#[test]
+fn a_segment_that_cannot_be_begun_for_want_of_room_is_begun_later_and_any_other_failure_is_one() {
+    let retention = Retention { max_age: Some(Duration::from_secs(3600)), ..Retention::default() };
+    let begun = |operation: u64, fault| {
+        let scene = with(retention, |options| options);
+        scene.many(2);
+        scene.clock.set(scene.now().0 + 1900 * SECOND);
+        scene.disk.fail_at(operation, fault);
+        scene.run();
+        let was_hit = !scene.disk.is_to_fail();
+        (was_hit, scene)
+    };
+    let (mut short, mut failed) = (0, 0);
+    for operation in 1.. {
+        let (was_hit, scene) = begun(operation, Fault::Io);
+        if !was_hit {
+            break;
+        }
+        assert!(scene.log.poisoned().is_some(), "operation {operation}");
+        failed += 1;
+        let (_, scene) = begun(operation, Fault::NoSpace);
+        if scene.log.poisoned().is_none() {
+            scene.wait(2);
+            assert_eq!(
+                (scene.log.info().segments, scene.log.durable()),
+                (2, Offset(2)),
+                "operation {operation}"
+            );
+            short += 1;
+        }
+    }
+    assert!(failed >= 4 && short >= 2, "{failed} {short}");
+}
+
 /// A segment that was begun for its age and failed may be found again after a power cut: nothing may stand at its place elsewhere.
 #[test]
 fn a_segment_that_could_not_be_begun_loses_nothing_that_comes_after_whatever_a_power_cut_brings_back() {
@@ -391,6 +425,8 @@ fn a_segment_that_could_not_be_begun_loses_nothing_that_comes_after_whatever_a_p
             }
             let durable = scene.log.durable();
             assert!(durable.0 <= sent);
+            // What is short comes back; what has failed has.
+            assert!(operation > 1 || scene.log.poisoned().is_none(), "cutting what was reserved");
             let disk = scene.disk.fork(seed);
             disk.crash();
             let store = open(&disk);
@@ -404,6 +440,121 @@ fn a_segment_that_could_not_be_begun_loses_nothing_that_comes_after_whatever_a_p
             );
         }
     }
+}
+
+// NC-DSK-086
+#[test]
+fn a_log_comes_close_to_its_ceiling_and_lets_no_more_go_there_than_it_must() {
+    let ceiling = Some(80_000);
+    let scene = with(Retention { ceiling, ..Retention::default() }, |options| options);
+    assert!(matches!(until_refused(&scene, 200), Some(AppendError::AtCeiling { bytes: 80_000 })));
+    assert!((80_000 - 6_000..=80_000).contains(&scene.bytes()), "{}", scene.bytes());
+    let when_full = WhenFull::TrimOldest;
+    let scene = with(Retention { ceiling, when_full, ..Retention::default() }, |options| options);
+    for n in 0..200 {
+        scene.many(1);
+        assert!(n < 100 || (60_000..=80_000).contains(&scene.bytes()), "{}", scene.bytes());
+    }
+}
+
+/// What is reserved is a wish: where there is room for the record alone, it is taken.
+#[test]
+fn the_last_page_of_a_volume_is_used_and_a_file_system_that_cannot_reserve_is_written_all_the_same() {
+    for fault in [None, Some(Fault::Io)] {
+        let change = |options| StoreOptions { idle_after: Duration::from_secs(1), ..options };
+        let scene = with(Retention::default(), change);
+        scene.many(1);
+        scene.wait(3);
+        match fault {
+            None => scene.disk.set_capacity(scene.disk.used() + 4096),
+            Some(fault) => scene.disk.fail_at(1, fault),
+        }
+        scene.many(2);
+        assert!(!scene.disk.is_to_fail());
+        assert_eq!((scene.log.poisoned(), scene.log.durable()), (None, Offset(3)), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_log_without_room_for_its_seal_waits_for_it_and_is_not_sealed_before_what_is_queued_is_written() {
+    let change = |options| StoreOptions { idle_after: Duration::from_secs(1), ..options };
+    for queued in [0, 3] {
+        let scene = with(Retention::default(), change);
+        scene.many(1);
+        scene.wait(3);
+        scene.disk.set_capacity(scene.disk.used());
+        for _ in 0..queued {
+            scene.log.append(&"x".as_record()).unwrap();
+        }
+        if queued > 0 {
+            scene.run();
+        }
+        let sealed = scene.log.seal();
+        assert!(matches!(sealed, Err(LogError::Stalled { .. })), "{sealed:?}");
+        assert_eq!((scene.log.poisoned(), scene.log.sealed_at()), (None, None));
+        scene.disk.set_capacity(4 << 20);
+        scene.wait(1);
+        assert_eq!(scene.log.seal().unwrap(), Offset(1 + queued));
+        assert!(scene.disk.used() < 100_000, "{}", scene.disk.used());
+        assert_eq!(texts_len(&scene.log), 1 + queued);
+    }
+}
+
+fn texts_len(log: &Log) -> u64 {
+    let (records, holes) = read_from(log, log.first(), 1 << 20);
+    assert_eq!(holes, []);
+    records.len() as u64
+}
+
+/// More than one group is queued when there is room again.
+#[test]
+fn all_that_was_queued_in_a_shortage_is_written_once_there_is_room() {
+    let scene = with(Retention::default(), |options| StoreOptions { max_queued: 64 << 20, ..options });
+    scene.many(1);
+    scene.disk.set_capacity(scene.disk.used());
+    for _ in 0..12 {
+        scene.log.append(&vec![0; 1 << 20].as_record()).unwrap();
+    }
+    scene.run();
+    assert_eq!(scene.log.written(), Offset(1));
+    scene.disk.set_capacity(1 << 30);
+    scene.clock.set(scene.now().0 + 2 * SECOND);
+    scene.run();
+    assert_eq!((scene.log.durable(), scene.log.queued()), (Offset(13), Offset(13)));
+}
+
+/// A log that fills its segments slowly begins one after half the time that records may stay.
+// NC-DSK-080
+#[test]
+fn a_segment_is_closed_at_half_the_age_and_what_was_in_it_goes_at_the_whole() {
+    let hours = |hours: u64| Some(Duration::from_secs(3600 * hours));
+    let scene = with(Retention { max_age: hours(1), ..Retention::default() }, |options| options);
+    scene.many(1);
+    scene.wait(25);
+    assert_eq!((scene.log.info().segments, scene.records()), (1, 1));
+    scene.wait(8);
+    assert_eq!((scene.log.info().segments, scene.records()), (2, 1));
+    scene.wait(40);
+    assert_eq!((scene.log.info().segments, scene.records()), (1, 0));
+    // A short time is looked at more often.
+    let age = Some(Duration::from_secs(8));
+    let scene = with(Retention { max_age: age, ..Retention::default() }, |options| options);
+    scene.many(1);
+    for _ in 0..15 {
+        scene.clock.set(scene.now().0 + SECOND);
+        scene.run();
+    }
+    assert_eq!(scene.records(), 0);
+    // One that was begun by a clock that was ahead is closed by the right one.
+    let scene = with(Retention { max_age: hours(24), ..Retention::default() }, |options| options);
+    scene.clock.set(FAR);
+    scene.many(8);
+    let segments = scene.log.info().segments;
+    scene.clock.set(NOW);
+    scene.wait(3);
+    scene.many(1);
+    scene.wait(3);
+    assert!(scene.log.info().segments > segments);
 }
 
 // NC-DSK-083, NC-DSK-086

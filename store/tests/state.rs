@@ -74,3 +74,39 @@ fn a_store_that_is_closed_takes_no_change_and_no_channel() {
     assert_eq!(store.state().get(b"key").unwrap(), &b"value"[..]);
     assert!(store.contains(&name("a")) && !store.contains(&name("b")));
 }
+
+/// What is set again and again is written over, but not each time: as little is written as was set, and a little more.
+#[test]
+fn the_state_log_is_compacted_when_most_of_it_is_stale_and_not_before() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let state = store.state();
+    let value = vec![7; 10_000];
+    for n in 0..300_u32 {
+        state.put(&n.to_le_bytes(), &value).unwrap();
+    }
+    // Three megabytes that count.
+    let before = disk.operations();
+    for n in 0..50_u32 {
+        state.put(&n.to_le_bytes(), &value).unwrap();
+    }
+    let operations = disk.operations() - before;
+    assert!(operations < 50 * 6, "{operations}");
+    assert!(disk.used() < 8 << 20, "{}", disk.used());
+    // Most of it goes: what is left is written once, soon.
+    for n in 0..300_u32 {
+        state.remove(&n.to_le_bytes()).unwrap();
+    }
+    for n in 0..400_u32 {
+        state.put(b"one", &n.to_le_bytes()).unwrap();
+    }
+    assert!(disk.used() < 1 << 20, "{}", disk.used());
+    for n in 0..2000_u32 {
+        state.put(b"one", &[&value[..1000], &n.to_le_bytes()].concat()).unwrap();
+        assert!(disk.used() < 5 << 20, "{}", disk.used());
+    }
+    store.close();
+    let store = open(&disk);
+    assert_eq!(store.state().scan(b"").len(), 1);
+    assert!(store.state().get(b"one").unwrap().ends_with(&1999_u32.to_le_bytes()));
+}

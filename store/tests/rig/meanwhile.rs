@@ -1,7 +1,9 @@
-//! A disk on which something happens just before a file is opened to be read: what another thread or process would do meanwhile.
+//! A disk on which something happens just before a file is opened to be read, or synced: what another thread or process would do
+//! meanwhile.
+#![allow(dead_code)] // each test file uses its part
 
 use std::fmt;
-use std::io::Result;
+use std::io::{IoSlice, Result};
 use std::sync::{Arc, Mutex};
 
 use netchan_store::disk::{Disk, DiskFile, DiskLock, Open, SimDisk, Space};
@@ -11,16 +13,26 @@ type Hook = Box<dyn FnOnce() -> Result<()> + Send>;
 pub(crate) struct Meanwhile {
     pub(crate) disk: SimDisk,
     hook: Mutex<Option<(String, Hook)>>,
+    on_sync: Arc<Mutex<Option<Hook>>>,
 }
 
 impl Meanwhile {
     pub(crate) fn new(disk: SimDisk) -> Meanwhile {
-        Meanwhile { disk, hook: Mutex::default() }
+        Meanwhile { disk, hook: Mutex::default(), on_sync: Arc::default() }
     }
 
     /// Lets it happen once, before the next file is opened whose path ends like that. An error of it is the opening's.
     pub(crate) fn on_open(&self, suffix: &str, hook: impl FnOnce() -> Result<()> + Send + 'static) {
         *self.hook.lock().unwrap() = Some((suffix.to_owned(), Box::new(hook)));
+    }
+
+    /// Lets it happen once, before a file is synced next.
+    pub(crate) fn on_sync(&self, hook: impl FnOnce() + Send + 'static) {
+        let hook = || {
+            hook();
+            Ok(())
+        };
+        *self.on_sync.lock().unwrap() = Some(Box::new(hook));
     }
 }
 
@@ -41,7 +53,8 @@ impl Disk for Meanwhile {
         let is_it = |(suffix, _): &mut (String, Hook)| how == Open::Read && path.ends_with(&**suffix);
         let hook = self.hook.lock().unwrap().take_if(is_it);
         hook.map_or(Ok(()), |(_, hook)| hook())?;
-        self.disk.open(path, how)
+        let file = self.disk.open(path, how)?;
+        Ok(Arc::new(File { file, on_sync: Arc::clone(&self.on_sync) }))
     }
     fn size(&self, path: &str) -> Result<u64> {
         self.disk.size(path)
@@ -63,5 +76,39 @@ impl Disk for Meanwhile {
     }
     fn try_lock(&self, path: &str) -> Result<Option<Box<dyn DiskLock>>> {
         self.disk.try_lock(path)
+    }
+}
+
+struct File {
+    file: Arc<dyn DiskFile>,
+    on_sync: Arc<Mutex<Option<Hook>>>,
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
+impl DiskFile for File {
+    fn read_at(&self, into: &mut Vec<u8>, at: u64) -> Result<usize> {
+        self.file.read_at(into, at)
+    }
+    fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> Result<()> {
+        self.file.write_all_at(parts, at)
+    }
+    fn allocate(&self, len: u64) -> Result<()> {
+        self.file.allocate(len)
+    }
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len)
+    }
+    fn sync(&self) -> Result<()> {
+        let hook = self.on_sync.lock().unwrap().take();
+        hook.map_or(Ok(()), |hook| hook())?;
+        self.file.sync()
+    }
+    fn size(&self) -> Result<u64> {
+        self.file.size()
     }
 }

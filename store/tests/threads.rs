@@ -1,0 +1,102 @@
+//! The committer's threads: as many as there is work for, up to their number.
+
+#![allow(clippy::unwrap_used)] // a panic is a failed test
+
+#[path = "rig/meanwhile.rs"]
+mod meanwhile;
+mod rig;
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use meanwhile::Meanwhile;
+use netchan_proto::{Durability, Offset};
+use netchan_store::disk::{Disk, SimDisk};
+use netchan_store::{Commit, Log, Mark, Store, StoreOptions};
+use rig::{append, name, small};
+
+#[derive(Default)]
+struct Bell(Mutex<bool>, Condvar);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+}
+
+fn durable(log: &Log, end: Offset) {
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    while let Poll::Pending =
+        log.poll_reached(Mark::Durable, end, &mut Context::from_waker(&waker)).map(Result::unwrap)
+    {
+        let rung = bell.0.lock().unwrap();
+        *bell.1.wait_while(rung, |rung| !*rung).unwrap() = false;
+    }
+}
+
+/// Lets the next sync wait for something to be sent, and says so when it is there.
+fn hang(disk: &Meanwhile) -> (Receiver<()>, Sender<()>) {
+    let (is_there, there) = channel();
+    let (go, goes) = channel::<()>();
+    disk.on_sync(move || {
+        is_there.send(()).unwrap();
+        let _ = goes.recv();
+    });
+    (there, go)
+}
+
+#[cfg(target_os = "linux")]
+fn threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    names.filter(|name| name.starts_with("netchan-commit")).count()
+}
+
+#[test]
+fn while_one_sync_hangs_another_log_is_committed_by_another_thread_and_there_are_no_more_than_were_asked_for()
+{
+    let disk = Arc::new(Meanwhile::new(SimDisk::new(1)));
+    let options = StoreOptions {
+        commit: Commit::Threads(NonZeroUsize::new(2).unwrap()),
+        min_free_percent: 0,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options).unwrap();
+    let [a, b, c, d] =
+        ["a", "b", "c", "d"].map(|it| store.create_or_open(&name(it), &small(Durability::Sync)).unwrap());
+    // The first thread has waited for work before.
+    append(&a, "x");
+    durable(&a, Offset(1));
+    // It takes the next log while yet another one waits: that is for a second thread.
+    let (at_a, go_a) = hang(&disk);
+    append(&a, "x");
+    at_a.recv().unwrap();
+    append(&b, "x");
+    append(&c, "x");
+    let (at_b, go_b) = hang(&disk);
+    drop(go_a);
+    at_b.recv().unwrap();
+    durable(&c, Offset(1));
+    // The second has time while the first hangs.
+    append(&a, "x");
+    durable(&a, Offset(3));
+    // Both hang, and two logs wait: there is no third.
+    let (at_c, go_c) = hang(&disk);
+    append(&c, "x");
+    at_c.recv().unwrap();
+    append(&a, "x");
+    append(&d, "x");
+    drop(go_b);
+    durable(&a, Offset(4));
+    durable(&d, Offset(1));
+    assert_eq!((b.durable(), c.durable()), (Offset(1), Offset(1)));
+    #[cfg(target_os = "linux")]
+    assert_eq!(threads(), 2);
+    drop(go_c);
+    durable(&c, Offset(2));
+    store.close();
+}
