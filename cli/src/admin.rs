@@ -71,7 +71,7 @@ pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
             bail!("{target} and all its records would be gone: say --yes to delete it");
         }
         let info = node.info(target.to_string()).await?;
-        let records = info.next.0 - info.first.0;
+        let records = info.records();
         eprint!("delete {target} with {} ({})? [y/N] ", counted(records, "record"), bytes(info.bytes));
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
@@ -127,7 +127,7 @@ fn told(info: &LogInfo) -> Vec<String> {
     let rows = [
         ("name", info.name.to_string()),
         ("state", state.to_owned()),
-        ("records", format!("{} (offsets {} to {})", info.next.0 - info.first.0, info.first, info.next)),
+        ("records", format!("{} (offsets {} to {})", info.records(), info.first, info.next)),
         ("durable", format!("{} (mode {})", info.durable, info.durability)),
         ("first", time(info.first_time).unwrap_or_else(none)),
         ("last", time(info.last_time).unwrap_or_else(none)),
@@ -145,7 +145,7 @@ fn table(channels: &[LogInfo]) -> Vec<String> {
     };
     let head = row("NAME", "RECORDS", "SIZE", "LAST", "STATE");
     let rows = channels.iter().map(|info| {
-        let records = (info.next.0 - info.first.0).to_string();
+        let records = info.records().to_string();
         let last = time(info.last_time).unwrap_or_else(|| "-".into());
         let state = if info.sealed { "sealed" } else { "open" };
         row(info.name.as_str(), &records, &bytes(info.bytes), &last, state)

@@ -114,7 +114,7 @@ fn behind(cursor: &CursorInfo, channel: Option<&LogInfo>) -> Option<u64> {
         Some(position) => {
             (position.log == channel.id).then(|| channel.next.0.saturating_sub(position.offset.0))
         }
-        None => cursor.position.is_empty().then_some(channel.next.0 - channel.first.0),
+        None => cursor.position.is_empty().then_some(channel.records()),
     }
 }
 

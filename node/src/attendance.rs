@@ -155,7 +155,7 @@ impl Attendance {
         waiting
     }
 
-    /// Has `append` append a record, at or after `next`, and waits for so many to have it. Nobody is told meanwhile that a
+    /// Has `append` append a record, and waits for so many to have it. Nobody is told meanwhile that a
     /// receiver has it, and it is waited for before it can be seen.
     ///
     /// # Errors
@@ -163,11 +163,11 @@ impl Attendance {
     pub(crate) fn await_some<E>(
         self: &Arc<Self>,
         wanted: usize,
-        next: Offset,
         append: impl FnOnce() -> Result<Offset, E>,
     ) -> Result<(Offset, Waiting), E> {
         let mut state = lock(&self.state);
-        self.furthest.fetch_max(next.plus(1).0, Ordering::SeqCst);
+        // Until it is known which offset it has: a stream that sees the record sooner waits for the lock, and sees the wait then.
+        self.furthest.store(u64::MAX, Ordering::SeqCst);
         let appended = append();
         let waiting = appended.map(|offset| {
             let wish = Wish::Some { wanted, have: BTreeSet::new() };
@@ -319,9 +319,32 @@ mod models {
                 log.store(1, Ordering::Release);
                 Ok::<_, ()>(Offset::ZERO)
             };
-            let (_, waiting) = attendance.await_some(1, Offset::ZERO, append).unwrap();
+            let (_, waiting) = attendance.await_some(1, append).unwrap();
             assert_eq!(come_true(&waiting), Ok(1));
             reading.join().unwrap();
+        });
+    }
+
+    /// Of two who send at the same time each is waited for, whichever comes first.
+    #[test]
+    fn who_sees_the_second_of_two_records_sees_that_it_is_awaited() {
+        model(2, || {
+            let (attendance, log) = (Arc::new(Attendance::default()), Arc::new(AtomicUsize::new(0)));
+            let presence = attendance.come(Offset::ZERO, true, Waker::noop().clone());
+            let send = |attendance: Arc<Attendance>, log: Arc<AtomicUsize>| {
+                let append = || Ok::<_, ()>(Offset(log.fetch_add(1, Ordering::AcqRel) as u64));
+                attendance.await_some(1, append).unwrap().1
+            };
+            let (other, also) = (Arc::clone(&attendance), Arc::clone(&log));
+            let second = thread::spawn(move || send(other, also));
+            let first = send(Arc::clone(&attendance), Arc::clone(&log));
+            while log.load(Ordering::Acquire) < 2 {
+                thread::yield_now();
+            }
+            // it was asked for the first of them
+            assert_eq!(presence.awaited(Offset(1)), Some(Offset(2)));
+            presence.has(Offset(2));
+            assert_eq!((come_true(&first), come_true(&second.join().unwrap())), (Ok(1), Ok(1)));
         });
     }
 

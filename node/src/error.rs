@@ -112,7 +112,6 @@ impl ErrorKind {
             ErrorKind::Gap { .. }
                 | ErrorKind::Truncated { .. }
                 | ErrorKind::Decode { .. }
-                | ErrorKind::CursorMoved
                 | ErrorKind::DiskFull
                 | ErrorKind::Full
                 | ErrorKind::Busy

@@ -256,9 +256,15 @@ fn who_reads_by_a_cursor_that_is_set_goes_on_from_there() {
         let _ = a.take(&mut wire, &mut far, count);
         a.commit_all(&mut wire, &mut far).map_or_else(|error| panic!("{error}"), drop);
         set(&mut there(), Start::Offset(Offset(2)));
+        let before = a.core.position().unwrap();
         let told = a.commit_all(&mut wire, &mut far).unwrap_err();
-        assert_eq!((told.kind(), told.is_retryable()), (ErrorKind::CursorMoved, true));
+        assert_eq!((told.kind(), told.is_retryable()), (ErrorKind::CursorMoved, false));
+        // What was read before is not committed any more: it would undo the move.
+        let late = a.commit(&mut wire, &mut far, before).unwrap_err();
+        assert_eq!((late.kind(), stands(&house)), (ErrorKind::CursorMoved, Some(2)));
         assert_eq!(a.take(&mut wire, &mut far, 3), records(2..5), "at the end: {at_end}");
+        let late = a.commit(&mut wire, &mut far, before).unwrap_err();
+        assert_eq!((late.kind(), stands(&house)), (ErrorKind::CursorMoved, Some(2)));
         a.commit_all(&mut wire, &mut far).unwrap();
         assert_eq!(stands(&house), Some(5));
 

@@ -78,9 +78,16 @@ impl Cursors {
         limit: usize,
     ) -> Vec<CursorInfo> {
         let prefix = channel.map_or_else(|| PREFIX.to_vec(), prefix_of);
-        let after = after.map(key_of).unwrap_or_default();
-        let page = self.state.page(&prefix, &after, limit);
-        page.iter().filter_map(|(key, value)| decode(parse_key(key)?, value)).collect()
+        let mut after = after.map(key_of).unwrap_or_default();
+        let mut cursors = Vec::new();
+        // One that cannot be read is left out, and ends nothing.
+        while cursors.len() < limit {
+            let page = self.state.page(&prefix, &after, limit - cursors.len());
+            let Some((last, _)) = page.last() else { break };
+            after = last.to_vec();
+            cursors.extend(page.iter().filter_map(|(key, value)| decode(parse_key(key)?, value)));
+        }
+        cursors
     }
 
     /// Where `start` comes to in `log`, as a cursor keeps it: also before its first record, where a reader is told a gap.

@@ -9,7 +9,7 @@ mod rig;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use meanwhile::Meanwhile;
 use netchan_proto::{Durability, Offset};
@@ -30,8 +30,10 @@ impl Wake for Bell {
 fn durable(log: &Log, end: Offset) {
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
-    while let Poll::Pending =
-        log.poll_reached(Mark::Durable, end, &mut Context::from_waker(&waker)).map(Result::unwrap)
+    while log
+        .poll_reached(Mark::Durable, end, &mut Context::from_waker(&waker))
+        .map(Result::unwrap)
+        .is_pending()
     {
         let rung = bell.0.lock().unwrap();
         *bell.1.wait_while(rung, |rung| !*rung).unwrap() = false;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use netchan_proto::{ChannelName, Position, Positions, Record, Start};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::handles::line::Line;
 use crate::handles::{Adapter, Hub, Way};
@@ -161,9 +161,9 @@ impl<A: Adapter> Receiver<A> {
     /// Nothing was committed, and receiving goes on, with [`ErrorKind::CursorBack`](crate::ErrorKind::CursorBack) (it is
     /// before what was committed), [`ErrorKind::BeyondEnd`](crate::ErrorKind::BeyondEnd),
     /// [`ErrorKind::OtherLog`](crate::ErrorKind::OtherLog) (the channel was made again),
-    /// [`ErrorKind::NoCursor`](crate::ErrorKind::NoCursor) (it was deleted), and what a disk says. With
-    /// [`ErrorKind::CursorMoved`](crate::ErrorKind::CursorMoved) somebody set the cursor to another place: receiving goes on
-    /// from there. With [`ErrorKind::CursorTaken`](crate::ErrorKind::CursorTaken) another receiver has it: nothing more is
+    /// [`ErrorKind::NoCursor`](crate::ErrorKind::NoCursor) (it was deleted). What a disk says leaves open whether it was
+    /// committed. With [`ErrorKind::CursorMoved`](crate::ErrorKind::CursorMoved) somebody set the cursor to another place:
+    /// receiving goes on from there, and what was read before that is not committed any more. With [`ErrorKind::CursorTaken`](crate::ErrorKind::CursorTaken) another receiver has it: nothing more is
     /// received here. [`ErrorKind::Config`](crate::ErrorKind::Config): there is no cursor.
     ///
     /// # Cancel safety
@@ -172,7 +172,11 @@ impl<A: Adapter> Receiver<A> {
     pub async fn commit(&mut self, position: impl Into<Positions>) -> Result<(), Error> {
         let line = self.line();
         line.machine.commit(position.into());
-        poll_fn(|cx| line.poll_until(cx, ReceiverCore::take_outcome)).await
+        let outcome = poll_fn(|cx| line.poll_until(cx, ReceiverCore::take_outcome)).await;
+        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::CursorMoved) {
+            self.later = None; // of what is not given any more
+        }
+        outcome
     }
 
     /// Goes on from elsewhere, also after the end.

@@ -33,6 +33,8 @@ pub(super) struct Held {
     outcome: Option<Result<(), Error>>,
     /// The user said where to read from before the cursor did.
     was_sought: bool,
+    /// Somebody set it to another place: what was read before that is not committed.
+    was_moved: bool,
 }
 
 impl Held {
@@ -46,6 +48,7 @@ impl Held {
             asked: None,
             outcome: None,
             was_sought: false,
+            was_moved: false,
         }
     }
 
@@ -72,8 +75,21 @@ impl ReceiverCore {
     /// driven, also when receiving is over.
     pub fn commit(&mut self, position: Positions) {
         let name = self.name().clone();
+        let reached = self.position();
         let Some(held) = &mut self.cursor else { return };
         held.asked = None;
+        let is_from_before = match (position.only(), reached) {
+            _ if !held.was_moved => false,
+            _ if held.is_untaken() => true,
+            (Some(position), Some(reached)) => position.offset > reached.offset,
+            _ => true,
+        };
+        if is_from_before {
+            let what = "the cursor was set elsewhere: what was read before is not committed";
+            (held.wanted, held.outcome) =
+                (None, Some(Err(Error::new(ErrorKind::CursorMoved, what).about(name))));
+            return;
+        }
         if position.is_empty() {
             let error = Error::new(ErrorKind::Config, "a commit of no position").about(name);
             held.outcome = Some(Err(error));
@@ -109,6 +125,7 @@ impl ReceiverCore {
     pub(super) fn mark_sought(&mut self) {
         if let Some(held) = &mut self.cursor {
             held.was_sought = held.is_untaken();
+            held.was_moved &= held.is_untaken();
         }
     }
 
@@ -213,6 +230,7 @@ impl ReceiverCore {
         if let Hold::Taken { generation } = held.hold {
             held.hold = Hold::Untaken { mine: generation };
         }
+        held.was_moved = true;
         if !matches!(self.phase, Phase::Reading) {
             // After the end there is more to read, perhaps.
             self.phase = Phase::Reading;

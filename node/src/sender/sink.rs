@@ -9,7 +9,7 @@ use futures_sink::Sink;
 use netchan_proto::AsRecord;
 
 use super::{Reached, Sender};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::publisher::Ticket;
 
 impl Sender {
@@ -53,13 +53,18 @@ impl<R: AsRecord> Sink<R> for RecordSink<R> {
         let RecordSink { sender, waiting, ticket, .. } = &mut *self;
         let Some(record) = waiting else { return Poll::Ready(Ok(())) };
         let sent = ready!(sender.poll_send(&record.as_record(), ticket, cx));
-        (*waiting, *ticket) = (None, None);
+        *waiting = None;
+        sender.leave(ticket.take());
         Poll::Ready(sent.map(drop))
     }
 
-    /// Never fails.
+    /// # Errors
+    /// [`ErrorKind::Full`](crate::ErrorKind::Full) if it is not ready: another record waits, and this one is not sent.
     fn start_send(mut self: Pin<&mut Self>, record: R) -> Result<(), Error> {
-        debug_assert!(self.waiting.is_none(), "it was not ready");
+        if self.waiting.is_some() {
+            let text = "a record waits for its place already: poll_ready first";
+            return Err(Error::new(ErrorKind::Full, text).about(self.sender.name()));
+        }
         self.waiting = Some(record);
         self.flushing = None;
         Ok(())

@@ -100,7 +100,7 @@ impl Sender {
         let (offset, waiting) = poll_fn(|cx| {
             loop {
                 let record = record.as_record();
-                let sent = attendance.await_some(receivers, log.queued(), || log.append(&record));
+                let sent = attendance.await_some(receivers, || log.append(&record));
                 match sent {
                     Ok(sent) => return Poll::Ready(Ok(sent)),
                     Err(AppendError::Full) => ready!(log.poll_capacity(cx)),
@@ -149,9 +149,15 @@ impl<'a> Met<'a> {
             return Poll::Ready(met.map_err(|over| closed(over).about(self.log.name())));
         }
         self.forget();
+        let seen = self.log.seen();
         match self.log.poll_reached(Mark::Visible, NEVER, cx) {
-            // What is sealed can still be received.
-            Poll::Ready(Err(LogError::Sealed { .. }) | Ok(())) => Poll::Pending,
+            // What is sealed can still be received, until it is deleted.
+            Poll::Ready(Err(LogError::Sealed { .. }) | Ok(())) => {
+                if self.log.poll_changed(seen, cx).is_ready() {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Error::from(error).about(self.log.name()))),
             Poll::Pending => {
                 self.waker = Some(cx.waker().clone());

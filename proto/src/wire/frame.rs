@@ -177,6 +177,10 @@ frame_types! {
     READERS = 0x32, Stream;
     /// Tells it.
     READERS_REPLY = 0x33, Stream;
+    /// Asks for the channels that match a pattern, now and from now on.
+    WATCH = 0x34, Stream;
+    /// Tells some.
+    WATCHED = 0x35, Stream;
     /// Takes a cursor.
     CURSOR_TAKE = 0x38, Stream;
     /// Moves it on.
@@ -191,10 +195,6 @@ frame_types! {
     CURSORS = 0x3D, Stream;
     /// Tells it.
     CURSORS_REPLY = 0x3E, Stream;
-    /// Asks for the channels that match a pattern, now and from now on.
-    WATCH = 0x34, Stream;
-    /// Tells some.
-    WATCHED = 0x35, Stream;
     /// What a sealed channel comes to. Who does not know it goes on without.
     DIGEST = 0x81, Stream;
 }

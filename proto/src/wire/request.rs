@@ -46,6 +46,12 @@ impl LogInfo {
     /// Bytes of the shortest on the wire: a name of one byte.
     const MIN_LEN: usize = 2 + 16 + 4 + 4 + 8 * 8;
 
+    /// Records from the first to the end that can be seen.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.next.0.saturating_sub(self.first.0)
+    }
+
     pub(super) fn parse(input: &[u8]) -> Parsed<'_, LogInfo> {
         let (input, name) = name(input)?;
         let (input, id) = log(input)?;
