@@ -6,10 +6,11 @@ mod house;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use house::{ALL, House, Link, peer_config};
+use house::{ALL, House, Link, Parked, peer_config};
 use netchan_node::{Error, ErrorKind, Sender};
 use netchan_proto::conn::{ConnectionConfig, Event};
 use netchan_proto::limits::MAX_AWAITS;
@@ -259,6 +260,24 @@ fn who_waits_no_more_has_nobody_asked() {
     link.pump();
     assert_eq!(asked(&mut link), [0u64; 0]);
     assert_eq!(link.readers.values().next().unwrap().offsets(), [0], "it was sent all the same");
+}
+
+/// What is sealed can still be received, until it is deleted.
+#[test]
+fn who_waits_on_a_sealed_channel_is_woken_when_it_is_deleted() {
+    let house = House::new();
+    let sender = sender(&house);
+    let mut ready = pin!(sender.wait_until_ready(1));
+    let parked = Parked::here();
+    let waker = Waker::from(Arc::clone(&parked));
+    house.node.seal(&house::name("my_log")).unwrap();
+    house.commit();
+    let mut polled = || ready.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled().is_pending());
+    house.node.delete(&house::name("my_log")).unwrap();
+    assert!(parked.wait(), "it was woken");
+    let Poll::Ready(told) = polled() else { panic!("it waits still") };
+    assert_eq!(told.unwrap_err().kind(), ErrorKind::Deleted);
 }
 
 #[test]
