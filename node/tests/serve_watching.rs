@@ -9,7 +9,7 @@ use bytes::Buf;
 use house::{House, Link, name};
 use netchan_node::Machine;
 use netchan_proto::conn::Event;
-use netchan_proto::limits::{MAX_LIST, MAX_OUTBOUND_BYTES};
+use netchan_proto::limits::{MAX_LIST, MAX_OUTBOUND_BYTES, WATCH_LOOKS, WATCH_NAMES};
 use netchan_proto::subscription::Subscription;
 use netchan_proto::wire::{End, Made, StreamId, Watch, Watched};
 use netchan_proto::{ErrorCode, LogId, Pattern, Start};
@@ -139,4 +139,49 @@ fn a_channel_that_is_gone_when_it_is_opened_is_no_channel() {
     let reader = link.peer.open(&open).unwrap();
     link.pump();
     assert_eq!(link.stream_error(reader).unwrap().code, ErrorCode::NO_CHANNEL);
+}
+
+/// NC-LIM-017
+#[test]
+fn few_look_in_one_turn_and_all_get_theirs() {
+    const TURNS: usize = 5;
+    let house = House::new();
+    let mut link = Link::new(&house);
+    let watches: BTreeSet<StreamId> = (0..TURNS * WATCH_LOOKS).map(|_| watch(&mut link, "**")).collect();
+    for channel in ["one", "two"] {
+        link.pump();
+        link.events.clear();
+        house.log(channel);
+        let mut told = BTreeSet::new();
+        for _ in 0..TURNS {
+            link.turn();
+            let new: Vec<StreamId> =
+                watches.iter().copied().filter(|&id| names(&heard(&link, id)) == [channel]).collect();
+            assert_eq!(new.len(), WATCH_LOOKS);
+            told.extend(new);
+            link.events.clear();
+        }
+        assert_eq!(told, watches, "each once");
+    }
+}
+
+/// NC-LIM-017
+#[test]
+fn who_has_much_to_look_at_does_not_keep_others_waiting() {
+    let house = House::new();
+    for channel in 0..5 * WATCH_NAMES {
+        house.log(&format!("{channel}"));
+    }
+    let mut link = Link::new(&house);
+    let none = Watch { pattern: Pattern::new("none/*").unwrap() };
+    let watches: Vec<StreamId> = (0..=WATCH_LOOKS).map(|_| link.peer.watch(&none).unwrap()).collect();
+    let mut turns = Vec::new();
+    while turns.last() != Some(&watches.len()) {
+        assert!(link.turn(), "{turns:?}: it is at rest");
+        turns.push(watches.iter().filter(|&&id| !heard(&link, id).is_empty()).count());
+    }
+    let between = turns.iter().filter(|&&complete| complete > 0 && complete < watches.len()).count();
+    assert!(between <= 1, "{turns:?}");
+    let most = (5 * watches.len()).div_ceil(WATCH_LOOKS);
+    assert!(turns.len() >= most, "{turns:?}");
 }

@@ -145,6 +145,10 @@ pub const MAX_NODE_JOBS: usize = 8;
 pub const CONNECTION_COST: usize = 8 << 10;
 /// What a stream counts for.
 pub const STREAM_COST: usize = 1 << 10;
+/// Channels whose names a stream that watches is held against at a time, while nobody else may look at the channels.
+pub const WATCH_NAMES: usize = 128;
+/// How often the streams of a connection that watch look in one of its turns, all together.
+pub const WATCH_LOOKS: usize = 4;
 /// Where memory is short: how long a connection may hold some and move less than [`HOLD_BYTES`].
 pub const HOLD_TIME: Duration = Duration::from_secs(10);
 /// See [`HOLD_TIME`].

@@ -67,5 +67,5 @@ pub use options::{
 };
 pub use repair::{Left, Repaired, Step, repair};
 pub use state_log::StateLog;
-pub use store::{Made, Store};
+pub use store::{Made, MadeTicket, Store};
 pub use verify::{Problem, Verified, VerifyProgress, verify};

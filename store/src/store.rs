@@ -31,8 +31,8 @@ use crate::{Commit, Cursors, LogOptions, StateLog, StoreError, StoreOptions};
 mod directory;
 mod row;
 
-pub use row::Made;
 use row::Row;
+pub use row::{Made, MadeTicket};
 
 /// A data directory and the logs in it. Cheap to clone.
 ///
@@ -414,23 +414,28 @@ impl Store {
     }
 
     /// The next channels in the order in which they were made (those that were there when the store was opened in the order of
-    /// their names), after those up to the place `after`, at most `limit`, for whose names `is_meant` says so. It looks at a
-    /// thousand at most, and so may find none though there are more. `is_meant` must not come back to the store.
+    /// their names), after those up to the place `after`, at most `limit`, for whose names `is_meant` says so. It looks at
+    /// [`WATCH_NAMES`](netchan_proto::limits::WATCH_NAMES) at most, and so may find none though there are more. `is_meant` must not
+    /// come back to the store.
     ///
-    /// Where there is none to be looked at now, `waker` is woken, once, when one is made. Never blocks.
+    /// Where there is none to be looked at now, `waker` is woken, once, when one is made: it waits with `ticket`, in place of the
+    /// waker that did before. Never blocks.
     pub fn made_after(
         &self,
         after: u64,
         limit: usize,
         is_meant: impl Fn(&ChannelName) -> bool,
+        ticket: &mut MadeTicket,
         waker: &Waker,
     ) -> Made {
-        locked(&self.0.channels).row.after(after, limit, is_meant, waker)
+        let (made, gone) = locked(&self.0.channels).row.after(after, limit, is_meant, (ticket, waker));
+        drop(gone); // without the lock
+        made
     }
 
-    /// Forgets a waker that waits for any channel to be made.
-    pub fn forget_made(&self, waker: &Waker) {
-        let gone = locked(&self.0.channels).row.forget(waker);
+    /// Forgets who waits with `ticket` for any channel to be made.
+    pub fn forget_made(&self, ticket: &mut MadeTicket) {
+        let gone = locked(&self.0.channels).row.forget(ticket);
         drop(gone); // without the lock
     }
 

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use netchan_proto::conn::{Connection, ConnectionConfig, Event, Traffic};
-use netchan_proto::limits::{LAST_WORDS, SERVED_TIMEOUT};
+use netchan_proto::limits::{LAST_WORDS, SERVED_TIMEOUT, WATCH_LOOKS};
 use netchan_proto::wire::{End, ErrorFrame, Gap, ReaderKind, StreamId};
 use netchan_proto::{ChannelName, ErrorCode, Instant, NodeId, Roles, Side};
 
@@ -68,6 +68,8 @@ pub struct Served {
     watchings: Vec<Watching>,
     /// Which reader goes first in the next round.
     first: usize,
+    /// Which watcher looks first in the next turn.
+    first_watching: usize,
     /// The node stops: when connections end that are not done by themselves.
     drain_until: Option<Instant>,
     ended: Option<Ended>,
@@ -194,6 +196,7 @@ impl Served {
             publishings: Vec::new(),
             watchings: Vec::new(),
             first: 0,
+            first_watching: 0,
             drain_until: None,
             ended: None,
         }
@@ -456,13 +459,20 @@ impl Served {
         self.shared.bell.ring();
     }
 
-    /// Tells who watches what is new, each a little at a time.
+    /// Tells who watches what is new, each a little at a time, and few of them in one turn of the connection.
     fn serve_watchers(&mut self) {
-        let mut moved = false;
-        for watching in &mut self.watchings {
-            moved |= watching.turn(&mut self.shared) == Step::Moved;
+        let (count, first) = (self.watchings.len(), self.first_watching);
+        let mut looks = 0;
+        for index in (0..count).map(|index| (first + index) % count) {
+            if self.watchings[index].turn(&mut self.shared) == Step::Moved {
+                looks += 1;
+                self.first_watching = index + 1;
+            }
+            if looks == WATCH_LOOKS {
+                break;
+            }
         }
-        if moved {
+        if looks > 0 {
             self.shared.bell.ring();
         }
     }

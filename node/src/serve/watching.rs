@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use netchan_proto::ChannelName;
 use netchan_proto::limits::MAX_LIST;
 use netchan_proto::pattern::Matcher;
 use netchan_proto::wire::{Made, StreamId, Watch, Watched};
-use netchan_store::Store;
+use netchan_store::{MadeTicket, Store};
 
 use super::{Shared, Step};
 use crate::wake::Flag;
@@ -25,6 +26,7 @@ pub(super) struct Watching {
     is_complete: bool,
     flag: Arc<Flag>,
     waker: Waker,
+    ticket: MadeTicket,
 }
 
 impl Watching {
@@ -32,7 +34,8 @@ impl Watching {
         let flag = Flag::new(&shared.bell);
         let waker = Waker::from(Arc::clone(&flag));
         let (matcher, store) = (watch.pattern.matcher(), shared.node.store().cloned());
-        Watching { id, matcher, store, after: 0, is_complete: false, flag, waker }
+        let ticket = MadeTicket::default();
+        Watching { id, matcher, store, after: 0, is_complete: false, flag, waker, ticket }
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -49,7 +52,8 @@ impl Watching {
             self.flag.raise();
             return Step::Idle;
         }
-        let made = store.made_after(self.after, MAX_LIST, |name| self.matcher.matches(name), &self.waker);
+        let is_meant = |name: &ChannelName| self.matcher.matches(name);
+        let made = store.made_after(self.after, MAX_LIST, is_meant, &mut self.ticket, &self.waker);
         self.after = made.after;
         if made.more {
             self.flag.raise();
@@ -68,7 +72,7 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         if let Some(store) = &self.store {
-            store.forget_made(&self.waker);
+            store.forget_made(&mut self.ticket);
         }
     }
 }

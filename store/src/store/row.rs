@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
 
+use netchan_proto::limits::WATCH_NAMES;
 use netchan_proto::{ChannelName, LogId};
-
-/// Channels that one call looks at, with the store's lock held.
-const LOOK: usize = 1000;
 
 /// Some channels in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,20 +17,27 @@ pub struct Made {
     pub more: bool,
 }
 
+/// Where one stands among those who wait for channels to be made in one store, by who came first: however many they are, nobody
+/// is searched for. Given back with [`Store::forget_made`](super::Store::forget_made).
+#[derive(Debug, Default)]
+pub struct MadeTicket(Option<u64>);
+
 /// The channels there are, by a number that each gets when it is made: places are never given twice while a store is open.
 #[derive(Default)]
 pub(super) struct Row {
     channels: BTreeMap<u64, (ChannelName, LogId)>,
     places: HashMap<LogId, u64>,
     last: u64,
-    waiting: Vec<Waker>,
+    /// By their tickets.
+    waiting: BTreeMap<u64, Waker>,
+    tickets: u64,
 }
 
 impl FromIterator<(ChannelName, LogId)> for Row {
     fn from_iter<T: IntoIterator<Item = (ChannelName, LogId)>>(channels: T) -> Row {
         let mut row = Row::default();
         for (name, id) in channels {
-            row.add(name, id);
+            row.put(name, id);
         }
         row
     }
@@ -40,11 +45,15 @@ impl FromIterator<(ChannelName, LogId)> for Row {
 
 impl Row {
     /// One more is made. Gives who is to be woken, without the lock.
-    pub(super) fn add(&mut self, name: ChannelName, id: LogId) -> Vec<Waker> {
+    pub(super) fn add(&mut self, name: ChannelName, id: LogId) -> impl Iterator<Item = Waker> + use<> {
+        self.put(name, id);
+        std::mem::take(&mut self.waiting).into_values()
+    }
+
+    fn put(&mut self, name: ChannelName, id: LogId) {
         self.last += 1;
         self.channels.insert(self.last, (name, id));
         self.places.insert(id, self.last);
-        std::mem::take(&mut self.waiting)
     }
 
     /// One is deleted.
@@ -54,15 +63,16 @@ impl Row {
         }
     }
 
+    /// Gives a waker besides, to be dropped without the lock: that which waited with this ticket before.
     pub(super) fn after(
         &mut self,
         after: u64,
         limit: usize,
         is_meant: impl Fn(&ChannelName) -> bool,
-        waker: &Waker,
-    ) -> Made {
+        (ticket, waker): (&mut MadeTicket, &Waker),
+    ) -> (Made, Option<Waker>) {
         let mut made = Made { after, ..Made::default() };
-        for (&place, (name, id)) in self.channels.range(after.saturating_add(1)..).take(LOOK) {
+        for (&place, (name, id)) in self.channels.range(after.saturating_add(1)..).take(WATCH_NAMES) {
             if made.channels.len() >= limit {
                 break;
             }
@@ -72,14 +82,18 @@ impl Row {
             }
         }
         made.more = self.channels.range(made.after.saturating_add(1)..).next().is_some();
-        if !made.more && !self.waiting.iter().any(|known| known.will_wake(waker)) {
-            self.waiting.push(waker.clone());
+        if made.more {
+            return (made, None);
         }
-        made
+        let ticket = *ticket.0.get_or_insert_with(|| {
+            self.tickets += 1;
+            self.tickets
+        });
+        (made, self.waiting.insert(ticket, waker.clone()))
     }
 
-    /// Gives the wakers that are these, to be dropped without the lock.
-    pub(super) fn forget(&mut self, waker: &Waker) -> Vec<Waker> {
-        self.waiting.extract_if(.., |known| known.will_wake(waker)).collect()
+    /// Gives the waker that waited with this ticket, to be dropped without the lock.
+    pub(super) fn forget(&mut self, ticket: &mut MadeTicket) -> Option<Waker> {
+        self.waiting.remove(&ticket.0.take()?)
     }
 }
