@@ -4,6 +4,7 @@
 
 mod house;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use netchan_proto::limits::{
     CONNECTION_COST, CREDIT_WINDOW, HOLD_TIME, LARGE_TIME, MAX_OUTBOUND_BYTES, STREAM_COST,
 };
 use netchan_proto::subscription::Subscription;
-use netchan_proto::wire::{Counter, Open};
-use netchan_proto::{ErrorCode, Start};
+use netchan_proto::wire::{Counter, Open, StreamId, Watch};
+use netchan_proto::{ErrorCode, Pattern, Start};
 
 /// A node that has this much memory for its peers, and logs that keep next to nothing in memory.
 fn house_with(memory: usize) -> House {
@@ -128,6 +129,71 @@ fn streams_cost_memory_and_are_refused_when_it_is_short_but_for_the_first_of_eac
     assert!(refused > 100 && refused < 190, "{refused}");
     drop(links);
     assert_eq!(held(&house), 0);
+}
+
+fn watch(link: &mut Link, pattern: &str) -> StreamId {
+    let id = link.peer.watch(&Watch { pattern: Pattern::new(pattern).unwrap() }).unwrap();
+    link.pump();
+    id
+}
+
+/// With many bytes that are different.
+fn letters() -> String {
+    ('\u{b0}'..'\u{ff}').chain('A'..='Z').chain('a'..='z').collect()
+}
+
+/// NC-LIM-012
+#[test]
+fn watching_more_than_once_is_refused_when_memory_is_short_as_reading_is() {
+    let house = house_with(64 << 10);
+    let mut links: Vec<Link> = (0..2).map(|_| Link::new(&house)).collect();
+    let mut refused = 0;
+    for link in &mut links {
+        let ids: Vec<_> = (0..100).map(|_| watch(link, "**")).collect();
+        assert_eq!(link.stream_error(ids[0]), None);
+        for id in ids {
+            if let Some(error) = link.stream_error(id) {
+                assert_eq!((error.code, error.retryable), (ErrorCode::TOO_MANY_STREAMS, true));
+                refused += 1;
+            }
+        }
+        // Who receives by a pattern gets on.
+        let id = link.read_with(Subscription::new(house::name("nothing_yet"), Start::Earliest, 100, true));
+        assert_eq!(link.reader(id).error, None);
+    }
+    assert!(refused > 100 && refused < 190, "{refused}");
+    drop(links);
+    assert_eq!(held(&house), 0);
+}
+
+/// NC-LIM-012
+#[test]
+fn what_a_pattern_takes_is_counted() {
+    let house = house_with(1 << 20);
+    let mut link = Link::new(&house);
+    watch(&mut link, "**");
+    assert_eq!(held(&house), STREAM_COST as u64);
+    let letters = letters();
+    let id = watch(&mut link, &letters);
+    // As it is kept: 32 bytes at least for each byte that is another.
+    let distinct = letters.bytes().collect::<BTreeSet<u8>>().len();
+    assert!(held(&house) >= (2 * STREAM_COST + 32 * distinct) as u64, "{} of {distinct}", held(&house));
+    link.peer.close_stream(id);
+    link.pump();
+    assert_eq!(held(&house), STREAM_COST as u64);
+}
+
+/// NC-LIM-012
+#[test]
+fn watching_often_at_once_is_refused_at_once() {
+    let house = house_with(256 << 10);
+    let mut link = Link::new(&house);
+    let pattern = Watch { pattern: Pattern::new(&letters()).unwrap() };
+    let ids: Vec<StreamId> = (0..200).map(|_| link.peer.watch(&pattern).unwrap()).collect();
+    link.pump();
+    let refused = ids.iter().filter(|&&id| link.stream_error(id).is_some()).count();
+    assert!(refused > 100 && refused < 190, "{refused}");
+    assert!(held(&house) < 256 << 10, "{}", held(&house));
 }
 
 /// NC-LIM-014

@@ -143,6 +143,14 @@ fn the_longest_patterns_match_the_longest_names() {
 }
 
 #[test]
+fn a_matcher_tells_what_it_takes() {
+    let bytes = |text: &str| Pattern::new(text).unwrap().matcher().bytes();
+    let each = bytes("a");
+    assert!((33..=40).contains(&each), "{each}");
+    assert_eq!((bytes("**"), bytes("abab*"), bytes("**/ab/c")), (0, 2 * each, 4 * each));
+}
+
+#[test]
 fn the_prefix_is_what_all_matches_begin_with() {
     for (pattern, prefix) in [
         ("logs/*", "logs/"),

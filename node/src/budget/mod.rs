@@ -299,6 +299,11 @@ impl Held {
         self.budget.0.leaving.fetch_add(self.bytes, Ordering::Relaxed);
     }
 
+    /// Counts so many more.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.set(self.bytes + bytes);
+    }
+
     /// Counts this many from now on.
     pub(crate) fn set(&mut self, bytes: usize) {
         let before = std::mem::replace(&mut self.bytes, bytes);

@@ -52,6 +52,8 @@ pub(super) struct Account {
 pub(super) struct Load {
     /// How many there are.
     pub(super) streams: usize,
+    /// Bytes of the patterns of those that watch.
+    pub(super) patterns: usize,
     /// Bytes that came and are not in a log.
     pub(super) intake: usize,
     /// Bytes from the disk that are not sent; counted where they are held.
@@ -123,13 +125,19 @@ impl Account {
         waiting
     }
 
+    /// One more stream watches, with a pattern of so many bytes: counted before the next one asks, however many come at once.
+    pub(super) fn on_watch(&mut self, pattern: usize) {
+        self.held.add(STREAM_COST + pattern);
+    }
+
     /// Counts what is held now, and lets the connection take as much more as it may.
     pub(super) fn settle(&mut self, connection: &mut Connection, load: Load, now: Instant) {
         self.settled = now;
         let waiting = self.observe(connection, load.intake, now);
         let counted_apart = self.large.as_ref().map_or(0, |(permit, _)| permit.bytes());
         let waiting_here = waiting.saturating_sub(counted_apart);
-        self.held.set(STREAM_COST * load.streams + waiting_here.saturating_sub(CONNECTION_COST));
+        let streams = STREAM_COST * load.streams + load.patterns;
+        self.held.set(streams + waiting_here.saturating_sub(CONNECTION_COST));
         self.holds = waiting + load.runs > 0;
         let share = self.budget.share(self.pace);
         // What comes of the large batch has its memory already.

@@ -342,7 +342,9 @@ impl Served {
             Event::CursorsRequest(id, asked) => return cursors::list(shared, id, asked),
             Event::WatchRequest(id, watch) => {
                 shared.counted.requests.add(1);
-                return self.watchings.push(Watching::new(id, &watch, shared));
+                let watching = Watching::new(id, &watch, shared);
+                shared.account.on_watch(watching.bytes());
+                return self.watchings.push(watching);
             }
             Event::Credit(id) => (id, reading(readings, id).map(|it| it.on_credit(shared))),
             // For who opens streams, which this side never does.
@@ -373,7 +375,10 @@ impl Served {
             _ => return Some(event),
         };
         let opens = matches!(&event, Event::OpenRequest(..) | Event::PublishRequest(..));
+        let watches = matches!(&event, Event::WatchRequest(..));
+        // Who receives by a pattern needs one of each.
         let has_some = !self.readings.is_empty() || !self.publishings.is_empty();
+        let is_further = (opens && has_some) || (watches && !self.watchings.is_empty());
         let connection = &mut self.shared.connection;
         let refusal = |code, text: &str| Some(ErrorFrame::new(code, text));
         let error = if self.drain_until.is_some() {
@@ -382,7 +387,7 @@ impl Served {
             refusal(ErrorCode::DENIED, "this node has no channels of its own")
         } else if !connection.peer().is_some_and(|peer| peer.roles.has(needed)) {
             refusal(ErrorCode::DENIED, "the handshake did not name the role that this needs")
-        } else if opens && has_some && self.shared.account.budget().is_nearly_full() {
+        } else if is_further && self.shared.account.budget().is_nearly_full() {
             refusal(
                 ErrorCode::TOO_MANY_STREAMS,
                 "the node's memory is short, and this connection has a stream",
@@ -507,6 +512,7 @@ impl Served {
                 + self.publishings.len()
                 + self.watchings.len()
                 + self.shared.desk.len(),
+            patterns: self.watchings.iter().map(Watching::bytes).sum(),
             intake: self.intake(),
             runs: self.shared.slots.held(),
             starves: self.shared.slots.starves(),

@@ -42,6 +42,11 @@ impl Watching {
         self.id
     }
 
+    /// Bytes that its pattern takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.matcher.bytes()
+    }
+
     /// Tells what there is to tell, while the connection takes it.
     pub(super) fn turn(&mut self, shared: &mut Shared) -> Step {
         let Some(store) = &self.store else { return Step::Idle };
