@@ -16,7 +16,7 @@ use netchan_node::{
 };
 use netchan_proto::conn::{Connection, Event as Frame};
 use netchan_proto::limits::{LANE_TIME, LANE_TURN, MAX_LANES, MAX_LIST, MAX_MATCHES};
-use netchan_proto::wire::{End, Made, Opened, StreamId, Watched};
+use netchan_proto::wire::{End, ErrorFrame, Made, Opened, StreamId, Watched};
 use netchan_proto::{
     Durability, Epoch, ErrorCode, Filter, Instant, LogId, Offset, Pattern, Position, Side, Start, Timestamp,
 };
@@ -390,10 +390,23 @@ fn a_gap_of_one_channel_is_told_once_and_all_go_on() {
     assert!(got.iter().any(|got| matches!(got, Got::Record(39, _))));
 }
 
-/// A node whose channels are all sealed and empty: it only tells of them.
+/// A node whose channels are all empty, and sealed if nothing else is said: it only tells of them.
 #[derive(Default)]
 struct Teller {
     names: Vec<String>,
+    /// The logs that it tells of, and those that it opens, where they are not those that their names say.
+    logs: BTreeMap<String, LogId>,
+    behind: BTreeMap<String, LogId>,
+    /// It does not say by itself which channels there are.
+    silent: bool,
+    /// What is opened stays open: nothing is sealed.
+    stays: bool,
+    /// How often opening a channel fails, in a way that may pass.
+    failures: BTreeMap<String, usize>,
+    /// Where each OPEN wanted to begin, in order.
+    asked: Vec<(String, Start)>,
+    /// CLOSE is answered later, with these.
+    closing: Option<Vec<StreamId>>,
     connection: Option<Connection>,
     watches: usize,
     opens: usize,
@@ -408,9 +421,20 @@ fn log_of(name: &str) -> LogId {
 }
 
 impl Teller {
+    /// Those that stay.
+    fn of(names: &[String]) -> Teller {
+        Teller { names: names.to_vec(), stays: true, ..Teller::default() }
+    }
+
+    /// Where opening a channel wanted to begin, each time.
+    fn starts_of(&self, channel: &str) -> Vec<Start> {
+        self.asked.iter().filter(|(asked, _)| asked == channel).map(|(_, start)| *start).collect()
+    }
+
     fn tell(&mut self, names: &[String], complete: bool) {
         let (Some(connection), Some(id)) = (&mut self.connection, self.watch) else { return };
-        let made = names.iter().map(|text| Made { name: name(text), log: log_of(text) }).collect();
+        let log = |text: &String| self.logs.get(text).copied().unwrap_or_else(|| log_of(text));
+        let made = names.iter().map(|text| Made { name: name(text), log: log(text) }).collect();
         connection.watched(id, &Watched { complete, made });
     }
 }
@@ -429,7 +453,10 @@ impl Across for Teller {
                 self.watches += 1;
                 self.watch = Some(id);
                 if let Some(code) = self.refuses {
-                    connection.stream_error(id, netchan_proto::wire::ErrorFrame::new(code, "no"));
+                    connection.stream_error(id, ErrorFrame::new(code, "no"));
+                    return true;
+                }
+                if self.silent {
                     return true;
                 }
                 let names = self.names.clone();
@@ -441,11 +468,18 @@ impl Across for Teller {
             }
             Ok(Some(Frame::OpenRequest(id, open))) => {
                 self.opens += 1;
+                self.asked.push((open.name.to_string(), open.start));
+                if let Some(left) = self.failures.get_mut(open.name.as_str()).filter(|left| **left > 0) {
+                    *left -= 1;
+                    connection.stream_error(id, ErrorFrame::new(ErrorCode::IO, "no"));
+                    return true;
+                }
+                let log = self.behind.get(open.name.as_str()).copied();
                 let opened = Opened {
-                    log: log_of(open.name.as_str()),
+                    log: log.unwrap_or_else(|| log_of(open.name.as_str())),
                     epoch: Epoch(0),
                     durability: Durability::Sync,
-                    sealed: true,
+                    sealed: !self.stays,
                     first: Offset(0),
                     next: Offset(0),
                     start: Offset(0),
@@ -453,11 +487,16 @@ impl Across for Teller {
                     content: None,
                 };
                 connection.opened(id, &opened);
-                connection.end(id, End::Sealed { final_offset: Offset(0) });
+                if !self.stays {
+                    connection.end(id, End::Sealed { final_offset: Offset(0) });
+                }
                 true
             }
             Ok(Some(Frame::CloseRequest(id))) => {
-                connection.end(id, End::Closed);
+                match &mut self.closing {
+                    Some(closing) => closing.push(id),
+                    None => connection.end(id, End::Closed),
+                }
                 true
             }
             Ok(event) => event.is_some(),
@@ -469,22 +508,28 @@ impl Across for Teller {
     }
 }
 
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("c{number:07}")).collect()
+}
+
+/// So many times places are changed, if others wait for them; nothing is got.
+fn turns(count: usize, wire: &mut Wire, near: &mut PatternCore, teller: &mut Teller) {
+    for _ in 0..count {
+        wire.now = wire.now.plus(LANE_TIME);
+        near.handle_timeout(wire.now);
+        assert_eq!(wire.run(near, teller), []);
+    }
+}
+
 /// NC-PAT-021
 #[test]
 fn more_channels_than_may_be_known_are_told_once_and_those_that_are_gone_make_room() {
-    let names: Vec<String> = (0..MAX_MATCHES + 300).map(|number| format!("c{number:07}")).collect();
+    let names = numbered(MAX_MATCHES + 300);
     let mut teller = Teller { names: names.clone(), ..Teller::default() };
     let (mut near, mut wire) = (core(pattern("**")), Wire::new());
     assert_eq!(wire.run(&mut near, &mut teller), [Got::Error(ErrorKind::Full)], "told once");
-    let seconds = |wire: &mut Wire, near: &mut PatternCore, teller: &mut Teller| {
-        for _ in 0..20 {
-            wire.now = wire.now.plus(LANE_TIME);
-            near.handle_timeout(wire.now);
-            assert_eq!(wire.run(near, teller), []);
-        }
-    };
     assert!(teller.opens < MAX_MATCHES, "so many are not opened at once");
-    seconds(&mut wire, &mut near, &mut teller);
+    turns(20, &mut wire, &mut near, &mut teller);
     assert_eq!((teller.opens, near.positions().len()), (MAX_MATCHES, MAX_MATCHES));
     teller.tell(&names[MAX_MATCHES + 200..], false);
     assert_eq!(wire.run(&mut near, &mut teller), [], "and not again");
@@ -493,14 +538,14 @@ fn more_channels_than_may_be_known_are_told_once_and_those_that_are_gone_make_ro
     let mut teller = Teller { names: names[..MAX_MATCHES].to_vec(), ..Teller::default() };
     let (mut near, mut wire) = (core(pattern("**")), Wire::new());
     assert_eq!(wire.run(&mut near, &mut teller), []);
-    seconds(&mut wire, &mut near, &mut teller);
+    turns(20, &mut wire, &mut near, &mut teller);
     assert_eq!(near.positions().len(), MAX_MATCHES);
     // All but ten are deleted, which nobody tells; and one is made.
     teller.names.drain(10..);
     teller.names.push("new-one1".to_owned());
     teller.tell(&["new-one1".to_owned()], false);
     assert_eq!(wire.run(&mut near, &mut teller), [], "it is asked again what there is, and there is room");
-    seconds(&mut wire, &mut near, &mut teller);
+    turns(20, &mut wire, &mut near, &mut teller);
     // Once to find who is gone, and once more for what had no place when it was told.
     assert_eq!((teller.watches, near.positions().len()), (3, 11));
 }
@@ -530,4 +575,29 @@ fn positions_are_those_of_channels_by_name() {
     assert_eq!(offsets, BTreeSet::from([("a", 3), ("b", 1)]));
     assert_eq!((positions.len(), ChannelPositions::default().len()), (2, 0));
     assert!(Duration::from_millis(1) < LANE_TIME);
+}
+
+/// NC-PAT-017, NC-PAT-021
+#[test]
+fn a_channel_that_gives_up_its_place_before_it_was_opened_still_begins_where_it_was_to_begin() {
+    let mut teller = Teller::of(&numbered(2 * MAX_LANES));
+    teller.failures.insert("new-one1".to_owned(), 3);
+    let mut near = core(PatternOptions { start: Start::Latest, ..pattern("**") });
+    let mut wire = Wire::new();
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    teller.tell(&["new-one1".to_owned()], false);
+    turns(40, &mut wire, &mut near, &mut teller);
+    let starts = teller.starts_of("new-one1");
+    assert!(starts.len() > 3, "{starts:?}");
+    assert_eq!(starts[..4], [Start::Earliest; 4], "all of it is new, however often it could not be opened");
+    assert!(starts[4..].iter().all(|start| matches!(start, Start::Resume(_))), "{starts:?}");
+
+    // Those that can never be opened leave room for others.
+    let names = numbered(MAX_LANES + 2);
+    let mut teller = Teller::of(&names);
+    teller.failures = names[..MAX_LANES].iter().map(|name| (name.clone(), usize::MAX)).collect();
+    let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    turns(4, &mut wire, &mut near, &mut teller);
+    assert_eq!(near.positions().len(), 2);
 }

@@ -145,6 +145,8 @@ enum Place {
 struct Open {
     name: ChannelName,
     core: ReceiverCore,
+    /// Where it was to begin.
+    start: Start,
     /// Whether it is in line to be asked for records, and whether there may be some.
     is_ready: bool,
     has_data: bool,
@@ -532,8 +534,15 @@ impl PatternCore {
             );
             core.lane = Some(Lane::default());
             core.redial.finish();
-            let lane =
-                Open { name: name.clone(), core, is_ready: false, has_data: false, since: now, gave: now };
+            let lane = Open {
+                name: name.clone(),
+                core,
+                start,
+                is_ready: false,
+                has_data: false,
+                since: now,
+                gave: now,
+            };
             let at = self.lanes.iter().position(Option::is_none).unwrap_or(self.lanes.len());
             if at == self.lanes.len() {
                 self.lanes.push(None);
@@ -608,17 +617,6 @@ impl PatternCore {
         self.opens = (self.opens + OPENS).min(MOST_OPENS);
         let is_old = |lane: &Open| now.since(lane.since) >= LANE_TIME;
         let is_up = self.redial.is_up();
-        for at in 0..self.lanes.len() {
-            let Some(lane) = &mut self.lanes[at] else { continue };
-            if lane.core.lane.is_some_and(|lane| lane.is_resting) {
-                if is_up && is_old(lane) {
-                    lane.core.lane = Some(Lane::default());
-                    self.lend(at, ReceiverCore::open_stream);
-                } else {
-                    self.turn_at.get_or_insert(now.plus(LANE_TIME));
-                }
-            }
-        }
         if self.options.follow && is_up && !self.waiting.is_empty() && self.open == MAX_LANES {
             let lanes = self.lanes.iter().enumerate();
             let mut old: Vec<_> = lanes
@@ -629,17 +627,30 @@ impl PatternCore {
             old.sort_unstable();
             for (_, at) in old.into_iter().take(self.waiting.len().min(MOST_SWAPS)) {
                 self.lend(at, |core| core.close_stream());
-                let Some(Open { name, core, .. }) = self.clear(at) else { continue };
+                let Some(Open { name, core, start, .. }) = self.clear(at) else { continue };
                 if let Some(known) = self.known.get_mut(&name) {
                     let again = known.again.take();
                     known.log = again.unwrap_or(known.log);
                     let start = match (again, core.position()) {
                         (Some(_), _) => Start::Earliest,
                         (None, Some(position)) => Start::Resume(position),
-                        (None, None) => self.options.start,
+                        (None, None) => start,
                     };
                     known.place = Place::Waiting(start);
                     self.waiting.push_back(name);
+                }
+            }
+        }
+        // Who rests and did not have to give its place.
+        for at in 0..self.lanes.len() {
+            let Some(lane) = &mut self.lanes[at] else { continue };
+            if lane.core.lane.is_some_and(|lane| lane.is_resting) {
+                if is_up && is_old(lane) {
+                    lane.core.lane = Some(Lane::default());
+                    lane.since = now;
+                    self.lend(at, ReceiverCore::open_stream);
+                } else {
+                    self.turn_at.get_or_insert(now.plus(LANE_TIME));
                 }
             }
         }
