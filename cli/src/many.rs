@@ -309,6 +309,9 @@ impl Receiving {
                 status.say_often("lost", format_args!("{target}: {why}; again in {retry_in:.1?}"));
             }
             Event::Joined { channel, .. } => status.say_often("joined", format_args!("{channel} joins in")),
+            Event::Unavailable { why, .. } => {
+                status.warn_often("unavailable", format_args!("{why}; it is tried again"));
+            }
             Event::Left { channel, is_deleted: true } => {
                 status.say_often("deleted", format_args!("{channel} was deleted"));
             }

@@ -96,6 +96,14 @@ pub enum Event {
         /// Whether it was deleted. Else all of it was given that was asked for, or an error was.
         is_deleted: bool,
     },
+    /// To who receives by a pattern: a channel that matches cannot be read now. That is tried again by itself, each second, and
+    /// not told again before it could.
+    Unavailable {
+        /// Its name.
+        channel: ChannelName,
+        /// Why.
+        why: Error,
+    },
     /// Events that nobody looked at in time.
     Missed {
         /// How many.
@@ -214,6 +222,9 @@ impl Events {
             }
             Event::Left { channel: left, is_deleted } => {
                 tracing::info!(%channel, ?whose, %left, is_deleted, "a channel leaves");
+            }
+            Event::Unavailable { channel: unavailable, why } => {
+                tracing::info!(%channel, ?whose, %unavailable, %why, "a channel cannot be read: it is tried again");
             }
             Event::Missed { .. } => {}
         }

@@ -601,3 +601,29 @@ fn a_channel_that_gives_up_its_place_before_it_was_opened_still_begins_where_it_
     turns(4, &mut wire, &mut near, &mut teller);
     assert_eq!(near.positions().len(), 2);
 }
+
+/// NC-PAT-018
+#[test]
+fn a_channel_that_cannot_be_opened_is_told_once_and_nobody_waits_for_it() {
+    let names = numbered(2);
+    let mut teller = Teller::of(&names);
+    teller.failures.insert(names[0].clone(), 3);
+    let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    assert!(near.is_settled(), "it is known how the first try went");
+    let told = |near: &mut PatternCore| -> Vec<(String, ErrorKind)> {
+        let events = std::iter::from_fn(|| near.poll_event());
+        let told = events.filter_map(|event| match event {
+            Event::Unavailable { channel, why } => Some((channel.to_string(), why.kind())),
+            _ => None,
+        });
+        told.collect()
+    };
+    assert_eq!(told(&mut near), [(names[0].clone(), ErrorKind::Io)]);
+    turns(8, &mut wire, &mut near, &mut teller);
+    assert_eq!((told(&mut near), near.positions().len()), (vec![], 2), "not each time, until it can be opened");
+    teller.failures.insert(names[0].clone(), 1);
+    teller.hang_up();
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    assert_eq!(told(&mut near), [(names[0].clone(), ErrorKind::Io)], "and again, after it could");
+}

@@ -99,7 +99,8 @@ impl<A: Adapter> PatternBuilder<A> {
 
     /// A receiver. Waits until the other side has said which channels there are, and where reading begins in them (so that
     /// nothing sent later is missed; with more than 128 of them in the first 128), or until a first attempt to reach it failed
-    /// (it is tried again by `recv`).
+    /// (it is tried again by `recv`). A channel that cannot be opened now is not waited for: it is tried again, each second, which
+    /// [`Event::Unavailable`] tells.
     ///
     /// # Errors
     /// [`ErrorKind::Target`] if the target is none, with the column for a pattern; [`ErrorKind::Filter`] if the filter is none.

@@ -223,7 +223,8 @@ impl ReceiverCore {
     pub(super) fn start_over(&mut self, why: Error, now: Instant) {
         self.forget_stream();
         if let Some(lane) = &mut self.lane {
-            lane.is_resting = true; // the others go on
+            lane.rests = Some(why); // the others go on
+            self.is_settled = true;
             return;
         }
         if let Some(connection) = self.redial.connection() {

@@ -128,6 +128,14 @@ struct Known {
     place: Place,
     /// It was deleted and made again, as this log; the old one is not told off yet.
     again: Option<LogId>,
+    /// That it cannot be read was told, and it could not be since.
+    is_unavailable: bool,
+}
+
+impl Known {
+    fn waiting(log: LogId, start: Start) -> Known {
+        Known { log, place: Place::Waiting(start), again: None, is_unavailable: false }
+    }
 }
 
 #[derive(Debug)]
@@ -154,6 +162,12 @@ struct Open {
     since: Instant,
     /// When it last gave something.
     gave: Instant,
+}
+
+impl Open {
+    fn rests(&self) -> bool {
+        self.core.lane.as_ref().is_some_and(|lane| lane.rests.is_some())
+    }
 }
 
 #[derive(Debug)]
@@ -302,7 +316,7 @@ impl PatternCore {
     }
 
     /// Whether it is known how the first try went: all channels that were there are told, and in those that have a place
-    /// reading has begun; or it failed.
+    /// reading has begun, or could not; or it failed.
     pub fn is_settled(&self) -> bool {
         self.is_settled
             || !matches!(self.phase, Phase::Reading)
@@ -474,7 +488,7 @@ impl PatternCore {
             return;
         }
         self.waiting.push_back(name.clone());
-        self.known.insert(name, Known { log, place: Place::Waiting(start), again: None });
+        self.known.insert(name, Known::waiting(log, start));
     }
 
     /// All that are there were told: others that were done with are gone, and need not be remembered.
@@ -592,8 +606,7 @@ impl PatternCore {
         let again = self.known.get(&name).and_then(|known| known.again);
         match again {
             Some(log) => {
-                let place = Place::Waiting(Start::Earliest);
-                self.known.insert(name.clone(), Known { log, place, again: None });
+                self.known.insert(name.clone(), Known::waiting(log, Start::Earliest));
                 self.waiting.push_back(name);
             }
             None if is_deleted => drop(self.known.remove(&name)),
@@ -644,7 +657,7 @@ impl PatternCore {
         // Who rests and did not have to give its place.
         for at in 0..self.lanes.len() {
             let Some(lane) = &mut self.lanes[at] else { continue };
-            if lane.core.lane.is_some_and(|lane| lane.is_resting) {
+            if lane.rests() {
                 if is_up && is_old(lane) {
                     lane.core.lane = Some(Lane::default());
                     lane.since = now;
@@ -735,18 +748,27 @@ impl PatternCore {
                     return; // of a stream that was given up
                 };
                 let is_progress = matches!(frame, Frame::Progress(..));
+                let is_opened = matches!(frame, Frame::Opened(..));
                 let is_data = matches!(frame, Frame::Data(..) | Frame::Gap(..) | Frame::Truncated(..));
                 self.lend(at, |core| core.on_frame(frame, now));
                 if !is_progress {
                     self.make_ready(at, is_data);
                 }
-                if let Some(lane) = &mut self.lanes[at]
-                    && lane.core.lane.is_some_and(|lane| lane.is_resting)
-                {
-                    lane.since = now;
-                    self.turn_at.get_or_insert(now.plus(LANE_TIME));
-                }
+                self.see_to_rest(at, is_opened, now);
             }
+        }
+    }
+
+    /// After a frame: one that rests is tried again later.
+    fn see_to_rest(&mut self, at: usize, is_opened: bool, now: Instant) {
+        let Some(lane) = &mut self.lanes[at] else { return };
+        let Some(known) = self.known.get_mut(&lane.name) else { return };
+        known.is_unavailable &= !is_opened;
+        let Some(why) = lane.core.lane.as_ref().and_then(|lane| lane.rests.as_ref()) else { return };
+        lane.since = now;
+        self.turn_at.get_or_insert(now.plus(LANE_TIME));
+        if !std::mem::replace(&mut known.is_unavailable, true) {
+            self.events.push(Event::Unavailable { channel: lane.name.clone(), why: why.clone() });
         }
     }
 

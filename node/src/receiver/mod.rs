@@ -173,10 +173,10 @@ pub struct ReceiverCore {
 }
 
 /// What is known of a receiver that is one of many.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Lane {
-    /// Its stream ended by something that a later try may cure.
-    is_resting: bool,
+    /// Its stream ended by this, which a later try may cure.
+    rests: Option<Error>,
     /// It may have a batch sent that is larger than its window.
     may_be_large: bool,
 }
@@ -415,7 +415,7 @@ impl ReceiverCore {
     }
 
     fn grant(&mut self) {
-        if self.lane.is_some_and(|lane| !lane.may_be_large) && self.subscription.is_large() {
+        if self.lane.as_ref().is_some_and(|lane| !lane.may_be_large) && self.subscription.is_large() {
             return; // one of many at a time: or they would all have one in memory
         }
         if let Some(stream) = self.stream
