@@ -627,3 +627,30 @@ fn a_channel_that_cannot_be_opened_is_told_once_and_nobody_waits_for_it() {
     assert_eq!(wire.run(&mut near, &mut teller), []);
     assert_eq!(told(&mut near), [(names[0].clone(), ErrorKind::Io)], "and again, after it could");
 }
+
+/// NC-PAT-021
+#[test]
+fn a_node_that_tells_without_end_makes_nothing_grow() {
+    let held = |near: &PatternCore| format!("{near:?}").len();
+    for count in [1, MAX_LANES + 10, MAX_MATCHES + MAX_LIST] {
+        let names = numbered(count);
+        let mut teller = Teller { silent: true, ..Teller::of(&[]) };
+        let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+        assert_eq!(wire.run(&mut near, &mut teller), []);
+        // Each time all of them are other ones, and it never says that these are all.
+        let mut tell = |near: &mut PatternCore, round: u8| {
+            let log = |name: &String| LogId([&[round; 8], &name.as_bytes()[..8]].concat().try_into().unwrap());
+            teller.logs = names.iter().map(|name| (name.clone(), log(name))).collect();
+            for page in names.chunks(MAX_LIST) {
+                teller.tell(page, false);
+                assert_eq!(wire.run(near, &mut teller), []);
+            }
+        };
+        (1..4).for_each(|round| tell(&mut near, round));
+        let before = held(&near);
+        (4..24).for_each(|round| tell(&mut near, round));
+        let grown = held(&near).saturating_sub(before);
+        assert!(grown < before / 50, "{count} channels: {before}, and {grown} more");
+        assert_eq!(teller.watches, 1);
+    }
+}

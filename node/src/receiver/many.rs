@@ -4,7 +4,7 @@
 //! whose connection is this one, lent to it for each call: what a channel's frames and failures mean is said there only. The
 //! node tells of channels that are made (WATCH), and the streams of those that are deleted end by themselves.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame};
@@ -128,13 +128,15 @@ struct Known {
     place: Place,
     /// It was deleted and made again, as this log; the old one is not told off yet.
     again: Option<LogId>,
+    /// It was told since it was asked last which there are.
+    is_told: bool,
     /// That it cannot be read was told, and it could not be since.
     is_unavailable: bool,
 }
 
 impl Known {
     fn waiting(log: LogId, start: Start) -> Known {
-        Known { log, place: Place::Waiting(start), again: None, is_unavailable: false }
+        Known { log, place: Place::Waiting(start), again: None, is_told: false, is_unavailable: false }
     }
 }
 
@@ -186,8 +188,8 @@ pub struct PatternCore {
     events: Events,
     /// The stream that tells which channels there are.
     watch: Option<StreamId>,
-    /// What it has told of since it was asked last, until that was all there is.
-    told: Option<BTreeSet<LogId>>,
+    /// It was asked, and has not told all that there are.
+    is_telling: bool,
     /// More than can be known were told since then.
     is_too_many: bool,
     /// Whether all that were there have been told, once.
@@ -224,7 +226,7 @@ impl PatternCore {
             events: Events::new(&options.pattern, Whose::Receiver),
             options,
             watch: None,
-            told: None,
+            is_telling: false,
             is_too_many: false,
             is_complete: false,
             known: BTreeMap::new(),
@@ -434,22 +436,22 @@ impl PatternCore {
             connection.close_stream(before);
         }
         self.watch = connection.watch(&watch).ok();
-        self.told = Some(BTreeSet::new());
+        self.is_telling = true;
+        self.known.values_mut().for_each(|known| known.is_told = false);
     }
 
     fn on_watched(&mut self, watched: Watched, now: Instant) {
         for made in watched.made {
-            if let Some(told) = &mut self.told {
-                told.insert(made.log);
-            }
+            let name = made.name.clone();
             if self.options.follow || !self.is_complete {
                 self.on_made(made);
             }
+            if let Some(known) = self.known.get_mut(&name) {
+                known.is_told = true;
+            }
         }
-        if watched.complete
-            && let Some(told) = self.told.take()
-        {
-            self.forget_others(&told);
+        if watched.complete && std::mem::take(&mut self.is_telling) {
+            self.forget_others();
         }
         if watched.complete && !self.is_complete {
             self.is_complete = true;
@@ -480,7 +482,7 @@ impl PatternCore {
             None => self.start_of(&name, log),
         };
         if self.known.len() >= MAX_MATCHES {
-            if self.told.is_some() {
+            if self.is_telling {
                 self.is_too_many = true;
             } else if !self.told_too_many {
                 self.begin_watching(); // some may be deleted: of those that were done nobody tells that
@@ -492,9 +494,9 @@ impl PatternCore {
     }
 
     /// All that are there were told: others that were done with are gone, and need not be remembered.
-    fn forget_others(&mut self, told: &BTreeSet<LogId>) {
+    fn forget_others(&mut self) {
         let before = self.known.len();
-        self.known.retain(|_, known| !matches!(known.place, Place::Done(_)) || told.contains(&known.log));
+        self.known.retain(|_, known| known.is_told || !matches!(known.place, Place::Done(_)));
         let has_room = self.known.len() < before;
         if !std::mem::take(&mut self.is_too_many) {
             self.told_too_many &= !has_room;
@@ -603,17 +605,15 @@ impl PatternCore {
     fn leave(&mut self, at: usize, is_deleted: bool, now: Instant) {
         let Some(Open { name, core, .. }) = self.clear(at) else { return };
         self.events.push(Event::Left { channel: name.clone(), is_deleted });
-        let again = self.known.get(&name).and_then(|known| known.again);
-        match again {
-            Some(log) => {
-                self.known.insert(name.clone(), Known::waiting(log, Start::Earliest));
-                self.waiting.push_back(name);
-            }
-            None if is_deleted => drop(self.known.remove(&name)),
-            None => {
-                if let Some(known) = self.known.get_mut(&name) {
-                    known.place = Place::Done(core.position());
+        if let Some(known) = self.known.get_mut(&name) {
+            match known.again.take() {
+                Some(log) => {
+                    let is_told = known.is_told;
+                    *known = Known { is_told, ..Known::waiting(log, Start::Earliest) };
+                    self.waiting.push_back(name);
                 }
+                None if is_deleted => drop(self.known.remove(&name)),
+                None => known.place = Place::Done(core.position()),
             }
         }
         self.open_waiting(now);
@@ -804,7 +804,7 @@ impl PatternCore {
     }
 
     fn forget_streams(&mut self) {
-        (self.watch, self.told) = (None, None);
+        (self.watch, self.is_telling) = (None, false);
         self.large = None;
         for lane in self.lanes.iter_mut().flatten() {
             lane.core.lane = Some(Lane::default());
