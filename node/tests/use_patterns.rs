@@ -405,6 +405,8 @@ struct Teller {
     failures: BTreeMap<String, usize>,
     /// Where each OPEN wanted to begin, in order.
     asked: Vec<(String, Start)>,
+    /// The last stream of each channel.
+    streams: BTreeMap<String, StreamId>,
     /// CLOSE is answered later, with these.
     closing: Option<Vec<StreamId>>,
     connection: Option<Connection>,
@@ -429,6 +431,11 @@ impl Teller {
     /// Where opening a channel wanted to begin, each time.
     fn starts_of(&self, channel: &str) -> Vec<Start> {
         self.asked.iter().filter(|(asked, _)| asked == channel).map(|(_, start)| *start).collect()
+    }
+
+    fn seal(&mut self, channel: &str) {
+        let connection = self.connection.as_mut().unwrap();
+        connection.end(self.streams[channel], End::Sealed { final_offset: Offset(0) });
     }
 
     fn tell(&mut self, names: &[String], complete: bool) {
@@ -469,6 +476,7 @@ impl Across for Teller {
             Ok(Some(Frame::OpenRequest(id, open))) => {
                 self.opens += 1;
                 self.asked.push((open.name.to_string(), open.start));
+                self.streams.insert(open.name.to_string(), id);
                 if let Some(left) = self.failures.get_mut(open.name.as_str()).filter(|left| **left > 0) {
                     *left -= 1;
                     connection.stream_error(id, ErrorFrame::new(ErrorCode::IO, "no"));
@@ -653,4 +661,43 @@ fn a_node_that_tells_without_end_makes_nothing_grow() {
         assert!(grown < before / 50, "{count} channels: {before}, and {grown} more");
         assert_eq!(teller.watches, 1);
     }
+}
+
+/// NC-PAT-016, NC-PAT-019
+#[test]
+fn a_channel_that_was_made_again_before_it_was_opened_is_read_once() {
+    let (names, second) = (numbered(2), LogId([9; 16]));
+    for failures in [0, 1] {
+        for is_told_meanwhile in [false, true] {
+            let mut teller = Teller { names: names.clone(), ..Teller::default() };
+            teller.behind.insert(names[0].clone(), second);
+            teller.failures.insert(names[0].clone(), failures);
+            let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+            assert_eq!(wire.run(&mut near, &mut teller), []);
+            teller.logs.insert(names[0].clone(), second);
+            if is_told_meanwhile {
+                teller.tell(&names[..1], false);
+                assert_eq!(wire.run(&mut near, &mut teller), []);
+            }
+            turns(3, &mut wire, &mut near, &mut teller);
+            teller.tell(&names[..1], false);
+            turns(3, &mut wire, &mut near, &mut teller);
+            let opens = teller.starts_of(&names[0]).len();
+            assert_eq!(opens, failures + 1, "{failures} in vain, told meanwhile: {is_told_meanwhile}");
+            assert_eq!(near.position(&name(&names[0])).unwrap().log, second);
+        }
+    }
+    // Made again twice, and both are told after the last was opened.
+    let mut teller = Teller { logs: BTreeMap::from([(names[0].clone(), second)]), ..Teller::of(&names) };
+    teller.behind.insert(names[0].clone(), LogId([10; 16]));
+    let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    for log in [LogId([8; 16]), LogId([10; 16])] {
+        teller.logs.insert(names[0].clone(), log);
+        teller.tell(&names[..1], false);
+        assert_eq!(wire.run(&mut near, &mut teller), []);
+    }
+    teller.seal(&names[0]);
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    assert_eq!((teller.starts_of(&names[0]).len(), near.positions().len()), (1, 2));
 }

@@ -466,7 +466,10 @@ impl PatternCore {
 
     fn on_made(&mut self, Made { name, log }: Made) {
         let start = match &mut self.known.get_mut(&name) {
-            Some(known) if known.log == log => return, // told again, on another connection
+            Some(known) if known.log == log => {
+                known.again = None; // told again, on another connection; or what was told meanwhile has gone
+                return;
+            }
             Some(Known { again, place: Place::Lane(_), .. }) => {
                 *again = Some(log);
                 return;
@@ -749,6 +752,9 @@ impl PatternCore {
                 };
                 let is_progress = matches!(frame, Frame::Progress(..));
                 let is_opened = matches!(frame, Frame::Opened(..));
+                if let Frame::Opened(_, opened) = &frame {
+                    self.see_to_log(at, opened.log);
+                }
                 let is_data = matches!(frame, Frame::Data(..) | Frame::Gap(..) | Frame::Truncated(..));
                 self.lend(at, |core| core.on_frame(frame, now));
                 if !is_progress {
@@ -756,6 +762,17 @@ impl PatternCore {
                 }
                 self.see_to_rest(at, is_opened, now);
             }
+        }
+    }
+
+    /// A channel is opened by its name: what is behind it may be made again since it was told, or since that was told too.
+    fn see_to_log(&mut self, at: usize, log: LogId) {
+        if let Some(lane) = &self.lanes[at]
+            && lane.core.position().is_none()
+            && let Some(known) = self.known.get_mut(&lane.name)
+        {
+            known.log = log;
+            known.again = known.again.filter(|again| *again != log);
         }
     }
 
