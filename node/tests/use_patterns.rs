@@ -403,6 +403,8 @@ struct Teller {
     stays: bool,
     /// How often opening a channel fails, in a way that may pass.
     failures: BTreeMap<String, usize>,
+    /// What can never be opened.
+    lost: BTreeSet<String>,
     /// Where each OPEN wanted to begin, in order.
     asked: Vec<(String, Start)>,
     /// The last stream of each channel.
@@ -480,6 +482,10 @@ impl Across for Teller {
                 if let Some(left) = self.failures.get_mut(open.name.as_str()).filter(|left| **left > 0) {
                     *left -= 1;
                     connection.stream_error(id, ErrorFrame::new(ErrorCode::IO, "no"));
+                    return true;
+                }
+                if self.lost.contains(open.name.as_str()) {
+                    connection.stream_error(id, ErrorFrame::new(ErrorCode::OFFSET_BEYOND_END, "no"));
                     return true;
                 }
                 let log = self.behind.get(open.name.as_str()).copied();
@@ -700,4 +706,27 @@ fn a_channel_that_was_made_again_before_it_was_opened_is_read_once() {
     teller.seal(&names[0]);
     assert_eq!(wire.run(&mut near, &mut teller), []);
     assert_eq!((teller.starts_of(&names[0]).len(), near.positions().len()), (1, 2));
+}
+
+/// NC-PAT-018
+#[test]
+fn what_ends_one_channel_keeps_nobody_from_opening_the_others() {
+    let names = numbered(3);
+    let mut teller = Teller::of(&names);
+    teller.lost.extend(names[..2].iter().cloned());
+    let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+    assert_eq!(wire.run(&mut Busy(&mut near), &mut teller), []);
+    assert!(near.is_settled());
+    assert_eq!((near.positions().len(), teller.opens), (1, 3));
+    let ends = Got::Error(ErrorKind::BeyondEnd);
+    assert_eq!(wire.run(&mut near, &mut teller), [ends.clone(), ends], "each is told");
+
+    // Also where there is more to tell.
+    let names = numbered(MAX_MATCHES + 1);
+    let mut teller = Teller { lost: names[..1].iter().cloned().collect(), ..Teller::of(&names) };
+    let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+    assert_eq!(wire.run(&mut Busy(&mut near), &mut teller), []);
+    assert!(near.is_settled());
+    let got = wire.run(&mut near, &mut teller);
+    assert!(got.len() == 2 && [ErrorKind::BeyondEnd, ErrorKind::Full].map(Got::Error).iter().all(|one| got.contains(one)));
 }

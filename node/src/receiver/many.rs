@@ -211,8 +211,8 @@ pub struct PatternCore {
     /// When places change hands, or what rests tries again.
     turn_at: Option<Instant>,
     told_too_many: bool,
-    /// To be given before anything else.
-    found: Option<Next<Received>>,
+    /// To be given before anything else: what one channel has, and what is to be told of all.
+    found: VecDeque<Next<Received>>,
     phase: Phase,
     is_settled: bool,
 }
@@ -239,7 +239,7 @@ impl PatternCore {
             large: None,
             turn_at: None,
             told_too_many: false,
-            found: None,
+            found: VecDeque::new(),
             phase: Phase::Reading,
             is_settled: false,
         }
@@ -251,7 +251,7 @@ impl PatternCore {
     /// on; so does what ends one channel only: the others go on.
     pub fn next(&mut self, now: Instant) -> Next<Received> {
         loop {
-            if let Some(next) = self.found.take() {
+            if let Some(next) = self.found.pop_front() {
                 return next;
             }
             match &self.phase {
@@ -269,7 +269,7 @@ impl PatternCore {
             self.take_turns(now);
             if self.is_done() {
                 self.finish();
-            } else if self.found.is_none() && !self.take_frame(now) {
+            } else if self.found.is_empty() && !self.take_frame(now) {
                 return Next::Idle;
             }
         }
@@ -384,8 +384,9 @@ impl PatternCore {
         let news = |at: &usize| self.lanes[*at].as_ref().is_some_and(|lane| !lane.has_data);
         let lanes: Vec<usize> = self.ready.iter().copied().filter(news).collect();
         for at in lanes {
-            if self.found.is_none() {
-                self.found = self.ask(at, now);
+            if self.found.is_empty() {
+                let next = self.ask(at, now);
+                self.found.extend(next);
             }
         }
     }
@@ -408,7 +409,7 @@ impl PatternCore {
             && self.is_complete
             && self.open == 0
             && self.waiting.is_empty()
-            && self.found.is_none()
+            && self.found.is_empty()
     }
 
     fn finish(&mut self) {
@@ -458,7 +459,7 @@ impl PatternCore {
             self.options.resume = self.options.resume.take().map(|_| ChannelPositions::default());
             if self.known.is_empty() && !self.options.follow {
                 let text = format!("no channel matches {}", self.options.pattern);
-                self.found = Some(Next::Error(Error::new(ErrorKind::NoChannel, text)));
+                self.found.push_back(Next::Error(Error::new(ErrorKind::NoChannel, text)));
             }
         }
         self.open_waiting(now);
@@ -510,7 +511,10 @@ impl PatternCore {
                 "{} matches more than {MAX_MATCHES} channels: those made after them are not received",
                 self.options.pattern
             );
-            self.found = Some(Next::Error(Error::new(ErrorKind::Full, text)));
+            let is_full = |next: &Next<Received>| matches!(next, Next::Error(error) if error.kind() == ErrorKind::Full);
+            if !self.found.iter().any(is_full) {
+                self.found.push_back(Next::Error(Error::new(ErrorKind::Full, text)));
+            }
         }
     }
 
@@ -856,7 +860,7 @@ impl Machine for PatternCore {
     /// Takes frames in, as far as credit reaches. Not needed by who calls [`PatternCore::next`] anyway.
     fn work(&mut self, now: Instant, waker: &Waker) {
         for _ in 0..WORK_BUDGET {
-            if self.found.is_some() || !self.take_frame(now) {
+            if (!self.found.is_empty() && self.is_settled()) || !self.take_frame(now) {
                 return;
             }
             self.see_to_news(now);
