@@ -91,6 +91,7 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
         keeper,
         left: args.count,
         exit: Exit::Done,
+        ended: None,
         given: 0,
         stop,
         patience,
@@ -196,6 +197,8 @@ struct Receiving {
     /// How many records are still wanted; `None`: all.
     left: Option<u64>,
     exit: Exit,
+    /// What ended one channel, or all.
+    ended: Option<Error>,
     given: u64,
     stop: Stop,
     patience: Patience,
@@ -222,6 +225,13 @@ impl Receiving {
     async fn next(&mut self, closed: &mut Pin<&mut impl Future<Output = ()>>) -> Result<Option<Next>> {
         let receiver = &mut self.receiver;
         let ready = poll_fn(|cx| Poll::Ready(receiver.poll_recv(cx))).await;
+        if let Some(error) = self.ended.take() {
+            if matches!(ready, Poll::Ready(Ok(None))) {
+                return Err(error.into());
+            }
+            self.status.warn_often("ended", error);
+            self.exit = self.exit.max(Exit::Error);
+        }
         if let Poll::Ready(record) = ready {
             return Ok(Some(Next::Record(record)));
         }
@@ -316,21 +326,22 @@ impl Receiving {
                 status.say_often("deleted", format_args!("{channel} was deleted"));
             }
             Event::Left { channel, .. } => {
-                status.say_often("complete", format_args!("{channel}: all of it was received"));
+                status.say_often("left", format_args!("{channel} leaves"));
             }
             _ => {}
         }
     }
 
-    /// Gaps and roll-backs are told, and so is what ends one channel or was too much; then it goes on. Anything else ends it,
-    /// after what came before.
+    /// Gaps and roll-backs are told, and so is what ends one channel or was too much; then it goes on. What ends all is the last
+    /// that comes: it is known by that nothing comes behind it.
     fn trouble(&mut self, error: Error) -> Result<()> {
         let (kind, exit) = match error.kind() {
             ErrorKind::Gap { .. } => ("gap", Exit::Gap),
             ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
             _ => {
                 self.write()?;
-                return Err(error.into());
+                self.ended = Some(error);
+                return Ok(());
             }
         };
         self.write()?;

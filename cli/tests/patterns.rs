@@ -88,6 +88,19 @@ fn what_makes_no_sense_of_many_channels_is_refused_with_what_would() {
 }
 
 #[test]
+fn what_ends_one_channel_is_told_and_the_others_go_on() {
+    let place = some();
+    send(&place, "logs/web", &["w3", "w4"]);
+    for (words, lines) in [("--no-follow", &["w3", "w4"][..]), ("--count 1", &["w3"])] {
+        let done = place.run(&format!("recv logs/* --from 3 {words}")).code(1);
+        assert_eq!(done.lines(), lines, "{words}");
+        assert!(done.err.contains("logs/db"), "{words}: {}", done.err);
+    }
+    let done = place.run("recv logs/d* --from 3 --no-follow").code(1);
+    assert_eq!(done.err.matches("logs/db").count(), 1, "told once: {}", done.err);
+}
+
+#[test]
 fn a_channel_that_is_made_while_it_runs_joins_in_and_one_that_is_deleted_leaves() {
     let place = some();
     let mut command = place.netchan("recv logs/* --count 4 -v");

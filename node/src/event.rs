@@ -82,7 +82,8 @@ pub enum Event {
         /// The first sequence after the loss.
         to: u64,
     },
-    /// To who receives by a pattern: a channel that matches is read from now on.
+    /// To who receives by a pattern: a channel that matches is read from now on. Once, until it has left: not each time that it gets
+    /// its place again, where more match than are read at once.
     Joined {
         /// Its name.
         channel: ChannelName,

@@ -15,7 +15,7 @@ use netchan_node::{
     ChannelPositions, Dialling, ErrorKind, Event, Lost, Machine, Next, PatternCore, PatternOptions, Received,
 };
 use netchan_proto::conn::{Connection, Event as Frame};
-use netchan_proto::limits::{LANE_TIME, LANE_TURN, MAX_LANES, MAX_LIST, MAX_MATCHES};
+use netchan_proto::limits::{LANE_TIME, LANE_TURN, MAX_LANES, MAX_LIST, MAX_MATCHES, MAX_STREAMS};
 use netchan_proto::wire::{End, ErrorFrame, Made, Opened, StreamId, Watched};
 use netchan_proto::{
     Durability, Epoch, ErrorCode, Filter, Instant, LogId, Offset, Pattern, Position, Side, Start, Timestamp,
@@ -359,6 +359,7 @@ fn positions_go_on_where_another_receiver_had_come_to() {
     let options = PatternOptions { start: Start::Latest, resume: Some(kept.clone()), ..pattern("logs/*") };
     let mut near = core(options);
     assert_eq!(near.positions(), kept, "before anything is heard, they are what they were");
+    assert!(kept.iter().all(|(name, at)| near.position(name) == Some(*at)));
     let rest = Wire::new().run(&mut near, &mut there);
     let (first, rest) = (by_channel(&first), by_channel(&rest));
     for channel in ["logs/a", "logs/b"] {
@@ -729,4 +730,44 @@ fn what_ends_one_channel_keeps_nobody_from_opening_the_others() {
     assert!(near.is_settled());
     let got = wire.run(&mut near, &mut teller);
     assert!(got.len() == 2 && [ErrorKind::BeyondEnd, ErrorKind::Full].map(Got::Error).iter().all(|one| got.contains(one)));
+}
+
+/// NC-PAT-021
+#[test]
+fn who_gets_its_place_again_joins_once() {
+    let names = numbered(2 * MAX_LANES);
+    let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+    let mut teller = Teller::of(&names);
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    let mut told = events(&mut near);
+    for _ in 0..12 {
+        turns(1, &mut wire, &mut near, &mut teller);
+        told.extend(events(&mut near));
+    }
+    assert!(names.iter().all(|name| teller.starts_of(name).len() > 2), "all had their place more than once");
+    let joined: Vec<_> = told.into_iter().filter(|told| told.starts_with('+')).collect();
+    assert_eq!(joined.iter().collect::<BTreeSet<_>>().len(), joined.len());
+    assert!(joined.len() > MAX_LANES, "but for those that nobody looked at in time");
+}
+
+/// NC-PAT-021
+#[test]
+fn with_as_many_streams_as_may_be_open_it_asks_again_later() {
+    let names = numbered(MAX_MATCHES);
+    let (mut near, mut wire) = (core(pattern("**")), Wire::new());
+    let mut teller = Teller { closing: Some(Vec::new()), ..Teller::of(&names) };
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    turns(4, &mut wire, &mut near, &mut teller);
+    assert_eq!(teller.opens, MAX_STREAMS - 1, "one watches");
+    // One is made that has no place among those that are known: it is asked who has gone.
+    teller.tell(&["new-one1".to_owned()], false);
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    turns(2, &mut wire, &mut near, &mut teller);
+    assert_eq!((teller.watches, teller.opens), (1, MAX_STREAMS - 1));
+    for id in teller.closing.take().unwrap() {
+        teller.connection.as_mut().unwrap().end(id, End::Closed);
+    }
+    assert_eq!(wire.run(&mut near, &mut teller), []);
+    turns(2, &mut wire, &mut near, &mut teller);
+    assert_eq!(teller.watches, 2);
 }

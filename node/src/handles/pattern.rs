@@ -176,12 +176,15 @@ impl<A: Adapter, R> PatternReceiver<A, R> {
         }
     }
 
-    /// Where to go on later, in each channel that is known: after the last record that was given.
+    /// Where to go on later, in each channel in which reading has begun: after the last record that was given. What the receiver was
+    /// itself [resumed](PatternBuilder::resume) with holds until the channels are known. Other channels are not among them, as
+    /// nobody has said yet where they begin (they wait for a place among more than 128, or cannot be opened): who resumes reads
+    /// them from their first record on.
     pub fn positions(&self) -> ChannelPositions {
         self.look().machine.positions()
     }
 
-    /// Where to go on later in one channel, if it is known.
+    /// Where to go on later in one channel, if it is among [`positions`](Self::positions).
     pub fn position(&self, channel: &ChannelName) -> Option<Position> {
         self.look().machine.position(channel)
     }

@@ -128,6 +128,8 @@ struct Known {
     place: Place,
     /// It was deleted and made again, as this log; the old one is not told off yet.
     again: Option<LogId>,
+    /// That it joined was told.
+    has_joined: bool,
     /// It was told since it was asked last which there are.
     is_told: bool,
     /// That it cannot be read was told, and it could not be since.
@@ -136,7 +138,8 @@ struct Known {
 
 impl Known {
     fn waiting(log: LogId, start: Start) -> Known {
-        Known { log, place: Place::Waiting(start), again: None, is_told: false, is_unavailable: false }
+        let place = Place::Waiting(start);
+        Known { log, place, again: None, has_joined: false, is_told: false, is_unavailable: false }
     }
 }
 
@@ -275,26 +278,26 @@ impl PatternCore {
         }
     }
 
-    /// Where to go on later, in each channel that is known: after the last record that was given.
+    /// Where to go on later, in each channel in which reading has begun: after the last record that was given. Others are not among
+    /// them, as nobody has said yet where they begin: who resumes reads them from their first record on.
     pub fn positions(&self) -> ChannelPositions {
         let mut positions = self.options.resume.clone().unwrap_or_default();
         for (name, known) in &self.known {
-            let position = match &known.place {
-                Place::Lane(at) => self.lanes[*at].as_ref().and_then(|lane| lane.core.position()),
-                Place::Waiting(Start::Resume(position)) => Some(*position),
-                Place::Waiting(_) => None,
-                Place::Done(position) => *position,
-            };
-            if let Some(position) = position {
+            if let Some(position) = self.position_of(known) {
                 positions.set(name.clone(), position);
             }
         }
         positions
     }
 
-    /// Where to go on later in one channel.
+    /// Where to go on later in one channel, if it is among [`positions`](Self::positions).
     pub fn position(&self, channel: &ChannelName) -> Option<Position> {
-        match &self.known.get(channel)?.place {
+        let known = self.known.get(channel).and_then(|known| self.position_of(known));
+        known.or_else(|| self.options.resume.as_ref()?.get(channel))
+    }
+
+    fn position_of(&self, known: &Known) -> Option<Position> {
+        match &known.place {
             Place::Lane(at) => self.lanes[*at].as_ref()?.core.position(),
             Place::Waiting(Start::Resume(position)) => Some(*position),
             Place::Waiting(_) => None,
@@ -428,8 +431,8 @@ impl PatternCore {
 
     // ---- which channels ----
 
-    /// Asks which channels there are, again if it was asked before.
-    fn begin_watching(&mut self) {
+    /// Asks which channels there are, again if it was asked before. With as many streams open as may be, that waits for a turn.
+    fn begin_watching(&mut self, now: Instant) {
         let watch = Watch { pattern: self.options.pattern.clone() };
         let before = self.watch.take();
         let Some(connection) = self.redial.connection() else { return };
@@ -437,6 +440,9 @@ impl PatternCore {
             connection.close_stream(before);
         }
         self.watch = connection.watch(&watch).ok();
+        if self.watch.is_none() {
+            self.turn_at.get_or_insert(now.plus(LANE_TIME));
+        }
         self.is_telling = true;
         self.known.values_mut().for_each(|known| known.is_told = false);
     }
@@ -445,14 +451,14 @@ impl PatternCore {
         for made in watched.made {
             let name = made.name.clone();
             if self.options.follow || !self.is_complete {
-                self.on_made(made);
+                self.on_made(made, now);
             }
             if let Some(known) = self.known.get_mut(&name) {
                 known.is_told = true;
             }
         }
         if watched.complete && std::mem::take(&mut self.is_telling) {
-            self.forget_others();
+            self.forget_others(now);
         }
         if watched.complete && !self.is_complete {
             self.is_complete = true;
@@ -465,7 +471,7 @@ impl PatternCore {
         self.open_waiting(now);
     }
 
-    fn on_made(&mut self, Made { name, log }: Made) {
+    fn on_made(&mut self, Made { name, log }: Made, now: Instant) {
         let start = match &mut self.known.get_mut(&name) {
             Some(known) if known.log == log => {
                 known.again = None; // told again, on another connection; or what was told meanwhile has gone
@@ -481,6 +487,7 @@ impl PatternCore {
                     self.waiting.push_back(name);
                 }
                 known.place = Place::Waiting(Start::Earliest);
+                known.has_joined = false;
                 return;
             }
             None => self.start_of(&name, log),
@@ -489,7 +496,7 @@ impl PatternCore {
             if self.is_telling {
                 self.is_too_many = true;
             } else if !self.told_too_many {
-                self.begin_watching(); // some may be deleted: of those that were done nobody tells that
+                self.begin_watching(now); // some may be deleted: of those that were done nobody tells that
             }
             return;
         }
@@ -498,14 +505,14 @@ impl PatternCore {
     }
 
     /// All that are there were told: others that were done with are gone, and need not be remembered.
-    fn forget_others(&mut self) {
+    fn forget_others(&mut self, now: Instant) {
         let before = self.known.len();
         self.known.retain(|_, known| known.is_told || !matches!(known.place, Place::Done(_)));
         let has_room = self.known.len() < before;
         if !std::mem::take(&mut self.is_too_many) {
             self.told_too_many &= !has_room;
         } else if has_room {
-            self.begin_watching();
+            self.begin_watching(now);
         } else if !std::mem::replace(&mut self.told_too_many, true) {
             let text = format!(
                 "{} matches more than {MAX_MATCHES} channels: those made after them are not received",
@@ -583,8 +590,10 @@ impl PatternCore {
             }
             if let Some(known) = self.known.get_mut(&name) {
                 known.place = Place::Lane(at);
+                if !std::mem::replace(&mut known.has_joined, true) {
+                    self.events.push(Event::Joined { channel: name, log });
+                }
             }
-            self.events.push(Event::Joined { channel: name, log });
         }
         if !self.waiting.is_empty() {
             self.turn_at.get_or_insert(now.plus(LANE_TIME));
@@ -651,6 +660,7 @@ impl PatternCore {
                 if let Some(known) = self.known.get_mut(&name) {
                     let again = known.again.take();
                     known.log = again.unwrap_or(known.log);
+                    known.has_joined &= again.is_none();
                     let start = match (again, core.position()) {
                         (Some(_), _) => Start::Earliest,
                         (None, Some(position)) => Start::Resume(position),
@@ -666,13 +676,19 @@ impl PatternCore {
             let Some(lane) = &mut self.lanes[at] else { continue };
             if lane.rests() {
                 if is_up && is_old(lane) {
-                    lane.core.lane = Some(Lane::default());
-                    lane.since = now;
                     self.lend(at, ReceiverCore::open_stream);
-                } else {
-                    self.turn_at.get_or_insert(now.plus(LANE_TIME));
+                }
+                match &mut self.lanes[at] {
+                    Some(lane) if lane.core.stream.is_some() => {
+                        lane.core.lane = Some(Lane::default());
+                        lane.since = now;
+                    }
+                    _ => drop(self.turn_at.get_or_insert(now.plus(LANE_TIME))),
                 }
             }
+        }
+        if self.is_telling && self.watch.is_none() {
+            self.begin_watching(now);
         }
         self.open_waiting(now);
     }
@@ -732,7 +748,7 @@ impl PatternCore {
             Frame::Ready(peer) => {
                 self.events.push(Event::Connected { node: peer.node });
                 self.opens = MOST_OPENS - self.open;
-                self.begin_watching();
+                self.begin_watching(now);
                 for at in 0..self.lanes.len() {
                     self.lend(at, |core| {
                         if matches!(core.phase, super::Phase::Reading) {
