@@ -636,7 +636,11 @@ fn a_channel_that_cannot_be_opened_is_told_once_and_nobody_waits_for_it() {
     };
     assert_eq!(told(&mut near), [(names[0].clone(), ErrorKind::Io)]);
     turns(8, &mut wire, &mut near, &mut teller);
-    assert_eq!((told(&mut near), near.positions().len()), (vec![], 2), "not each time, until it can be opened");
+    assert_eq!(
+        (told(&mut near), near.positions().len()),
+        (vec![], 2),
+        "not each time, until it can be opened"
+    );
     teller.failures.insert(names[0].clone(), 1);
     teller.hang_up();
     assert_eq!(wire.run(&mut near, &mut teller), []);
@@ -654,7 +658,8 @@ fn a_node_that_tells_without_end_makes_nothing_grow() {
         assert_eq!(wire.run(&mut near, &mut teller), []);
         // Each time all of them are other ones, and it never says that these are all.
         let mut tell = |near: &mut PatternCore, round: u8| {
-            let log = |name: &String| LogId([&[round; 8], &name.as_bytes()[..8]].concat().try_into().unwrap());
+            let log =
+                |name: &String| LogId([&[round; 8], &name.as_bytes()[..8]].concat().try_into().unwrap());
             teller.logs = names.iter().map(|name| (name.clone(), log(name))).collect();
             for page in names.chunks(MAX_LIST) {
                 teller.tell(page, false);
@@ -729,7 +734,10 @@ fn what_ends_one_channel_keeps_nobody_from_opening_the_others() {
     assert_eq!(wire.run(&mut Busy(&mut near), &mut teller), []);
     assert!(near.is_settled());
     let got = wire.run(&mut near, &mut teller);
-    assert!(got.len() == 2 && [ErrorKind::BeyondEnd, ErrorKind::Full].map(Got::Error).iter().all(|one| got.contains(one)));
+    assert!(
+        got.len() == 2
+            && [ErrorKind::BeyondEnd, ErrorKind::Full].map(Got::Error).iter().all(|one| got.contains(one))
+    );
 }
 
 /// NC-PAT-021

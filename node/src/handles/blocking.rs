@@ -128,7 +128,8 @@ impl<A: Blocks> Sender<A> {
         self.sender.ready()
     }
 
-    /// Waits until at least `receivers` of them are connected to the channel.
+    /// Waits until at least `receivers` of them are connected to the channel, among them those [by a
+    /// pattern](crate::handles::PatternReceiver), which [`done`](Self::done) and [`send_to`](Self::send_to) do not count.
     ///
     /// # Errors
     /// As [`receivers`](Self::receivers); [`ErrorKind::Closed`] when the node shuts down, and what the channel fails by.
@@ -163,7 +164,8 @@ impl<A: Blocks> Sender<A> {
 
     /// Sends a record, and returns when at least `receivers` of the channel have it, in the sense of [`done`](Self::done): with 1
     /// it is the send of a channel without a buffer. Those count that are there, those that come while it waits and
-    /// began at or before the record, and those that had it and left.
+    /// began at or before the record, and those that had it and left; not those [by a pattern](crate::handles::PatternReceiver): it
+    /// waits for ever where no other comes.
     ///
     /// # Errors
     /// As [`receivers`](Self::receivers), and why the channel takes no record: nothing was sent then.

@@ -139,6 +139,11 @@ impl<A: Adapter> PatternBuilder<A> {
 /// something take turns. 128 channels are read at once; where more match, those that were read longest give their place to those
 /// that wait, each second. More than 4,096 are not received, which is told as [`ErrorKind::Full`], once.
 ///
+/// It does not tell a sender what it has: [`Sender::receivers`](crate::Sender::receivers) and
+/// [`wait_until_ready`](crate::Sender::wait_until_ready) count it, while it has a place for the channel, but
+/// [`done`](crate::Sender::done) does not wait for it and [`send_to`](crate::Sender::send_to) does not count it, and waits for ever
+/// if no other receiver comes.
+///
 /// It is driven by whoever asks it, as a [`Receiver`] is, and a stream (on plain threads: an iterator) of what it gives.
 ///
 /// `R` is the receiver of the adapter: it says whether calls wait or are awaited.

@@ -518,7 +518,8 @@ impl PatternCore {
                 "{} matches more than {MAX_MATCHES} channels: those made after them are not received",
                 self.options.pattern
             );
-            let is_full = |next: &Next<Received>| matches!(next, Next::Error(error) if error.kind() == ErrorKind::Full);
+            let is_full =
+                |next: &Next<Received>| matches!(next, Next::Error(error) if error.kind() == ErrorKind::Full);
             if !self.found.iter().any(is_full) {
                 self.found.push_back(Next::Error(Error::new(ErrorKind::Full, text)));
             }

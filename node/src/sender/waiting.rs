@@ -44,7 +44,8 @@ impl Sender {
         Ok(self.receivers()? > 0)
     }
 
-    /// Ready once at least `receivers` of them are connected to the channel.
+    /// Ready once at least `receivers` of them are connected to the channel, among them those [by a
+    /// pattern](crate::handles::PatternReceiver), which [`done`](Self::done) and [`send_to`](Self::send_to) do not count.
     ///
     /// # Errors
     /// As [`receivers`](Self::receivers); [`ErrorKind::Closed`] when the node shuts down, and what the channel fails by.
@@ -69,7 +70,8 @@ impl Sender {
     /// A receiver that leaves meanwhile, or whose connection breaks, is waited for no longer, and is not among those that are
     /// counted; nor is one that comes later, also if it comes back. With no receiver there, it waits only until what was sent
     /// is acknowledged as the channel's mode says, and gives 0: see [`wait_until_ready`](Self::wait_until_ready). A receiver
-    /// whose program does not know this (an older one) is neither waited for nor counted. Call it before
+    /// whose program does not know this (an older one) is neither waited for nor counted, and neither is one [by a
+    /// pattern](crate::handles::PatternReceiver): it does not tell what its user was given. Call it before
     /// [`seal`](Self::seal): a receiver to which all of a sealed channel was sent is not connected to it any more.
     ///
     /// # Errors
@@ -86,7 +88,8 @@ impl Sender {
 
     /// Sends a record, and is ready when at least `receivers` of the channel have it, in the sense of [`done`](Self::done): with
     /// 1 it is the send of a channel without a buffer. Those count that are there, those that come while it waits and
-    /// began at or before the record, and those that had it and left. It waits for as long as that takes.
+    /// began at or before the record, and those that had it and left. It waits for as long as that takes: for ever, where all that
+    /// receive do so [by a pattern](crate::handles::PatternReceiver), as those do not tell what they have and count as none.
     ///
     /// # Errors
     /// As [`receivers`](Self::receivers), and why the channel takes no record: nothing was sent then.
