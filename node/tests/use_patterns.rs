@@ -6,13 +6,13 @@ mod house;
 mod there;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::task::Waker;
 use std::time::Duration;
 
-use far::{Across, Got, Near, Wire, node};
+use far::{Across, Busy, Got, Wire, node};
 use house::{House, append, name, options};
 use netchan_node::{
-    ChannelPositions, Dialling, ErrorKind, Event, Lost, Machine, Next, PatternCore, PatternOptions, Received,
+    ChannelPositions, ErrorKind, Event, Machine, Next, PatternCore, PatternOptions, Received, ReceiverCore,
+    ReceiverOptions,
 };
 use netchan_proto::conn::{Connection, Event as Frame};
 use netchan_proto::limits::{LANE_TIME, LANE_TURN, MAX_LANES, MAX_LIST, MAX_MATCHES, MAX_STREAMS};
@@ -244,46 +244,6 @@ fn more_channels_than_may_be_open_take_each_others_places() {
     let not_following = PatternOptions { follow: false, ..pattern("logs/*") };
     let got = Wire::new().run(&mut core(not_following), &mut there);
     assert_eq!((by_channel(&got), got.last()), (all(3), Some(&Got::Over)), "without waiting");
-}
-
-/// One whose program is busy with other things.
-struct Busy<'a>(&'a mut PatternCore);
-
-impl Machine for Busy<'_> {
-    fn connection(&mut self) -> Option<&mut Connection> {
-        self.0.connection()
-    }
-    fn work(&mut self, now: Instant, waker: &Waker) {
-        self.0.work(now, waker);
-    }
-    fn deadline(&self) -> Option<Instant> {
-        self.0.deadline()
-    }
-    fn handle_timeout(&mut self, now: Instant) {
-        self.0.handle_timeout(now);
-    }
-    fn disconnected(&mut self, why: Lost, now: Instant) {
-        self.0.disconnected(why, now);
-    }
-    fn is_over(&self) -> bool {
-        self.0.is_over()
-    }
-}
-
-impl Dialling for Busy<'_> {
-    fn wants_dial(&self, now: Instant) -> bool {
-        self.0.wants_dial(now)
-    }
-    fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
-        self.0.connected(side, trusted, now);
-    }
-}
-
-impl Near for Busy<'_> {
-    fn turn(&mut self, now: Instant, _: &mut Vec<Got>) -> bool {
-        self.0.work(now, Waker::noop());
-        false
-    }
 }
 
 /// NC-PAT-022
@@ -778,4 +738,20 @@ fn with_as_many_streams_as_may_be_open_it_asks_again_later() {
     assert_eq!(wire.run(&mut near, &mut teller), []);
     turns(2, &mut wire, &mut near, &mut teller);
     assert_eq!(teller.watches, 2);
+}
+
+#[test]
+fn what_was_opened_and_not_asked_for_goes_on_where_it_began_on_another_connection() {
+    let house = House::new();
+    fill(&house, "logs/a", 3);
+    let mut there = There::new(house);
+    let options = ReceiverOptions { start: Start::Latest, ..ReceiverOptions::new(name("logs/a")) };
+    let (mut near, mut wire) = (ReceiverCore::new(&node(), options), Wire::new());
+    assert_eq!(wire.run(&mut Busy(&mut near), &mut there), []);
+    assert!(near.is_settled(), "what is sent after this is received");
+    fill(&there.house, "logs/a", 2);
+    wire.run(&mut Busy(&mut near), &mut there);
+    there.hang_up();
+    wire.run(&mut Busy(&mut near), &mut there);
+    assert_eq!(wire.run(&mut near, &mut there), [3, 4].map(|at| Got::Record(at, at.to_string())));
 }

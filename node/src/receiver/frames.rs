@@ -155,7 +155,12 @@ impl ReceiverCore {
         self.is_tainted = false;
         self.seeking = None;
         self.forget_awaited();
-        let open = self.subscription.request();
+        let mut open = self.subscription.request();
+        if self.is_placed && !matches!(open.start, Start::Resume(_)) {
+            // It was said where reading begins, and nobody has asked for what was there: on this stream it begins there too.
+            self.subscription.seek(Start::Resume(self.position));
+            open = self.subscription.request();
+        }
         let opened = self.redial.connection().and_then(|connection| connection.open(&open).ok());
         tracing::debug!(channel = %open.name, start = ?open.start, wait = open.wait, is_sent = opened.is_some(), "OPEN");
         self.stream = opened.map(|id| Stream { id, opened: false });

@@ -22,7 +22,7 @@ use netchan_proto::{
     Side, Start, Timestamp, Token,
 };
 
-pub(crate) use self::wire::{Across, Got, Near, Wire, Woken};
+pub(crate) use self::wire::{Across, Busy, Got, Near, Wire, Woken};
 
 pub(crate) fn name() -> ChannelName {
     ChannelName::new("orders").unwrap()

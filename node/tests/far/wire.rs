@@ -79,6 +79,46 @@ impl Near for PublisherCore {
     }
 }
 
+/// One whose program is busy with other things.
+pub(crate) struct Busy<'a, M>(pub &'a mut M);
+
+impl<M: Dialling> Machine for Busy<'_, M> {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.0.connection()
+    }
+    fn work(&mut self, now: Instant, waker: &Waker) {
+        self.0.work(now, waker);
+    }
+    fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+    fn handle_timeout(&mut self, now: Instant) {
+        self.0.handle_timeout(now);
+    }
+    fn disconnected(&mut self, why: Lost, now: Instant) {
+        self.0.disconnected(why, now);
+    }
+    fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+}
+
+impl<M: Dialling> Dialling for Busy<'_, M> {
+    fn wants_dial(&self, now: Instant) -> bool {
+        self.0.wants_dial(now)
+    }
+    fn connected(&mut self, side: Side, trusted: bool, now: Instant) {
+        self.0.connected(side, trusted, now);
+    }
+}
+
+impl<M: Dialling> Near for Busy<'_, M> {
+    fn turn(&mut self, now: Instant, _: &mut Vec<Got>) -> bool {
+        self.0.work(now, Waker::noop());
+        false
+    }
+}
+
 /// The other side of the wire, as the wire sees it.
 pub(crate) trait Across {
     fn accept(&mut self, now: Instant);
