@@ -6,7 +6,7 @@ mod rig;
 
 use std::sync::Arc;
 
-use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
+use netchan_proto::batch::{Batch, BatchBuilder, BatchHeader, Stamp};
 use netchan_proto::{AsRecord, Durability, Epoch, Offset, Position, ProducerId, Start, Timestamp};
 use netchan_store::disk::{Disk, Fault, SimDisk};
 use netchan_store::{
@@ -452,6 +452,47 @@ fn without_a_clean_close_later_batches_vouch_for_what_was_durable() {
         }
         drop(log);
         disk.crash();
+    }
+}
+
+/// The chain goes over from one segment to the next: the first batch is held to it too.
+// NC-DSK-031
+#[test]
+fn the_first_batch_of_a_segment_is_not_taken_if_it_follows_another_history() {
+    let whole = SimDisk::new(1);
+    let store = open(&whole);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "the same");
+    commit(&store);
+    let id = log.id();
+    store.close();
+    let tail = |disk: &SimDisk, what: &str| {
+        let store = open(disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        while log.info().segments < 2 {
+            append(&log, &format!("{what} {}", "x".repeat(400)));
+            commit(&store);
+        }
+        let newest = segment(&log, log.visible().0 - 1);
+        let end = log.visible();
+        disk.kill();
+        let bytes = disk.contents(&newest).unwrap();
+        let header = BatchHeader::decode(bytes[4096..].first_chunk().unwrap(), &id.0).unwrap();
+        (newest, bytes[4096..4096 + header.stored_len()].to_vec(), end)
+    };
+    let (here, there) = (whole.fork(1), whole.fork(2));
+    let (path, own, end) = tail(&here, "here");
+    let (other, strange, _) = tail(&there, "else");
+    assert_eq!((&path, own.len()), (&other, strange.len()));
+    for (batch, is_taken) in [(own, true), (strange, false)] {
+        let disk = here.fork(3);
+        let mut bytes = disk.contents(&path).unwrap();
+        bytes[4096..4096 + batch.len()].copy_from_slice(&batch);
+        disk.overwrite(&path, bytes);
+        let store = open(&disk);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!(log.visible() == end, is_taken);
+        assert!(texts(&log).iter().all(|text| !text.starts_with("else")));
     }
 }
 

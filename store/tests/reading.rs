@@ -12,7 +12,7 @@ use std::sync::Arc;
 use meanwhile::Meanwhile;
 use netchan_proto::{Durability, Offset, Start};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{Log, LogError, LogOptions, Store, StoreOptions, verify};
+use netchan_store::{Buffer, Log, LogError, LogOptions, Store, StoreOptions, verify};
 use rig::*;
 
 /// Forty records of 420 bytes, two in a batch: five segments and more.
@@ -203,7 +203,7 @@ fn a_large_batch_is_checked_whole_before_its_first_part_is_given() {
         let (_store, log) = reopened(&disk);
         spoil(&disk, &path, at + byte);
         for _ in 0..2 {
-            let read = read_in_parts(&log, Offset(0), 1000);
+            let read = log.read_part(Offset(0), 0, Buffer::new(1000));
             assert!(matches!(read, Err(LogError::Damaged { to: Offset(1), .. })), "{byte}: {read:?}");
         }
         assert_eq!(log.read(Offset(1), 1).unwrap().first, Offset(1));

@@ -111,4 +111,21 @@ mod tests {
         assert_eq!(table.get(id(0)), None);
         assert!(table.get(id(MAX_PRODUCERS as u64)).is_some());
     }
+
+    #[test]
+    fn as_many_are_remembered_as_the_limit_says_and_beyond_it_the_oldest_go() {
+        let mut producers = Producers::default();
+        let id = |n: u64| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&n.to_le_bytes());
+            ProducerId(id)
+        };
+        let most = MAX_PRODUCERS as u64;
+        (0..most).for_each(|n| producers.note(id(n), 1, Offset(n)));
+        assert!((0..most).all(|n| producers.get(id(n)).is_some()));
+        producers.note(id(most), 1, Offset(most));
+        let left = (0..=most).filter(|n| producers.get(id(*n)).is_some()).count();
+        assert_eq!(left, MAX_PRODUCERS + 1 - FORGET);
+        assert!(producers.get(id(FORGET as u64 - 1)).is_none() && producers.get(id(FORGET as u64)).is_some());
+    }
 }
