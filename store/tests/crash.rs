@@ -493,6 +493,19 @@ fn the_first_batch_of_a_segment_is_not_taken_if_it_follows_another_history() {
         let log = store.open_existing(&name("a")).unwrap().unwrap();
         assert_eq!(log.visible() == end, is_taken);
         assert!(texts(&log).iter().all(|text| !text.starts_with("else")));
+        drop((log, store));
+        // Of a log that was closed it is missed, by repair too.
+        let closed = here.fork(4);
+        let store = open(&closed);
+        store.open_existing(&name("a")).unwrap().unwrap();
+        store.close();
+        let mut bytes = closed.contents(&path).unwrap();
+        bytes[4096..4096 + batch.len()].copy_from_slice(&batch);
+        closed.overwrite(&path, bytes);
+        let mut lost = Vec::new();
+        repair(&closed, &[name("a")], true, |log| lost.extend(log.lost()), |_| ()).unwrap();
+        let one = (Offset(end.0 - 1), end);
+        assert_eq!(lost, if is_taken { vec![] } else { vec![one] });
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use meanwhile::Meanwhile;
 use netchan_proto::{Durability, Offset, Start};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{Buffer, Log, LogError, LogOptions, Store, StoreOptions, verify};
+use netchan_store::{Buffer, Log, LogError, LogOptions, Store, StoreOptions, repair, verify};
 use rig::*;
 
 /// Forty records of 420 bytes, two in a batch: five segments and more.
@@ -177,6 +177,9 @@ fn what_stands_behind_a_closed_segment_is_not_read_though_it_holds_and_would_com
     let mut problems = Vec::new();
     verify(&disk, &[name("a")], |log| problems.extend(log.problems), |_| ()).unwrap();
     assert_eq!(problems.iter().filter_map(|problem| problem.offsets).collect::<Vec<_>>(), [lost]);
+    let mut declared = Vec::new();
+    repair(&disk, &[name("a")], true, |log| declared.extend(log.lost()), |_| ()).unwrap();
+    assert_eq!(declared, [lost]);
 }
 
 /// Nothing of a batch is given before all of it was looked at, though it comes in parts.

@@ -902,6 +902,102 @@ fn a_directory_in_which_no_store_was_opened_is_well() {
     assert_eq!(repaired(&disk, false), []);
 }
 
+// NC-DSK-044, NC-DSK-102
+#[test]
+fn batches_that_are_damaged_one_after_the_other_are_one_loss_and_one_that_stands_elsewhere_is_one_too() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..30 {
+        append(&log, &format!("{n:02} {}", "x".repeat(400)));
+        commit(&store);
+    }
+    store.close();
+    let path = segment(&log, 0);
+    let good = disk.contents(&path).unwrap();
+    let places = batch_places(&good);
+    let len = places[1] - places[0];
+    let lost = |spoil: &dyn Fn(&mut Vec<u8>)| {
+        let disk = disk.fork(1);
+        let mut bytes = good.clone();
+        spoil(&mut bytes);
+        disk.overwrite(&path, bytes);
+        let done = repaired(&disk, true).swap_remove(0);
+        check(&disk, look(&disk.fork(2)).as_ref(), "");
+        done.lost().map(|(from, to)| (from.0, to.0)).collect::<Vec<_>>()
+    };
+    let (one, two) = (places[1], places[2]);
+    let header_and_body = |bytes: &mut Vec<u8>| {
+        bytes[one + 20] ^= 1;
+        bytes[two + 70] ^= 1;
+    };
+    assert_eq!(lost(&header_and_body), [(1, 3)]);
+    assert_eq!(lost(&|bytes| bytes.copy_within(two..two + len, one)), [(1, 2)]);
+    assert_eq!(lost(&|bytes| bytes.copy_within(one..one + len, two)), [(2, 3)]);
+}
+
+/// What was not durable may have survived in part.
+// NC-DSK-043
+#[test]
+fn a_torn_tail_in_which_a_later_batch_holds_is_no_loss() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    for n in 0..5 {
+        append(&log, &format!("{n}"));
+        commit(&store);
+    }
+    assert_eq!((log.durable(), log.written()), (Offset(1), Offset(5)));
+    disk.kill();
+    drop((log, store));
+    let path = format!("channels/{}/{:020}.log", disk.list("channels").unwrap()[0], 0);
+    let mut bytes = disk.contents(&path).unwrap();
+    let at = batch_places(&bytes)[2];
+    bytes[at + 20] ^= 1;
+    disk.overwrite(&path, bytes);
+    assert!(repaired(&disk, false).iter().all(Repaired::was_well));
+    assert!(verified(&disk).iter().all(Verified::holds));
+    assert_eq!(look(&disk).unwrap().1, Offset(2));
+}
+
+/// A producer's records count once, over a repair too.
+// NC-DSK-061
+#[test]
+fn a_repair_keeps_what_is_known_of_producers() {
+    use netchan_proto::batch::{Batch, BatchBuilder, Stamp};
+    use netchan_proto::{AsRecord, Epoch, ProducerId, Timestamp};
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let producer = ProducerId([9; 16]);
+    for n in 0..12 {
+        let mut builder = BatchBuilder::new(Offset(n), None);
+        builder.push(Timestamp(1), &"published".as_record());
+        let stamp = Stamp { seed: &producer.0, epoch: Epoch(0), durable_offset: Offset(0), previous_crc: 0 };
+        let batch = Batch::verify(builder.finish(stamp).1, &producer.0).unwrap();
+        log.append_batch(&log.claim(producer), &batch).unwrap();
+        commit(&store);
+    }
+    store.close();
+    let path = segment(&log, 0);
+    let mut bytes = disk.contents(&path).unwrap();
+    let at = batch_places(&bytes)[3];
+    bytes[at + 20] ^= 1;
+    disk.overwrite(&path, bytes);
+    assert_eq!(repaired(&disk, false)[0].lost().count(), 1);
+    // From the heads that the repair has made, as well as from its batches.
+    for spoilt in [false, true] {
+        let store = open(&disk.fork(1));
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!(log.next_sequence(producer), 12, "{spoilt}");
+        store.close();
+        let newest = (0..12).rev().map(|base| segment(&log, base)).find(|it| disk.contents(it).is_some());
+        let mut bytes = disk.contents(newest.as_ref().unwrap()).unwrap();
+        bytes[20] ^= 1;
+        disk.overwrite(&newest.unwrap(), bytes);
+    }
+}
+
 /// What two directories say that cannot both be so, and what was never made.
 #[test]
 fn of_two_channels_of_one_name_the_younger_is_told_and_of_none_nothing() {
