@@ -669,3 +669,19 @@ fn who_may_not_wait_writes_nothing_even_if_it_comes_alone() {
     commit(&store);
     assert_eq!(log.written(), Offset(2));
 }
+
+#[test]
+fn what_is_written_is_counted() {
+    let store = open(&SimDisk::new(1));
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let count = |counter| store.counters().into_iter().find(|(it, _)| *it == counter).unwrap().1;
+    use netchan_proto::wire::Counter;
+    let (records, bytes) = (count(Counter::RECORDS_APPENDED), count(Counter::BYTES_APPENDED));
+    for n in [3, 2] {
+        (0..n).for_each(|_| assert!(append(&log, "x") < Offset(5)));
+        commit(&store);
+    }
+    let run = log.read(Offset(0), 1 << 20).unwrap();
+    assert_eq!(count(Counter::RECORDS_APPENDED) - records, 5);
+    assert_eq!(count(Counter::BYTES_APPENDED) - bytes, run.bytes.len() as u64);
+}
