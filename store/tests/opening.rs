@@ -10,7 +10,7 @@ use std::io::{Error, ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use meanwhile::Meanwhile;
-use netchan_proto::{AsRecord, Durability, Offset};
+use netchan_proto::{AsRecord, Content, Durability, Offset};
 use netchan_store::disk::{Disk, Open, SimDisk};
 use netchan_store::{AppendError, Log, LogError, LogOptions, Store, StoreError, StoreOptions};
 use rig::*;
@@ -132,6 +132,26 @@ fn a_directory_whose_meta_is_another_channels_is_left_out() {
     assert_eq!(store.list(None, "", 9).len(), 1);
     assert_eq!(store.open_existing(&name("a")).unwrap().unwrap().id(), log.id());
     assert!(disk.contents(&format!("{other}/meta")).is_some());
+    // Also where it is the only one.
+    let renamed = SimDisk::new(1);
+    let log = with_records(&renamed, "a", 2);
+    renamed.rename(&format!("channels/{}", log.id()), &other).unwrap();
+    let store = open(&renamed);
+    assert!(!store.contains(&name("a")) && store.list(None, "", 9).is_empty());
+}
+
+// NC-DSK-010
+#[test]
+fn the_longest_name_with_the_longest_content_is_known_again() {
+    let disk = SimDisk::new(1);
+    let long = name(&"n".repeat(255));
+    let content = Content::new(&"c".repeat(96)).unwrap();
+    let store = open(&disk);
+    let log = store.create_or_open(&long, &small(Durability::Sync)).unwrap();
+    assert!(log.set_content(&content).unwrap());
+    store.close();
+    let log = open(&disk).open_existing(&long).unwrap().unwrap();
+    assert_eq!(log.content(), Some(&content));
 }
 
 #[test]

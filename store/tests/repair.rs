@@ -960,6 +960,22 @@ fn a_torn_tail_in_which_a_later_batch_holds_is_no_loss() {
     assert_eq!(look(&disk).unwrap().1, Offset(2));
 }
 
+// NC-DSK-102
+#[test]
+fn a_damaged_head_costs_no_record_of_a_log_that_was_not_closed() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "one");
+    log.sync().unwrap();
+    disk.kill();
+    drop((log, store));
+    let path = format!("channels/{}/{:020}.log", disk.list("channels").unwrap()[0], 0);
+    damage(&disk, &[(path, Bad::Flip(20))]);
+    check(&disk, look(&disk.fork(1)).as_ref(), "");
+    assert_eq!(look(&disk).unwrap().0, BTreeMap::from([(0, "one".to_owned())]));
+}
+
 /// A producer's records count once, over a repair too.
 // NC-DSK-061
 #[test]

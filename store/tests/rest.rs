@@ -271,6 +271,44 @@ fn a_log_that_gave_up_its_files_for_others_gives_up_its_memory_when_it_rests() {
     assert!(!all.iter().any(|log| in_memory(log, 0)));
 }
 
+/// None rests: they give up what is too much by themselves.
+#[test]
+fn all_tails_of_logs_in_use_stay_within_the_budget() {
+    let disk = SimDisk::new(15);
+    let budget = 100 << 10;
+    let store = with(&disk, |options| {
+        options.tail_budget = budget;
+        options.idle_after = Duration::from_secs(1 << 32);
+    });
+    let all = logs(&store, 10, &LogOptions::default());
+    let mut most = 0;
+    for _ in 0..10 {
+        for log in &all {
+            log.read_tail(Offset(0));
+            append(log, &"x".repeat(10_000));
+            commit(&store);
+        }
+        let in_memory: usize = all.iter().map(tail_bytes).sum();
+        assert!(in_memory <= budget, "{in_memory} bytes");
+        most = most.max(in_memory);
+    }
+    assert!(most > budget / 2, "{most} bytes: no more is given up than must be");
+}
+
+#[test]
+fn as_many_files_are_closed_as_others_need() {
+    let disk = SimDisk::new(16);
+    let store = with(&disk, |options| {
+        options.max_open_files = 5;
+        options.idle_after = Duration::from_secs(1 << 32);
+    });
+    for log in logs(&store, 10, &LogOptions::default()) {
+        append(&log, "x");
+        commit(&store);
+    }
+    assert_eq!(disk.open_files(), 5);
+}
+
 #[test]
 fn logs_that_are_read_share_the_budget_of_tails_evenly() {
     let disk = SimDisk::new(14);
