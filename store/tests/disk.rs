@@ -184,3 +184,58 @@ fn any_subset_of_sectors_and_of_entries_survives_a_cut() {
     assert_eq!((sectors.len(), entries.len()), (8, 8), "{entries:?}");
     assert!(lengths.contains(&1536) && lengths.contains(&4096) && lengths.len() > 4, "{lengths:?}");
 }
+
+#[test]
+fn a_kill_loses_nothing_and_of_all_that_is_lost_nothing_survives_that_was_not_synced() {
+    let disk = SimDisk::new(7);
+    let synced = write(&disk, "a", b"synced");
+    synced.sync().unwrap();
+    disk.sync_dir("").unwrap();
+    synced.write_all_at(&[IoSlice::new(b"SYNCED and more")], 0).unwrap();
+    write(&disk, "b", b"not");
+    let killed = disk.fork(1);
+    killed.kill();
+    assert_eq!(killed.contents("a").unwrap(), b"SYNCED and more");
+    assert_eq!(killed.contents("b").unwrap(), b"not");
+    disk.lose_all();
+    assert_eq!((disk.contents("a"), disk.contents("b")), (Some(b"synced".to_vec()), None));
+    // What was killed where the power was to go has its power still.
+    killed.cut_power_at(1);
+    assert!(killed.is_on() && killed.sync_dir("").is_err() && !killed.is_on());
+    assert!(killed.open("a", Open::Read).is_err());
+    killed.kill();
+    assert!(killed.is_on() && killed.sync_dir("").is_ok());
+    assert_eq!(killed.contents("b").unwrap(), b"not");
+    assert!(!format!("{killed:?}").is_empty());
+}
+
+#[test]
+fn what_is_read_is_counted_and_is_as_much_as_there_is_room_for() {
+    let disk = SimDisk::new(8);
+    let file = write(&disk, "a", b"0123456789");
+    let mut into = Vec::with_capacity(4);
+    into.extend_from_slice(b"x");
+    let room = into.capacity() - 1;
+    assert_eq!(file.read_at(&mut into, 2).unwrap(), room.min(8));
+    assert_eq!(into[1..], b"23456789"[..room.min(8)]);
+    assert_eq!(file.read_at(&mut into, 2).unwrap(), 0, "it is full");
+    let mut rest = Vec::with_capacity(100);
+    assert_eq!((file.read_at(&mut rest, 5).unwrap(), &rest[..]), (5, &b"56789"[..]));
+    assert_eq!(file.read_at(&mut rest, 10).unwrap(), 0);
+    assert_eq!(disk.bytes_read(), room.min(8) as u64 + 5);
+}
+
+#[test]
+fn a_directory_that_has_nothing_to_sync_is_synced_on_a_read_only_disk_too() {
+    let disk = SimDisk::new(9);
+    write(&disk, "a", b"x").sync().unwrap();
+    disk.set_read_only(true);
+    assert!(disk.sync_dir("").is_err());
+    disk.set_read_only(false);
+    disk.sync_dir("").unwrap();
+    disk.set_read_only(true);
+    disk.sync_dir("").unwrap();
+    disk.set_read_only(false);
+    disk.fail_at(1, Fault::Io);
+    assert!(disk.sync_dir("").is_err(), "another error is told");
+}

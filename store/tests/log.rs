@@ -672,7 +672,8 @@ fn who_may_not_wait_writes_nothing_even_if_it_comes_alone() {
 
 #[test]
 fn what_is_written_is_counted() {
-    let store = open(&SimDisk::new(1));
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
     let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
     let count = |counter| store.counters().into_iter().find(|(it, _)| *it == counter).unwrap().1;
     use netchan_proto::wire::Counter;
@@ -684,4 +685,12 @@ fn what_is_written_is_counted() {
     let run = log.read(Offset(0), 1 << 20).unwrap();
     assert_eq!(count(Counter::RECORDS_APPENDED) - records, 5);
     assert_eq!(count(Counter::BYTES_APPENDED) - bytes, run.bytes.len() as u64);
+    // Each step has the syncs of those before it.
+    let steps: Vec<u64> = Counter::sync_steps().map(|(step, _)| count(step)).collect();
+    assert!(steps.is_sorted() && steps.last().is_some_and(|all| *all == count(Counter::SYNCS) && *all >= 2));
+    assert_eq!(count(Counter::LOGS_FAILED), 0);
+    disk.fail_sync(1);
+    append(&log, "x");
+    commit(&store);
+    assert_eq!(count(Counter::LOGS_FAILED), 1);
 }

@@ -312,6 +312,9 @@ fn a_write_in_more_parts_than_the_system_takes_at_once_is_whole_and_directories_
     file.allocate(40_000).unwrap();
     assert_eq!(file.size().unwrap(), 40_000);
     assert!(disk.open("many", Open::CreateNew).is_err() && disk.open("none", Open::Write).is_err());
+    file.set_len(7).unwrap();
+    assert_eq!(file.size().unwrap(), 7);
+    assert!(disk.sync_dir("nowhere").is_err() && disk.create_dir("no/where").is_err());
     disk.create_dir("sub").unwrap();
     disk.create_dir("sub").unwrap();
     disk.rename("many", "sub/many").unwrap();

@@ -994,6 +994,25 @@ fn a_repair_keeps_what_is_known_of_producers() {
         log.append_batch(&log.claim(producer), &batch).unwrap();
         commit(&store);
     }
+    // Once more where the segment behind them has a head that does not hold.
+    let other = disk.fork(5);
+    {
+        other.kill();
+        let store = open(&other);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        while log.info().segments < 2 {
+            append(&log, &"x".repeat(400));
+            commit(&store);
+        }
+        let end = log.visible().0;
+        store.close();
+        let newest = (0..end).rev().map(|base| segment(&log, base)).find(|it| other.contents(it).is_some());
+        damage(&other, &[(newest.unwrap(), Bad::Flip(20))]);
+        assert!(repaired(&other, false)[0].lost().count() == 0);
+        let store = open(&other);
+        let log = store.open_existing(&name("a")).unwrap().unwrap();
+        assert_eq!(log.next_sequence(producer), 12);
+    }
     store.close();
     let path = segment(&log, 0);
     let mut bytes = disk.contents(&path).unwrap();
