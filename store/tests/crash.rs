@@ -510,7 +510,7 @@ fn the_first_batch_of_a_segment_is_not_taken_if_it_follows_another_history() {
 }
 
 /// Two batches of one group, and one of the next: only the last one says that the first two were durable.
-// NC-DSK-043
+// NC-DSK-042
 #[test]
 fn every_later_batch_vouches_for_what_was_durable_and_not_the_next_one_alone() {
     let disk = SimDisk::new(1);
@@ -550,6 +550,7 @@ fn every_later_batch_vouches_for_what_was_durable_and_not_the_next_one_alone() {
 }
 
 /// What stands after the end is set aside whole, however long it is.
+// NC-DSK-041
 #[test]
 fn a_torn_tail_of_megabytes_is_kept_aside() {
     for zeros in [0, 100, (1 << 20) - 1, 1 << 20, (5 << 20) / 2] {

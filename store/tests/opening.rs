@@ -203,3 +203,16 @@ fn what_is_printed_says_which_it_is() {
     let printed = format!("{store:?}");
     assert!(printed.contains(&format!("{:?}", store.node_id())), "{printed}");
 }
+
+#[test]
+fn a_segment_is_not_smaller_than_the_smallest_whatever_was_asked_for() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let tiny = LogOptions { segment_bytes: 1, ..small(Durability::Sync) };
+    let log = store.create_or_open(&name("a"), &tiny).unwrap();
+    for _ in 0..20 {
+        append(&log, &"x".repeat(100));
+        commit(&store);
+    }
+    assert_eq!(log.info().segments, 1);
+}

@@ -343,6 +343,7 @@ fn a_damaged_batch_becomes_a_declared_loss_between_what_holds() {
     assert_eq!(done[0].lost().collect::<Vec<_>>(), [(from, to)]);
     assert!(!done[0].was_well() && done[0].left.is_empty());
     assert!(done[1].was_well() && done[1].name.is_none());
+    assert_eq!([&*done[0].dir, &*done[1].dir], [dir, "state"]);
     assert_eq!(disk.contents(&bad), Some(bytes));
     let found = verified(&disk);
     assert!(found[0].holds() && found[0].declared == [(from, to)], "{found:?}");
@@ -475,6 +476,12 @@ fn a_damaged_identity_goes_aside_and_the_node_opens_with_another() {
     assert!(try_open(&disk).is_err());
     let done = repaired(&disk, true);
     assert!(disk.contents("node").is_some(), "a dry run");
+    let aside = Step::SetAside {
+        path: "node".to_owned(),
+        to: "node.bad".to_owned(),
+        bytes: bytes.len() as u64,
+    };
+    assert_eq!((&*done[0].dir, &done[0].steps), ("", &vec![aside]));
     assert_eq!(repaired(&disk, false), done);
     assert_eq!(disk.contents("node.bad"), Some(bytes));
     assert_ne!(open(&disk).node_id(), before);
@@ -795,7 +802,7 @@ fn zeros_behind_a_closed_segment_are_no_damage_however_many_and_anything_in_them
     }
 }
 
-// NC-DSK-104
+// NC-DSK-046, NC-DSK-104
 #[test]
 fn a_segment_that_was_never_begun_goes_aside_and_nothing_stands_in_its_place() {
     // Made, and its head was not on disk yet.
@@ -937,7 +944,7 @@ fn batches_that_are_damaged_one_after_the_other_are_one_loss_and_one_that_stands
 }
 
 /// What was not durable may have survived in part.
-// NC-DSK-043
+// NC-DSK-040
 #[test]
 fn a_torn_tail_in_which_a_later_batch_holds_is_no_loss() {
     let disk = SimDisk::new(1);

@@ -214,7 +214,7 @@ fn oldest(disk: &SimDisk, log: &Log) -> u64 {
     names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).min().unwrap()
 }
 
-// NC-DSK-092
+// NC-DSK-081, NC-DSK-091
 #[test]
 fn whatever_fails_of_a_truncation_the_next_one_removes_what_it_has_left() {
     let whole = SimDisk::new(1);
