@@ -476,11 +476,8 @@ fn a_damaged_identity_goes_aside_and_the_node_opens_with_another() {
     assert!(try_open(&disk).is_err());
     let done = repaired(&disk, true);
     assert!(disk.contents("node").is_some(), "a dry run");
-    let aside = Step::SetAside {
-        path: "node".to_owned(),
-        to: "node.bad".to_owned(),
-        bytes: bytes.len() as u64,
-    };
+    let aside =
+        Step::SetAside { path: "node".to_owned(), to: "node.bad".to_owned(), bytes: bytes.len() as u64 };
     assert_eq!((&*done[0].dir, &done[0].steps), ("", &vec![aside]));
     assert_eq!(repaired(&disk, false), done);
     assert_eq!(disk.contents("node.bad"), Some(bytes));
