@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use meanwhile::Meanwhile;
 use netchan_proto::{Durability, Offset};
@@ -65,6 +66,8 @@ fn while_one_sync_hangs_another_log_is_committed_by_another_thread_and_there_are
     let options = StoreOptions {
         commit: Commit::Threads(NonZeroUsize::new(2).unwrap()),
         min_free_percent: 0,
+        // No sync but those that are waited for here.
+        idle_after: Duration::from_secs(3600),
         ..StoreOptions::default()
     };
     let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options).unwrap();
