@@ -31,7 +31,7 @@ fn during_sync(disk: &Meanwhile, store: &Store, log: &Log) -> Option<[u64; 3]> {
         *into.lock().unwrap() = Some([by.written(), by.durable(), by.visible()].map(|mark| mark.0));
     });
     commit(store);
-    seen.lock().unwrap().take()
+    *seen.lock().unwrap()
 }
 
 #[test]

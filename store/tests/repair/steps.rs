@@ -230,7 +230,7 @@ fn a_repair_that_fails_leaves_nothing_half_made_and_a_dry_one_removes_nothing() 
         let disk = disk.fork(operation);
         disk.fail_at(operation, Fault::Io);
         let _ = repair(&disk, &[], true, |_| (), |_| ());
-        assert_eq!(half_made(&disk), [left.clone()], "operation {operation}");
+        assert_eq!(half_made(&disk), std::slice::from_ref(&left), "operation {operation}");
         if disk.is_to_fail() {
             break;
         }
