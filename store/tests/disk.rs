@@ -188,6 +188,12 @@ fn any_subset_of_sectors_and_of_entries_survives_a_cut() {
 #[test]
 fn a_kill_loses_nothing_and_of_all_that_is_lost_nothing_survives_that_was_not_synced() {
     let disk = SimDisk::new(7);
+    for seed in 0..10 {
+        let disk = SimDisk::new(seed);
+        write(&disk, "a", b"its entry was not synced").sync().unwrap();
+        disk.lose_all();
+        assert_eq!(disk.contents("a"), None);
+    }
     let synced = write(&disk, "a", b"synced");
     synced.sync().unwrap();
     disk.sync_dir("").unwrap();

@@ -296,21 +296,29 @@ fn all_tails_of_logs_in_use_stay_within_the_budget() {
 }
 
 #[test]
-fn what_a_deleted_log_had_in_memory_is_there_for_others() {
-    let disk = SimDisk::new(17);
-    let store = with(&disk, |options| {
-        options.tail_budget = 100 << 10;
-        options.idle_after = Duration::from_secs(1 << 32);
-    });
-    for _ in 0..10 {
-        let log = store.create_or_open(&name("a"), &LogOptions::default()).unwrap();
-        log.read_tail(Offset(0));
-        for _ in 0..5 {
-            append(&log, &"x".repeat(10_000));
-            commit(&store);
+fn what_logs_that_are_gone_had_in_memory_is_there_for_others() {
+    for end in ["deleted", "failed"] {
+        let disk = SimDisk::new(17);
+        let store = with(&disk, |options| {
+            options.tail_budget = 100 << 10;
+            options.idle_after = Duration::from_secs(1 << 32);
+        });
+        for _ in 0..10 {
+            let log = store.create_or_open(&name("a"), &LogOptions::default()).unwrap();
+            log.read_tail(Offset(0));
+            for _ in 0..5 {
+                append(&log, &"x".repeat(10_000));
+                commit(&store);
+            }
+            assert!(tail_bytes(&log) >= 50_000, "{end}: {}", tail_bytes(&log));
+            if end == "deleted" {
+                store.delete(&name("a")).unwrap();
+            } else {
+                disk.fail_sync(1);
+                append(&log, "x");
+                log.sync().unwrap_err();
+            }
         }
-        assert!(tail_bytes(&log) >= 50_000, "{}", tail_bytes(&log));
-        store.delete(&name("a")).unwrap();
     }
 }
 
