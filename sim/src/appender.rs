@@ -96,9 +96,11 @@ impl Appender {
             return Ok(());
         };
         self.done = None;
+        // One that connected anew is there twice, until it is noticed that its connection before fell silent.
+        let unnoticed = env.counters.half_opens + env.counters.stalls;
         match told {
             Ok(0) => {}
-            Ok(receivers) if receivers > env.plan.receivers.len() => {
+            Ok(receivers) if receivers as u64 > env.plan.receivers.len() as u64 + unnoticed => {
                 violated!("{receivers} have it all, and there are not so many");
             }
             Ok(_) => env.counters.done += 1,
