@@ -3,25 +3,32 @@
 //! Owns the connection, which channels are read, in whose turn, and which wait for a place. Each channel is a [`ReceiverCore`]
 //! whose connection is this one, lent to it for each call: what a channel's frames and failures mean is said there only. The
 //! node tells of channels that are made (WATCH), and the streams of those that are deleted end by themselves.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `asked` | what it is asked, and what it gives |
+//! | `frames` | what the other side says |
+
+mod asked;
+mod frames;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
-use netchan_proto::conn::{Connection, ConnectionError, Event as Frame};
+use netchan_proto::conn::Connection;
 use netchan_proto::limits::{
-    CREDIT_WINDOW, LANE_TIME, LANE_TURN, MAX_CONTROL_RATE, MAX_DATA, MAX_LANES, MAX_MATCHES, SMALL_WINDOW,
+    LANE_TIME, LANE_TURN, MAX_CONTROL_RATE, MAX_DATA, MAX_LANES, MAX_MATCHES, SMALL_WINDOW,
 };
-use netchan_proto::wire::{ErrorFrame, Made, Roles, StreamId, Watch, Watched};
-use netchan_proto::{
-    ChannelName, ErrorCode, Filter, Instant, LogId, Pattern, Position, Record, Side, Start, Timestamp,
-};
+use netchan_proto::wire::{Made, Roles, StreamId, Watch, Watched};
+use netchan_proto::{ChannelName, Instant, LogId, Pattern, Position, Side, Start};
 
+pub use self::asked::{ChannelPositions, PatternOptions, Received};
 use super::{Lane, Next, ReceiverCore, ReceiverOptions};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Events, Whose};
 use crate::machine::{Dialling, Lost, Machine};
 use crate::node::Node;
-use crate::redial::{Passed, Redial, error_of, error_of_connection, is_final, is_final_for_connection};
+use crate::redial::{Passed, Redial, error_of, is_final};
 
 /// Frames that one [`Machine::work`] takes in before it yields.
 const WORK_BUDGET: usize = 256;
@@ -35,91 +42,6 @@ const MOST_OPENS: usize = 4 * OPENS;
 const TURN_FRAMES: usize = 16;
 /// Channels that give their place to others at a time: the streams of both are open until the other side has heard of it.
 const MOST_SWAPS: usize = 64;
-
-/// Where to go on in several channels: a position in each. Made of a receiver's, and kept as the program likes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChannelPositions(BTreeMap<ChannelName, Position>);
-
-impl ChannelPositions {
-    /// Where to go on in one of them.
-    #[must_use]
-    pub fn get(&self, channel: &ChannelName) -> Option<Position> {
-        self.0.get(channel).copied()
-    }
-
-    /// Sets where to go on in one of them.
-    pub fn set(&mut self, channel: ChannelName, position: Position) {
-        self.0.insert(channel, position);
-    }
-
-    /// All of them, in the order of names.
-    pub fn iter(&self) -> impl Iterator<Item = (&ChannelName, &Position)> {
-        self.0.iter()
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl FromIterator<(ChannelName, Position)> for ChannelPositions {
-    fn from_iter<T: IntoIterator<Item = (ChannelName, Position)>>(positions: T) -> ChannelPositions {
-        ChannelPositions(positions.into_iter().collect())
-    }
-}
-
-/// A record, and the channel it was sent into.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// The channel.
-    pub channel: ChannelName,
-    /// The record.
-    pub record: Record,
-}
-
-/// What a receiver by pattern is to do.
-#[derive(Clone, Debug)]
-pub struct PatternOptions {
-    /// Which channels.
-    pub pattern: Pattern,
-    /// Where to begin in each channel that is there. One that is made later is read from its first record on, unless this is a
-    /// time or an offset, which it has too. Default: with the next record to come.
-    pub start: Start,
-    /// Where to go on, in place of that. A channel that is not among them is read from its first record on.
-    pub resume: Option<ChannelPositions>,
-    /// Bytes that may be under way of each of the first eight channels; of others 64 KiB may. At least 64 KiB. Default 1 MiB.
-    /// One batch at a time, of one of them, may be larger.
-    pub window: u64,
-    /// Whether to go on past what is there at the first connection. Default: yes.
-    pub follow: bool,
-    /// In each channel, ends before the first record at or after this time. Default: none.
-    pub until: Option<Timestamp>,
-    /// Only these records, of each channel. Default: all.
-    pub filter: Option<Filter>,
-}
-
-impl PatternOptions {
-    /// The defaults, for `pattern`.
-    pub fn new(pattern: Pattern) -> PatternOptions {
-        PatternOptions {
-            pattern,
-            start: Start::Latest,
-            resume: None,
-            window: CREDIT_WINDOW,
-            follow: true,
-            until: None,
-            filter: None,
-        }
-    }
-}
 
 /// A channel that matches.
 #[derive(Debug)]
@@ -733,140 +655,6 @@ impl PatternCore {
     }
 
     // ---- frames ----
-
-    /// Takes one frame off the connection. Says whether anything happened.
-    fn take_frame(&mut self, now: Instant) -> bool {
-        match self.redial.poll_frame(now) {
-            Some(Ok(frame)) => self.on_frame(frame, now),
-            Some(Err(error)) => self.on_failure(&error, now),
-            None => return false,
-        }
-        true
-    }
-
-    fn on_frame(&mut self, frame: Frame, now: Instant) {
-        match frame {
-            Frame::Ready(peer) => {
-                self.events.push(Event::Connected { node: peer.node });
-                self.opens = MOST_OPENS - self.open;
-                self.begin_watching(now);
-                for at in 0..self.lanes.len() {
-                    self.lend(at, |core| {
-                        if matches!(core.phase, super::Phase::Reading) {
-                            core.open_stream();
-                        }
-                    });
-                }
-                self.open_waiting(now);
-            }
-            Frame::GoAway(go_away) => self.events.push(Event::GoingAway { drain: go_away.drain }),
-            Frame::Watched(id, watched) if self.watch == Some(id) => {
-                self.redial.mark_useful(now);
-                self.redial.mark_progress();
-                self.on_watched(watched, now);
-            }
-            Frame::StreamError(id, error) if self.watch == Some(id) => self.on_refusal(&error, now),
-            frame => {
-                let Some(id) = stream_of(&frame) else { return };
-                let Some(at) = (0..self.lanes.len()).find(|&at| self.stream_of(at) == Some(id)) else {
-                    return; // of a stream that was given up
-                };
-                let is_progress = matches!(frame, Frame::Progress(..));
-                let is_opened = matches!(frame, Frame::Opened(..));
-                if let Frame::Opened(_, opened) = &frame {
-                    self.see_to_log(at, opened.log);
-                }
-                let is_data = matches!(frame, Frame::Data(..) | Frame::Gap(..) | Frame::Truncated(..));
-                self.lend(at, |core| core.on_frame(frame, now));
-                if !is_progress {
-                    self.make_ready(at, is_data);
-                }
-                self.see_to_rest(at, is_opened, now);
-            }
-        }
-    }
-
-    /// A channel is opened by its name: what is behind it may be made again since it was told, or since that was told too.
-    fn see_to_log(&mut self, at: usize, log: LogId) {
-        if let Some(lane) = &self.lanes[at]
-            && lane.core.position().is_none()
-            && let Some(known) = self.known.get_mut(&lane.name)
-        {
-            known.log = log;
-            known.again = known.again.filter(|again| *again != log);
-        }
-    }
-
-    /// After a frame: one that rests is tried again later.
-    fn see_to_rest(&mut self, at: usize, is_opened: bool, now: Instant) {
-        let Some(lane) = &mut self.lanes[at] else { return };
-        let Some(known) = self.known.get_mut(&lane.name) else { return };
-        known.is_unavailable &= !is_opened;
-        let Some(why) = lane.core.lane.as_ref().and_then(|lane| lane.rests.as_ref()) else { return };
-        lane.since = now;
-        self.turn_at.get_or_insert(now.plus(LANE_TIME));
-        if !std::mem::replace(&mut known.is_unavailable, true) {
-            self.events.push(Event::Unavailable { channel: lane.name.clone(), why: why.clone() });
-        }
-    }
-
-    /// The other side does not tell which channels it has.
-    fn on_refusal(&mut self, error: &ErrorFrame, now: Instant) {
-        self.watch = None;
-        let why = Error::of_code(error.code, error.at, &error.text, &self.options.pattern);
-        if error.retryable || error.code.is_retryable() {
-            self.forget_streams();
-            if let Some(connection) = self.redial.connection() {
-                connection.close_with(ErrorCode::NONE, "the stream is over; starting again");
-            }
-            self.redial.fail(why, now);
-        } else {
-            self.fail(why);
-        }
-        self.is_settled = true;
-    }
-
-    /// The connection is over.
-    fn on_failure(&mut self, error: &ConnectionError, now: Instant) {
-        self.forget_streams();
-        let why = error_of_connection(error, &self.options.pattern);
-        match error.code() {
-            Some(ErrorCode::UNKNOWN_CRITICAL) => {
-                let text = format!("{}: the other side knows no patterns", self.options.pattern);
-                self.fail(Error::new(ErrorKind::Protocol, text));
-            }
-            Some(code) if is_final_for_connection(code) => self.fail(why),
-            _ => self.redial.fail(why, now),
-        }
-        self.is_settled = true;
-    }
-
-    fn forget_streams(&mut self) {
-        (self.watch, self.is_telling) = (None, false);
-        self.large = None;
-        for lane in self.lanes.iter_mut().flatten() {
-            lane.core.lane = Some(Lane::default());
-            lane.core.forget_stream();
-            lane.core.is_settled = true;
-        }
-    }
-}
-
-/// The stream that a frame to a receiver is on.
-fn stream_of(frame: &Frame) -> Option<StreamId> {
-    match frame {
-        Frame::Waiting(id)
-        | Frame::Opened(id, _)
-        | Frame::Seeked(id, _)
-        | Frame::Data(id, _)
-        | Frame::Progress(id, _)
-        | Frame::Gap(id, _)
-        | Frame::Truncated(id, _)
-        | Frame::Digest(id, _)
-        | Frame::End(id, _)
-        | Frame::StreamError(id, _) => Some(*id),
-        _ => None,
-    }
 }
 
 impl Machine for PatternCore {
