@@ -1,5 +1,5 @@
 //! Lengths and counts at their limits and beyond: no number in a payload makes the reader take more memory than a small
-//! multiple of the payload. Measured, by counting what the allocator is asked for.
+//! multiple of the payload. Measured, by counting what the allocator has given out, at its highest.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -15,19 +15,28 @@ use crate::any::{frame, message, one_of_each, read, stream_for};
 struct Counting;
 
 thread_local! {
-    static ASKED: Cell<usize> = const { Cell::new(0) };
+    static TAKEN: Cell<isize> = const { Cell::new(0) };
+    static HIGHEST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    let _ = TAKEN.try_with(|taken| {
+        taken.set(taken.get() + change);
+        HIGHEST.try_with(|highest| highest.set(highest.get().max(taken.get())))
+    });
 }
 
 #[allow(unsafe_code)] // an allocator cannot be counted otherwise
 // SAFETY: every call goes to `System` with the arguments it came with.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ASKED.try_with(|asked| asked.set(asked.get() + layout.size()));
+        count(layout.size().cast_signed());
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-layout.size().cast_signed());
         // SAFETY: `at` came from `System` by `alloc`, with this layout.
         unsafe { System.dealloc(at, layout) }
     }
@@ -41,9 +50,10 @@ fn read_frugally(kind: FrameType, payload: Vec<u8>) -> Result<Message, DecodeErr
     let allowed = 4 * payload.len() + 64;
     let payload = Bytes::from(payload);
     let header = FrameHeader { len: payload.len().try_into().unwrap(), kind, stream: stream_for(kind) };
-    let before = ASKED.get();
+    let before = TAKEN.get();
+    HIGHEST.set(before);
     let message = Message::decode(&header, payload);
-    let taken = ASKED.get() - before;
+    let taken = usize::try_from(HIGHEST.get() - before).unwrap();
     assert!(taken <= allowed, "{kind}: {taken} bytes for a payload that allows {allowed}");
     message
 }
