@@ -161,8 +161,8 @@ fn callers_who_say_nothing_do_not_keep_out_who_does() {
     assert!(most_memory(&node) < MOST_KIB);
 }
 
-/// All of them at once, as large as the issue asks for, or a slice. At full size a node stays below 64 MiB; a good receiver has 0.86 of
-/// the rate that it has beside the same attack on a socket that discards everything, which is asked to be nine tenths.
+/// All of them at once, as large as the issue asks for, or a slice. At full size a node stays below 64 MiB, and a good receiver has
+/// nine tenths of the rate that it has beside the same attack on a socket that discards everything.
 fn sizes() -> Sizes {
     Sizes {
         idle: size(200, 2000),

@@ -156,6 +156,11 @@ impl DiskFile for MortalFile {
         self.file.read_at(into, at)
     }
 
+    fn read_at_now(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        self.life.check()?;
+        self.file.read_at_now(into, at)
+    }
+
     fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         self.life.on_write();
         self.life.spend()?;

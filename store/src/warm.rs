@@ -309,6 +309,10 @@ impl DiskFile for Counted {
         self.file.read_at(into, at)
     }
 
+    fn read_at_now(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at_now(into, at)
+    }
+
     fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         self.file.write_all_at(parts, at)
     }

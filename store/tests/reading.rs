@@ -328,3 +328,60 @@ fn a_reader_of_a_failed_log_is_told_that_it_failed_where_its_successor_has_trimm
     assert!(matches!(read, Err(LogError::Poisoned { .. })), "{read:?}");
     assert_eq!(log.resolve(&Start::Earliest).unwrap().start, Offset(0), "it does not know");
 }
+
+/// All that can be had without waiting, with those that cannot left to who waits: as many runs of each.
+fn read_either_way(log: &Log, size: usize) -> (usize, usize) {
+    let (mut now, mut waited, mut at) = (0, 0, log.first());
+    while at < log.visible() {
+        let whole = log.read(at, size).unwrap();
+        match log.read_now(at, Buffer::new(size)) {
+            Some(run) => {
+                assert_eq!((run.first, &run.bytes[..]), (whole.first, &whole.bytes[..run.bytes.len()]));
+                assert!(run.next > at && run.next <= whole.next);
+                now += 1;
+                at = run.next;
+            }
+            None => {
+                waited += 1;
+                at = whole.next;
+            }
+        }
+    }
+    (now, waited)
+}
+
+#[test]
+fn what_is_read_without_waiting_is_what_is_read_by_waiting() {
+    let disk = SimDisk::new(1);
+    let (_store, log) = some(&disk);
+    for size in [1000, 2000, 5000] {
+        let (now, waited) = read_either_way(&log, size);
+        assert!(now > 0 && waited > 0, "{size}: {now} {waited}");
+    }
+    let inside = log.read_now(Offset(1), Buffer::new(2000)).unwrap();
+    assert_eq!(
+        (inside.first, inside.bytes.len() % 8),
+        (Offset(0), 0),
+        "the batch with the record that is asked for"
+    );
+}
+
+#[test]
+fn what_needs_more_than_a_look_is_left_to_who_waits() {
+    let disk = SimDisk::new(1);
+    let (store, log) = some(&disk);
+    let now = |log: &Log, at: u64, size| log.read_now(Offset(at), Buffer::new(size)).is_some();
+    assert!(!now(&log, 40, 5000), "the end");
+    assert!(!now(&log, 41, 5000), "behind the end");
+    log.read(Offset(0), 5000).unwrap();
+    assert!(now(&log, 0, 5000));
+    assert!(!now(&log, 0, 500), "a batch that is larger than that");
+    let (path, at) = (segment(&log, 0), place_of(&disk, &log, 0, 0));
+    spoil(&disk, &path, at + 80);
+    assert!(!now(&log, 0, 5000), "a batch that has rotted since");
+    assert!(matches!(log.read(Offset(0), 5000), Err(LogError::Damaged { .. })));
+    assert!(!now(&log, 0, 5000), "one that is known to be damaged");
+    store.close();
+    let (_store, log) = reopened(&disk);
+    assert!(!now(&log, 20, 5000), "no file is open, and nobody knows where it stands");
+}

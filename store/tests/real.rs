@@ -350,3 +350,26 @@ fn a_store_is_closed_though_others_append_without_end() {
     }
     closing.join().unwrap();
 }
+
+/// What was just written is in memory; a system that cannot tell says so, and a reader waits there.
+#[test]
+fn what_is_in_the_systems_memory_is_read_without_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(dir.path()).unwrap();
+    let file = disk.open("a", Open::CreateNew).unwrap();
+    let written: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+    file.write_all_at(&[std::io::IoSlice::new(&written)], 0).unwrap();
+    let mut read = vec![0; 100_000];
+    let mut at = 10;
+    while at < written.len() {
+        match file.read_at_now(&mut read[at..], at as u64) {
+            Ok(count) => at += count,
+            Err(_) => break,
+        }
+        assert_eq!(read[10..at], written[10..at]);
+    }
+    if cfg!(target_os = "linux") && at > 10 {
+        assert_eq!(file.read_at_now(&mut read, 100_000).unwrap(), 0, "the end of the file");
+    }
+    println!("{at} bytes of {} without waiting", written.len());
+}

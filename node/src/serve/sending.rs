@@ -1,8 +1,8 @@
 //! The bytes of one stream on their way from the log to the connection.
 //!
 //! Owns the place in the log to the byte, so that a run can be given up half sent and be taken up again. At the tail
-//! it takes one batch at a time from the log's memory and holds none; before the tail it sends runs of up to 1 MiB
-//! from the disk and has the next one read meanwhile. Ranges end where batches end as far as credit lets them: a
+//! it takes one batch at a time from the log's memory and holds none. Before the tail it sends runs: what the system has
+//! in memory it reads itself, 256 KiB at a time; what is on the disk only a job reads, up to 1 MiB, and the next one meanwhile. Ranges end where batches end as far as credit lets them: a
 //! batch that lies in one frame is not copied by who receives it.
 
 use std::sync::Arc;
@@ -78,6 +78,8 @@ pub(super) struct Sending {
     ahead: Option<(Option<Slot>, Loaded)>,
     /// A job reads from there.
     fetching: Option<At>,
+    /// What it read last was not in memory, or is judged by a job: what comes next is read ahead.
+    waits_for_disk: bool,
     /// All is sent; the flag goes up when there is more.
     at_tail: bool,
     /// Which records are wanted, if not all.
@@ -151,6 +153,7 @@ impl Sending {
             ahead: None,
             fetching: None,
             at_tail: false,
+            waits_for_disk: false,
             sieve,
             gap_due: None,
             progress_told: None,
@@ -295,8 +298,10 @@ impl Sending {
                         // Who stands in line anew makes others look whether they can spare theirs.
                         return Ok(if waited { step } else { Step::Moved });
                     };
+                    step = Step::Moved;
+                    let Some(slot) = self.read_now(slot, id, shared) else { continue };
                     self.fetch(self.next, slot, id, shared);
-                    return Ok(Step::Moved);
+                    return Ok(step);
                 }
                 _ => {
                     let text = format!("offset {} is beyond the channel's end", self.next.offset);
@@ -452,6 +457,20 @@ impl Sending {
         self.read_ahead(next, id, shared);
     }
 
+    /// Reads what comes next, if it is in memory and no filter looks at it: asking for a job, and hearing of it, takes longer. Gives the
+    /// slot back if it is not so.
+    fn read_now(&mut self, mut slot: Slot, id: StreamId, shared: &mut Shared) -> Option<Slot> {
+        let run = match self.sieve {
+            None => self.log.read_now(self.next.offset, slot.buffer()),
+            Some(_) => None,
+        };
+        self.waits_for_disk = run.is_none();
+        let Some(run) = run else { return Some(slot) };
+        let part = slot.hold_part(Part::Run(run));
+        self.hold(Some(slot), part, id, shared);
+        None
+    }
+
     /// Reads from the disk what follows `from`.
     fn fetch(&mut self, from: At, mut slot: Slot, id: StreamId, shared: &mut Shared) {
         self.fetching = Some(from);
@@ -527,9 +546,10 @@ impl Sending {
         self.read_ahead(next, id, shared);
     }
 
-    /// Has what follows what is held read meanwhile, if there is memory to spare.
+    /// Has what follows what is held read meanwhile, if that takes a while and there is memory to spare.
     fn read_ahead(&mut self, next: At, id: StreamId, shared: &mut Shared) {
-        if self.ahead.is_none()
+        if self.waits_for_disk
+            && self.ahead.is_none()
             && self.fetching.is_none()
             && matches!(self.log.read_tail(next.offset), TailRead::Cold)
             && let Some(slot) = shared.slots.spare(shared.readers)

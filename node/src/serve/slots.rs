@@ -20,6 +20,9 @@ const HELD_BYTES: usize = 2 * RUN_BYTES;
 /// The most bytes of log that one read asks for, and the least.
 const RUN_BYTES: usize = 1 << 20;
 const MIN_RUN_BYTES: usize = BATCH_TARGET;
+/// The most bytes of a run that nobody has read ahead: it is read in a turn of the connection, and stays in the processor's cache
+/// until it is sent.
+const AT_ONCE_BYTES: usize = 256 << 10;
 
 /// The right to hold one run. Dropping it gives it back.
 #[derive(Debug)]
@@ -110,10 +113,10 @@ impl Slots {
         self.pace = pace;
     }
 
-    /// A slot for `stream`, one of so many `readers`, or a place in line.
+    /// A slot for `stream`, one of so many `readers`, or a place in line. It is for a run that is read at once, if that is in memory.
     pub(super) fn take(&mut self, stream: StreamId, readers: usize) -> Option<Slot> {
         let turn = self.line.front().is_none_or(|first| *first == stream);
-        if turn && let Some(slot) = self.free(readers) {
+        if turn && let Some(slot) = self.free(readers, AT_ONCE_BYTES) {
             self.line.pop_front();
             self.starves = false;
             return Some(slot);
@@ -139,7 +142,7 @@ impl Slots {
     pub(super) fn spare(&mut self, readers: usize) -> Option<Slot> {
         let is_short =
             self.budget.are_bytes_wanted() && !self.budget.moves(self.pace, self.held() + MIN_RUN_BYTES);
-        if self.is_wanted() || is_short { None } else { self.free(readers) }
+        if self.is_wanted() || is_short { None } else { self.free(readers, RUN_BYTES) }
     }
 
     /// Whether somebody waits in line.
@@ -162,12 +165,12 @@ impl Slots {
         self.budget.share(self.pace)
     }
 
-    fn free(&self, readers: usize) -> Option<Slot> {
+    fn free(&self, readers: usize, most: usize) -> Option<Slot> {
         let held = self.held.load(Ordering::Acquire);
         let own = (RUN_BYTES / readers.max(1)).max(MIN_RUN_BYTES);
         let share = self.share();
         // Of few sizes: memory of the same size is used again.
-        let bytes = 1 << own.min(share).max(1).ilog2();
+        let bytes = 1 << own.min(share).min(most).max(1).ilog2();
         // Where memory is short: one that is sent and one that is read ahead, however many streams there are.
         let is_short = share < own && held + bytes > 2 * (share + held / SHARE);
         if held + own > HELD_BYTES || is_short || bytes < MIN_RUN_BYTES {
@@ -236,14 +239,14 @@ mod tests {
         assert_eq!(budget.held(), 0);
         assert!(all.last_mut().unwrap().take(StreamId(1), 1).is_some());
         assert!(!all.last().unwrap().starves());
-        assert!(first.free(1).is_some());
+        assert!(first.free(1, RUN_BYTES).is_some());
     }
 
     #[test]
     fn a_run_counts_until_its_last_slice_is_gone_and_for_no_more_than_it_has() {
         let mut slots = slots();
         let mut slot = slots.take(StreamId(1), 1).unwrap();
-        assert_eq!(slots.budget.held(), RUN_BYTES);
+        assert_eq!(slots.budget.held(), AT_ONCE_BYTES);
         let run = slot.hold(Bytes::from(vec![7; 5000]));
         assert_eq!((slots.budget.held(), slots.held.load(Ordering::Acquire)), (5000, 5000));
         let slice = run.slice(100..101);
@@ -272,7 +275,7 @@ mod tests {
         slots.keep_pace(1 << 30);
         let sent = slots.take(StreamId(1), 1).unwrap();
         let ahead = slots.spare(1).unwrap();
-        assert_eq!(sent.bytes + ahead.bytes, HELD_BYTES);
+        assert_eq!((sent.bytes, ahead.bytes), (AT_ONCE_BYTES, RUN_BYTES));
         drop(ahead);
         slots.keep_pace(1 << 20);
         assert!(slots.spare(1).is_none());

@@ -102,6 +102,14 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the disk says.
     fn read_at(&self, into: &mut Vec<u8>, at: u64) -> io::Result<usize>;
+    /// Reads at `at` what the system has in memory, and says how many bytes came: fewer where the rest is on the disk only.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read without waiting for the disk: [`read_at`](Self::read_at) may well read it.
+    fn read_at_now(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        let _ = (into, at);
+        Err(io::ErrorKind::WouldBlock.into())
+    }
     /// Writes all of `parts`, one after the other, at `at`. After an error some of it may be written.
     ///
     /// # Errors

@@ -132,6 +132,12 @@ impl DiskFile for RealFile {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_at_now(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        let into = &mut [io::IoSliceMut::new(into)];
+        Ok(rustix::io::preadv2(&self.0, into, at, rustix::io::ReadWriteFlags::NOWAIT)?)
+    }
+
     fn write_all_at(&self, mut parts: &[IoSlice<'_>], mut at: u64) -> io::Result<()> {
         // Bytes of the first part that an earlier, shorter write took.
         let mut taken = 0;

@@ -1,4 +1,4 @@
-//! Where batches stand in a segment: a place each 32 KiB, learnt by hopping from header to header.
+//! Where batches stand in a segment: a place each 32 KiB, learnt by hopping from header to header, and where those who read went last.
 //!
 //! It is derived and never written. What it knows reaches from the segment's start to `known`; a reader that goes
 //! on from there teaches it, a seek beyond it hops there first.
@@ -13,6 +13,8 @@ use crate::disk::DiskFile;
 
 /// Bytes of log between two places that are kept.
 const INTERVAL: u64 = 32 << 10;
+/// Ends of runs that are kept.
+const LATELY: usize = 4;
 
 /// Where a batch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +41,18 @@ pub(super) struct Index {
     entries: Vec<Entry>,
     known: Place,
     damage: Vec<Damage>,
+    /// Where runs ended lately, the newest last: who read one goes on there.
+    lately: Vec<Place>,
 }
 
 impl Index {
     pub(super) fn new(base: Offset) -> Index {
-        Index { entries: Vec::new(), known: Place { offset: base, pos: 0 }, damage: Vec::new() }
+        Index {
+            entries: Vec::new(),
+            known: Place { offset: base, pos: 0 },
+            damage: Vec::new(),
+            lately: Vec::new(),
+        }
     }
 
     /// Says where the first batch begins, once the head is known.
@@ -76,6 +85,7 @@ impl Index {
         }
         self.damage.push(Damage { from: at.offset, to: next.offset });
         self.entries.retain(|entry| entry.place.offset < at.offset || entry.place.offset >= next.offset);
+        self.lately.clear();
         if next.offset > self.known.offset {
             self.known = next;
         }
@@ -98,10 +108,23 @@ impl Index {
         later.min().map_or(end, |from| from.min(end))
     }
 
+    /// A run ended at `place`, where a batch begins.
+    pub(super) fn note_end(&mut self, place: Place) {
+        if place.offset < self.known.offset && !self.lately.contains(&place) {
+            if self.lately.len() == LATELY {
+                self.lately.remove(0);
+            }
+            self.lately.push(place);
+        }
+    }
+
     /// The nearest place at or before `offset`.
     pub(super) fn before(&self, offset: Offset) -> Place {
         if offset >= self.known.offset {
             return self.known;
+        }
+        if let Some(place) = self.lately.iter().find(|place| place.offset == offset) {
+            return *place;
         }
         let after = self.entries.partition_point(|entry| entry.place.offset <= offset);
         after.checked_sub(1).map_or(self.known, |index| self.entries[index].place)
@@ -190,6 +213,32 @@ mod tests {
             assert!(index.before_time(time).offset.0 <= offset);
         }
         assert_eq!(index.before(Offset(2000)).offset, Offset(1100));
+    }
+
+    #[test]
+    fn where_runs_ended_lately_is_known_exactly_until_damage_is_found() {
+        let mut index = Index::new(Offset(0));
+        index.start_at(4096);
+        let mut places = vec![Place { offset: Offset(0), pos: 4096 }];
+        for n in 0..20 {
+            index.note(&header(n * 10, 10, 1000, 0), places.last().unwrap().pos);
+            places.push(index.known());
+        }
+        let before = index.before(Offset(30));
+        assert_eq!(before, places[0]);
+        for &place in &places[2..=6] {
+            index.note_end(place);
+            index.note_end(place);
+        }
+        assert_eq!(index.before(places[2].offset), places[0], "the oldest is forgotten");
+        for &place in &places[3..=6] {
+            assert_eq!(index.before(place.offset), place);
+            assert_eq!(index.before(place.offset.plus(1)), places[0], "where no run ended");
+        }
+        index.note_damage(places[1], places[2], None);
+        assert_eq!(index.before(places[6].offset), places[0]);
+        index.note_end(index.known());
+        assert!(index.lately.is_empty(), "it is known anyway");
     }
 
     #[test]

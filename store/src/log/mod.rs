@@ -400,6 +400,13 @@ impl Log {
         self.0.read_part(from, into, Some(skip))
     }
 
+    /// As [`read`](Self::read), as much as `into` is for, if it can be had without waiting: where the batches are is known, and
+    /// the system has them in memory. `None` says nothing of them.
+    #[must_use]
+    pub fn read_now(&self, from: Offset, into: Buffer) -> Option<Run> {
+        self.0.read_now(from, into)
+    }
+
     /// Finds a start by this log's clock and records. Blocks on the disk where a time is sought.
     ///
     /// # Errors

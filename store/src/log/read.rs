@@ -166,6 +166,43 @@ impl Inner {
         }
     }
 
+    /// Whole batches that are in memory, at a place that is known.
+    pub(super) fn read_now(&self, from: Offset, mut into: Buffer) -> Option<Run> {
+        let extent = self.extent(from).ok()?;
+        let file = extent.segment.kept()?;
+        let place = {
+            let index = extent.segment.index();
+            let known = index.known();
+            if from == extent.end || from > known.offset || known.pos == 0 || index.damage_at(from).is_some()
+            {
+                return None;
+            }
+            index.before(from)
+        };
+        let room = usize::try_from(extent.end_pos.saturating_sub(place.pos)).unwrap_or(usize::MAX);
+        let len = into.size().min(room);
+        // Memory that is used again was written before: most of the time this writes nothing.
+        into.bytes().resize(len, 0);
+        let mut filled = 0;
+        while filled < len {
+            match file.read_at_now(&mut into.bytes()[filled..], place.pos + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                // What is there goes; who asks for the rest waits for the disk.
+                Err(_) if filled > 0 => break,
+                Err(_) => return None,
+            }
+        }
+        match self.cut(&extent, place, from, &into.as_ref()[..filled]) {
+            Cut::Run { start, end, first, next } => {
+                self.place.touch();
+                Some(Run { bytes: Bytes::from_owner(into).slice(start..end), first, next })
+            }
+            // Who can wait says what is wrong.
+            _ => None,
+        }
+    }
+
     /// Reads so many bytes, fewer only where the file ends. `into` is given back and replaced where it has another size: a
     /// read fills all there is.
     fn fill(
@@ -370,7 +407,10 @@ impl Inner {
             at += stored;
         }
         match run {
-            Some((start, first)) => Cut::Run { start, end: at, first, next: offset },
+            Some((start, first)) => {
+                extent.segment.index().note_end(Place { offset, pos: place.pos + at as u64 });
+                Cut::Run { start, end: at, first, next: offset }
+            }
             None => Cut::Broken { at: Place { offset, pos: place.pos + at as u64 } },
         }
     }

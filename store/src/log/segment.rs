@@ -250,7 +250,8 @@ impl Segment {
         self.kept().map_or_else(|| disk.open(&self.path, Open::Read), Ok)
     }
 
-    fn kept(&self) -> Option<Arc<dyn DiskFile>> {
+    /// The file, if it is kept open.
+    pub(super) fn kept(&self) -> Option<Arc<dyn DiskFile>> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
