@@ -164,8 +164,12 @@ impl ErrorKind {
 }
 
 /// What went wrong, to what. Its text is one line for people; [`kind`](Error::kind) is for code.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Failure>);
+
+/// Boxed: a result with an error in place moves in odd pieces, and each record that is received is moved in some.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+struct Failure {
     kind: ErrorKind,
     what: String,
     retryable: bool,
@@ -174,7 +178,7 @@ pub struct Error {
 impl Error {
     /// An error of this kind. `what` says what happened, and to what.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
-        Error { kind, what: what.into(), retryable: kind.is_retryable() }
+        Error(Box::new(Failure { kind, what: what.into(), retryable: kind.is_retryable() }))
     }
 
     /// What a peer answered about `about` (a channel, an address).
@@ -190,33 +194,40 @@ impl Error {
             what.push_str(&format!(" (at offset {at})"));
         }
         let kind = ErrorKind::of_code(code);
-        Error { kind, what, retryable: code.is_retryable() || kind.is_retryable() }
+        Error(Box::new(Failure { kind, what, retryable: code.is_retryable() || kind.is_retryable() }))
     }
 
     /// The same, said of `about` (a channel, an address).
     #[must_use]
     pub fn about(mut self, about: impl fmt::Display) -> Error {
-        self.what = format!("{about}: {}", self.what);
+        self.0.what = format!("{about}: {}", self.0.what);
         self
     }
 
     /// What went wrong, for code to match on.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Whether the same call may succeed later, without anything changed by the caller.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.retryable
+        self.0.retryable
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { kind, what, retryable } = &*self.0;
+        f.debug_struct("Error").field("kind", kind).field("what", what).field("retryable", retryable).finish()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        match self.kind.advice() {
+        f.write_str(&self.0.what)?;
+        match self.0.kind.advice() {
             Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
         }

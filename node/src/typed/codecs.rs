@@ -86,8 +86,9 @@ serde_codec! {
     Postcard = "postcard",
     |value, into| postcard::serialize_with_flavor(value, AtTheEnd(into)).map_err(CodecError::new),
     |bytes| {
-        let (value, left) = postcard::take_from_bytes(bytes).map_err(CodecError::new)?;
-        nothing_left(left.len())?;
+        let mut deserializer = postcard::Deserializer::from_bytes(bytes);
+        let value = T::deserialize(&mut deserializer).map_err(CodecError::new)?;
+        nothing_left(deserializer.finalize().map_err(CodecError::new)?.len())?;
         Ok(value)
     }
 }
