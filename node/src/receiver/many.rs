@@ -394,6 +394,7 @@ impl PatternCore {
     }
 
     fn on_made(&mut self, Made { name, log }: Made, now: Instant) {
+        let later = self.later_start();
         let start = match &mut self.known.get_mut(&name) {
             Some(known) if known.log == log => {
                 known.again = None; // told again, on another connection; or what was told meanwhile has gone
@@ -408,7 +409,7 @@ impl PatternCore {
                 if !matches!(known.place, Place::Waiting(_)) {
                     self.waiting.push_back(name);
                 }
-                known.place = Place::Waiting(Start::Earliest);
+                known.place = Place::Waiting(later);
                 known.has_joined = false;
                 return;
             }
@@ -455,10 +456,16 @@ impl PatternCore {
                 Some(position) if position.log == log => Start::Resume(position),
                 _ => Start::Earliest,
             },
-            None => match self.options.start {
-                Start::Latest | Start::Last(_) | Start::Resume(_) if self.is_complete => Start::Earliest,
-                start => start,
-            },
+            None if self.is_complete => self.later_start(),
+            None => self.options.start,
+        }
+    }
+
+    /// Where reading begins in a channel that was made after it was told which there are.
+    fn later_start(&self) -> Start {
+        match (self.options.start, &self.options.resume) {
+            (Start::Latest | Start::Last(_) | Start::Resume(_), _) | (_, Some(_)) => Start::Earliest,
+            (start, None) => start,
         }
     }
 
@@ -544,11 +551,12 @@ impl PatternCore {
     fn leave(&mut self, at: usize, is_deleted: bool, now: Instant) {
         let Some(Open { name, core, .. }) = self.clear(at) else { return };
         self.events.push(Event::Left { channel: name.clone(), is_deleted });
+        let later = self.later_start();
         if let Some(known) = self.known.get_mut(&name) {
             match known.again.take() {
                 Some(log) => {
                     let is_told = known.is_told;
-                    *known = Known { is_told, ..Known::waiting(log, Start::Earliest) };
+                    *known = Known { is_told, ..Known::waiting(log, later) };
                     self.waiting.push_back(name);
                 }
                 None if is_deleted => drop(self.known.remove(&name)),
@@ -568,7 +576,7 @@ impl PatternCore {
         self.turn_at = None;
         self.opens = (self.opens + OPENS).min(MOST_OPENS);
         let is_old = |lane: &Open| now.since(lane.since) >= LANE_TIME;
-        let is_up = self.redial.is_up();
+        let (is_up, later) = (self.redial.is_up(), self.later_start());
         if self.options.follow && is_up && !self.waiting.is_empty() && self.open == MAX_LANES {
             let lanes = self.lanes.iter().enumerate();
             let mut old: Vec<_> = lanes
@@ -585,7 +593,7 @@ impl PatternCore {
                     known.log = again.unwrap_or(known.log);
                     known.has_joined &= again.is_none();
                     let start = match (again, core.position()) {
-                        (Some(_), _) => Start::Earliest,
+                        (Some(_), _) => later,
                         (None, Some(position)) => Start::Resume(position),
                         (None, None) => start,
                     };

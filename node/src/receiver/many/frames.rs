@@ -51,11 +51,15 @@ impl PatternCore {
                 };
                 let is_progress = matches!(frame, Frame::Progress(..));
                 let is_opened = matches!(frame, Frame::Opened(..));
-                if let Frame::Opened(_, opened) = &frame {
-                    self.see_to_log(at, opened.log);
-                }
+                let is_another = match &frame {
+                    Frame::Opened(_, opened) => self.see_to_log(at, opened.log),
+                    _ => false,
+                };
                 let is_data = matches!(frame, Frame::Data(..) | Frame::Gap(..) | Frame::Truncated(..));
                 self.lend(at, |core| core.on_frame(frame, now));
+                if is_another {
+                    self.begin_later(at);
+                }
                 if !is_progress {
                     self.make_ready(at, is_data);
                 }
@@ -65,13 +69,26 @@ impl PatternCore {
     }
 
     /// A channel is opened by its name: what is behind it may be made again since it was told, or since that was told too.
-    fn see_to_log(&mut self, at: usize, log: LogId) {
+    /// Says whether it is another one than was told, in which reading has not begun.
+    fn see_to_log(&mut self, at: usize, log: LogId) -> bool {
         if let Some(lane) = &self.lanes[at]
             && lane.core.position().is_none()
             && let Some(known) = self.known.get_mut(&lane.name)
         {
-            known.log = log;
+            let before = std::mem::replace(&mut known.log, log);
             known.again = known.again.filter(|again| *again != log);
+            return before != log;
+        }
+        false
+    }
+
+    /// A channel was opened that was made after the one that was told: where that was to begin does not hold for it.
+    fn begin_later(&mut self, at: usize) {
+        let later = self.later_start();
+        if let Some(lane) = &mut self.lanes[at]
+            && std::mem::replace(&mut lane.start, later) != later
+        {
+            self.lend(at, |core| core.seek(later));
         }
     }
 
