@@ -35,6 +35,8 @@ pub enum Party {
     Receiver(usize),
     /// A publisher, by number.
     Publisher(usize),
+    /// A receiver by pattern, by number.
+    Gatherer(usize),
 }
 
 /// What can happen next.
@@ -73,6 +75,10 @@ pub enum Event {
     },
     /// A receiver comes for the first time, or comes back.
     Join(usize),
+    /// The same of a receiver by pattern.
+    Gather(usize),
+    /// Something is done to the channels that come and go, in this life.
+    Turnover(u64),
     /// A producer has more to say.
     Burst(Actor),
     /// One of the plan's faults.
@@ -413,6 +419,11 @@ impl Env {
         Ok(())
     }
 
+    fn trims(&self) -> bool {
+        self.plan.retention != Retention::default()
+            || self.plan.names.as_ref().is_some_and(|names| names.trims > 0)
+    }
+
     fn has_cursors(&self) -> bool {
         self.plan.receivers.iter().any(|receiver| receiver.by_cursor)
     }
@@ -426,7 +437,7 @@ impl Env {
                 Ok(())
             }
             // A batch was trimmed away while a slow receiver had half of it: it opens again and is told the gap.
-            ErrorCode::INTERNAL if self.plan.retention != Retention::default() => {
+            ErrorCode::INTERNAL if self.trims() => {
                 self.counters.trimmed_mid_batch += 1;
                 Ok(())
             }
@@ -442,6 +453,12 @@ impl Env {
             }
             // To a receiver that is not there any more: one that is would not have it.
             ErrorCode::CURSOR_TAKEN if self.has_cursors() => Ok(()),
+            // To who receives by a pattern: a channel that came is gone, or is another.
+            ErrorCode::DELETED | ErrorCode::NO_CHANNEL | ErrorCode::OTHER_LOG
+                if self.plan.names.is_some() =>
+            {
+                Ok(())
+            }
             // To a publisher that is not there any more, or has another connection already.
             ErrorCode::SUPERSEDED => Ok(()),
             code => violated!("{actor:?} tells its peer {code}: {text}"),
@@ -463,5 +480,6 @@ fn follows_news(kind: FrameType) -> bool {
             | FrameType::END
             | FrameType::OPENED
             | FrameType::SEEKED
+            | FrameType::WATCHED
     )
 }

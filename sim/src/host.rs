@@ -16,6 +16,7 @@ use crate::env::{Actor, Env, Event, Line, Party};
 use crate::mortal::MortalDisk;
 use crate::network::{Ending, LinkId, Socket};
 use crate::oracle::{Checked, Oracle, Violation, violated};
+use crate::turnover::Turnover;
 use crate::watch::Watch;
 use crate::workload::DiskFailure;
 
@@ -60,6 +61,8 @@ struct Process {
     jobs: BTreeMap<u64, Job>,
     jobs_taken: u64,
     appender: Option<Appender>,
+    /// Channels that come and go.
+    turnover: Option<Turnover>,
     commits_at: Instant,
     watch: Watch,
 }
@@ -181,6 +184,7 @@ impl Host {
             jobs: BTreeMap::new(),
             jobs_taken: 0,
             appender: None,
+            turnover: None,
             commits_at: Instant(u64::MAX),
             watch: Watch::default(),
         });
@@ -201,6 +205,7 @@ impl Host {
         }
         env.lives.push(oracle.generation());
         self.begin_appending(env, oracle);
+        self.begin_turnover(env, oracle)?;
         self.commit_soon(env, COMMIT_TICK);
         let life = env.life();
         for party in self.calls.clone() {
@@ -248,6 +253,46 @@ impl Host {
         if let (Some(log), Some(plan)) = (&process.log, env.plan.local) {
             process.appender = Some(Appender::new(&process.node, log, plan, generation, env, oracle));
             env.schedule.after(Duration::from_micros(10), Event::Burst(Actor::Appender(generation)));
+        }
+    }
+
+    fn begin_turnover(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        let (Some(process), Some(plan)) = (&mut self.process, &env.plan.names) else { return Ok(()) };
+        process.turnover = Some(Turnover::new(&process.node, self.starts, oracle)?);
+        let pause = env.dice.time(plan.pause / 16, plan.pause * 2);
+        env.schedule.after(pause, Event::Turnover(self.starts));
+        Ok(())
+    }
+
+    /// Something is done to the channels that come and go, in this life, and again later while things go wrong.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn turn_over(&mut self, env: &mut Env, oracle: &mut Oracle, life: u64, is_last: bool) -> Checked {
+        let Some(turnover) = self.process.as_mut().and_then(|process| process.turnover.as_mut()) else {
+            return Ok(());
+        };
+        if is_last {
+            turnover.last_step(env, oracle)?;
+        } else if life == self.starts && env.now() < Instant(0).plus(env.plan.chaos) {
+            turnover.step(env, oracle)?;
+            let pause = env.plan.names.as_ref().map_or(Duration::ZERO, |plan| plan.pause);
+            let pause = env.dice.time(pause / 16, pause * 2);
+            env.schedule.after(pause, Event::Turnover(life));
+        }
+        let wait = env.disk_turn();
+        self.commit_soon(env, wait);
+        Ok(())
+    }
+
+    /// Sees how the channels stand that come and go.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn look_at_names(&self, oracle: &mut Oracle) -> Checked {
+        match self.process.as_ref().and_then(|process| process.turnover.as_ref()) {
+            Some(turnover) => turnover.look(oracle),
+            None => Ok(()),
         }
     }
 
@@ -390,6 +435,8 @@ impl Host {
         }
         self.marks = self.marks();
         oracle.saw_first(self.marks.first);
+        self.look_at_names(oracle)?;
+        self.open_names_again(env, oracle)?;
         let wait = if did { env.disk_turn() } else { COMMIT_TICK };
         self.commit_soon(env, wait);
         self.open_again(env, oracle)
@@ -424,6 +471,17 @@ impl Host {
         if let Some(disk) = &self.mortal {
             disk.watch(log);
         }
+    }
+
+    /// So with channels that come and go.
+    fn open_names_again(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        if let Some(turnover) = self.process.as_mut().and_then(|process| process.turnover.as_mut())
+            && turnover.open_again(oracle)?
+        {
+            env.disk_failed = true;
+            env.note("channels that come and go are opened anew", &[]);
+        }
+        Ok(())
     }
 
     /// A log that has failed takes nothing any more, and is opened anew.

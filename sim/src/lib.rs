@@ -10,6 +10,8 @@
 //! | `world` | one run: what happens next, and when it is over |
 //! | `env` | what all actors share; how a machine is driven |
 //! | `host` | the node: its lives and deaths; `mortal`: its disk; `appender`: a program in its process |
+//! | `names` | what a seed stands for, of channels that come and go |
+//! | `turnover` | makes these, fills them, deletes them; `gatherer`: receives them by a pattern |
 //! | `reader`, `writer` | programs elsewhere that receive and publish; `producing`: what sending is, here or there |
 //! | `network` | byte streams that are slow, cut, or silent; `tap`: who listens in |
 //! | `clock`, `dice` | time and randomness |
@@ -23,14 +25,17 @@ pub mod audit;
 pub mod clock;
 pub mod dice;
 pub mod env;
+pub mod gatherer;
 pub mod host;
 pub mod mortal;
+pub mod names;
 pub mod network;
 pub mod oracle;
 pub mod producing;
 pub mod reader;
 pub mod tap;
 pub mod trace;
+pub mod turnover;
 pub mod watch;
 pub mod workload;
 pub mod world;

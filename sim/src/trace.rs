@@ -158,6 +158,20 @@ counters! {
     seeks,
     /// Times a receiver was led past what it does not want.
     passed_over,
+    /// Channels beside the one, made.
+    channels_made,
+    /// Of those, made again as soon as they were deleted.
+    channels_remade,
+    /// And deleted.
+    channels_deleted,
+    /// Times a channel joined in with a receiver by pattern.
+    joined,
+    /// Records that receivers by pattern were given.
+    gathered,
+    /// Gaps told to them.
+    gathered_gaps,
+    /// Times a receiver by pattern came back to positions that it had kept.
+    resumes_by_positions,
     /// Channels sealed from afar.
     remote_seals,
     /// Records whose durable acknowledgement was seen.

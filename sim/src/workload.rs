@@ -8,6 +8,7 @@ use netchan_proto::{Compression, Durability, Instant};
 use netchan_store::Retention;
 
 use crate::dice::Dice;
+use crate::names::NamesPlan;
 
 /// Which record: the producer's number in this run, and its sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,6 +216,8 @@ pub struct Plan {
     pub idle_after: Duration,
     /// Files that may be open at a time.
     pub max_open_files: usize,
+    /// Channels that come and go, and who receives them by a pattern.
+    pub names: Option<NamesPlan>,
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -291,6 +294,7 @@ impl Plan {
             disk_delay,
             idle_after,
             max_open_files,
+            names: NamesPlan::new(seed, chaos),
         }
     }
 

@@ -10,6 +10,7 @@ use netchan_store::Clock;
 
 use crate::audit::read_all;
 use crate::env::{Actor, Env, Event, Party};
+use crate::gatherer::Gatherer;
 use crate::host::Host;
 use crate::network::{Socket, Weather};
 use crate::oracle::{Checked, Oracle, Violation, violated};
@@ -23,6 +24,8 @@ use crate::writer::Writer;
 const BOUND: Duration = Duration::from_secs(2_000);
 /// How often somebody looks whether all is done.
 const LOOK: Duration = Duration::from_secs(1);
+/// Of a hundred times that channels come or go, how often a receiver by pattern dies, and how often one is cut off.
+const HARD: u64 = 4;
 /// Events after which a run goes in circles.
 const MOST_EVENTS: u64 = 3_000_000;
 
@@ -60,6 +63,9 @@ struct World {
     host: Host,
     readers: Vec<Reader>,
     writers: Vec<Writer>,
+    gatherers: Vec<Gatherer>,
+    /// The last was done to the channels that come and go.
+    is_turned_over: bool,
     phase: Phase,
     woken: Vec<Actor>,
 }
@@ -86,9 +92,12 @@ impl World {
         let (receivers, publishers) = (env.plan.receivers.clone(), env.plan.publishers.clone());
         let called_receivers = receivers.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
         let called_publishers = publishers.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
+        let gathering = env.plan.names.as_ref().map_or_else(Vec::new, |names| names.gatherers.clone());
+        let called_gatherers = gathering.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
         let calls = called_receivers
             .map(|(number, _)| Party::Receiver(number))
             .chain(called_publishers.map(|(number, _)| Party::Publisher(number)))
+            .chain(called_gatherers.map(|(number, _)| Party::Gatherer(number)))
             .collect();
         let host = Host::new(&env, calls);
         let writers = publishers
@@ -104,6 +113,11 @@ impl World {
                 Reader::new(number, plan, &mut env)
             })
             .collect();
+        let gatherers = gathering
+            .into_iter()
+            .enumerate()
+            .map(|(number, plan)| Gatherer::new(number, plan, &mut env, &mut oracle))
+            .collect();
         let begins = if env.dice.percent(70) { Duration::ZERO } else { env.plan.chaos / 20 };
         env.schedule.after(begins, Event::Start);
         let made = if env.dice.percent(60) { begins } else { begins + env.plan.chaos / 10 };
@@ -113,7 +127,17 @@ impl World {
         }
         let chaos = env.plan.chaos;
         env.schedule.after(chaos, Event::Look);
-        World { env, oracle, host, readers, writers, phase: Phase::Chaos, woken: Vec::new() }
+        World {
+            env,
+            oracle,
+            host,
+            readers,
+            writers,
+            gatherers,
+            is_turned_over: false,
+            phase: Phase::Chaos,
+            woken: Vec::new(),
+        }
     }
 
     fn run(&mut self) -> Checked {
@@ -142,7 +166,7 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) -> Checked {
-        let World { env, oracle, host, readers, writers, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, .. } = self;
         match event {
             Event::Run(actor) => self.run_actor(actor),
             Event::Alarm(actor) => {
@@ -151,6 +175,7 @@ impl World {
                     Actor::Appender(_) => false,
                     Actor::Remote(Party::Receiver(number)) => readers[number].is_due(env),
                     Actor::Remote(Party::Publisher(number)) => writers[number].is_due(env),
+                    Actor::Remote(Party::Gatherer(number)) => gatherers[number].is_due(env),
                 };
                 if is_due { self.run_actor_by(actor, true) } else { Ok(()) }
             }
@@ -166,6 +191,22 @@ impl World {
             Event::Dialled { party, attempt } => self.dialled(party, attempt),
             Event::Call { party, life } => self.call(party, life),
             Event::Join(number) => readers[number].join(env, oracle, host),
+            Event::Gather(number) => gatherers[number].join(env, oracle, host),
+            Event::Turnover(life) => {
+                host.turn_over(env, oracle, life, false)?;
+                if env.dice.percent(HARD) {
+                    let (number, back) =
+                        (env.dice.index(gatherers.len()), env.dice.time(LOOK / 1000, LOOK * 20));
+                    gatherers[number].die(env, oracle, host, back)?;
+                }
+                if let Some(socket) = gatherers[env.dice.index(gatherers.len())].socket()
+                    && env.dice.percent(HARD)
+                {
+                    env.cut(socket.link);
+                    env.counters.cuts += 1;
+                }
+                gatherers.iter().try_for_each(|gatherer| gatherer.check_picked_up(env, oracle))
+            }
             Event::Burst(actor) => {
                 if self.phase == Phase::Chaos {
                     match actor {
@@ -200,6 +241,9 @@ impl World {
         if let Some(number) = self.readers.iter().position(|reader| holds(reader.socket())) {
             return Some(Actor::Remote(Party::Receiver(number)));
         }
+        if let Some(number) = self.gatherers.iter().position(|gatherer| holds(gatherer.socket())) {
+            return Some(Actor::Remote(Party::Gatherer(number)));
+        }
         let number = self.writers.iter().position(|writer| holds(writer.socket()))?;
         Some(Actor::Remote(Party::Publisher(number)))
     }
@@ -209,7 +253,7 @@ impl World {
     }
 
     fn run_actor_by(&mut self, actor: Actor, by_alarm: bool) -> Checked {
-        let World { env, oracle, host, readers, writers, phase, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, phase, .. } = self;
         let may_send = *phase == Phase::Chaos;
         match actor {
             Actor::Served(link) => host.run_served(env, link, by_alarm),
@@ -219,16 +263,18 @@ impl World {
             Actor::Appender(_) => Ok(()),
             Actor::Remote(Party::Receiver(number)) => readers[number].run(env, oracle, host),
             Actor::Remote(Party::Publisher(number)) => writers[number].run(env, oracle, may_send, by_alarm),
+            Actor::Remote(Party::Gatherer(number)) => gatherers[number].run(env, oracle, host),
         }
     }
 
     // ---- connections ----
 
     fn dialled(&mut self, party: Party, attempt: u64) -> Checked {
-        let World { env, oracle, host, readers, writers, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, .. } = self;
         let is_wanted = match party {
             Party::Receiver(number) => readers[number].take_dial(attempt),
             Party::Publisher(number) => writers[number].take_dial(attempt),
+            Party::Gatherer(number) => gatherers[number].take_dial(attempt),
         };
         if !is_wanted {
             return Ok(());
@@ -237,6 +283,7 @@ impl World {
             env.counters.refused_dials += 1;
             return match party {
                 Party::Receiver(number) => readers[number].refused(env, oracle, host),
+                Party::Gatherer(number) => gatherers[number].refused(env, oracle, host),
                 Party::Publisher(number) => {
                     writers[number].refused(env);
                     Ok(())
@@ -248,13 +295,14 @@ impl World {
 
     /// The node calls one of those that cannot call it.
     fn call(&mut self, party: Party, life: usize) -> Checked {
-        let World { env, host, readers, writers, .. } = self;
+        let World { env, host, readers, writers, gatherers, .. } = self;
         if !host.is_up() || life != env.life() {
             return Ok(());
         }
         let can = match party {
             Party::Receiver(number) => readers[number].can_be_called(),
             Party::Publisher(number) => writers[number].can_be_called(),
+            Party::Gatherer(number) => gatherers[number].can_be_called(),
         };
         if can && env.refuses_until <= env.now() {
             return self.connect(party, Side::Listener);
@@ -269,7 +317,7 @@ impl World {
 
     /// A byte stream between the node and a party that is this side of it.
     fn connect(&mut self, party: Party, side: Side) -> Checked {
-        let World { env, oracle, host, readers, writers, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, .. } = self;
         let weather = Weather::any(&mut env.dice);
         let link = env.network.connect(weather, env.schedule.now());
         env.counters.connections += 1;
@@ -279,6 +327,7 @@ impl World {
         host.connected(env, socket.peer(), called);
         match party {
             Party::Receiver(number) => readers[number].connected(env, oracle, host, socket),
+            Party::Gatherer(number) => gatherers[number].connected(env, oracle, host, socket),
             Party::Publisher(number) => {
                 writers[number].connected(env, socket);
                 Ok(())
@@ -289,7 +338,7 @@ impl World {
     // ---- faults ----
 
     fn go_wrong(&mut self, index: usize) -> Checked {
-        let World { env, oracle, host, readers, writers, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, .. } = self;
         let Some((_, fault)) = env.plan.faults.get(index).copied() else { return Ok(()) };
         env.trace.say(env.schedule.now(), || format!("fault: {fault:?}"));
         match fault {
@@ -320,12 +369,18 @@ impl World {
             Fault::PowerCut { back, mid_commit } => host.die(env, oracle, true, mid_commit, back),
             Fault::Disk(failure) => host.fail_disk(failure),
             Fault::ReceiverCrash { back } => {
-                let number = env.dice.index(readers.len());
-                readers[number].die(env, oracle, back)?;
+                let number = env.dice.index(readers.len() + gatherers.len());
+                match number.checked_sub(readers.len()) {
+                    Some(number) => gatherers[number].die(env, oracle, host, back)?,
+                    None => readers[number].die(env, oracle, back)?,
+                }
             }
             Fault::ReceiverStall(time) => {
-                let number = env.dice.index(readers.len());
-                readers[number].stall(env, time);
+                let number = env.dice.index(readers.len() + gatherers.len());
+                match number.checked_sub(readers.len()) {
+                    Some(number) => gatherers[number].stall(env, time),
+                    None => readers[number].stall(env, time),
+                }
             }
             Fault::PublisherCrash { back } if !writers.is_empty() => {
                 let number = env.dice.index(writers.len());
@@ -350,17 +405,23 @@ impl World {
     // ---- the end ----
 
     fn look(&mut self) -> Checked {
-        let World { env, oracle, host, readers, writers, phase, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, phase, is_turned_over, .. } = self;
         let now = env.now();
         if now > Instant(0).plus(env.plan.chaos + BOUND) {
             let waits: Vec<_> = readers.iter().filter(|reader| !reader.is_over()).collect();
             let marks = host.marks();
+            let misses: Vec<_> = gatherers.iter().filter_map(|gatherer| gatherer.misses(oracle)).collect();
             let appender = host.appender();
             violated!(
-                "nothing goes wrong any more, and yet in {phase:?} these wait: {waits:?}, {writers:?}, {appender:?}; \
-                 the log is {marks:?}"
+                "nothing goes wrong any more, and yet in {phase:?} these wait: {misses:?}, {waits:?}, {writers:?}, \
+                 {appender:?}; the log is {marks:?}"
             );
         }
+        if *phase != Phase::Chaos && !*is_turned_over && host.is_up() {
+            *is_turned_over = true;
+            host.turn_over(env, oracle, 0, true)?;
+        }
+        gatherers.iter().try_for_each(|gatherer| gatherer.check_picked_up(env, oracle))?;
         let next = match phase {
             Phase::Chaos => {
                 env.note("nothing goes wrong any more", &[]);
@@ -396,7 +457,11 @@ impl World {
                 }
             }
             Phase::Sealing if oracle.is_sealed() => Phase::Ending,
-            Phase::Ending if readers.iter().all(Reader::is_over) => {
+            Phase::Ending
+                if readers.iter().all(Reader::is_over)
+                    && *is_turned_over
+                    && gatherers.iter().all(|gatherer| gatherer.misses(oracle).is_none()) =>
+            {
                 self.finish()?;
                 Phase::Done
             }

@@ -8,9 +8,11 @@
 //! |---|---|
 //! | `log` | which record stands where, over the lives of the node |
 //! | `producers` | what was acknowledged |
+//! | `names` | channels that come and go, and who receives them by a pattern |
 //! | `receivers` | what each receiver was given, and what must come next |
 
 mod log;
+mod names;
 mod producers;
 mod receivers;
 
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 use netchan_proto::Durability;
 
 use self::log::{Entry, Restart};
+pub use self::names::Names;
 use self::producers::Producer;
 pub use self::receivers::Given;
 use self::receivers::View;
@@ -54,6 +57,8 @@ pub struct Oracle {
     first: u64,
     sealed: Option<u64>,
     lost: u64,
+    /// Channels that come and go.
+    pub names: Names,
 }
 
 impl Oracle {
@@ -71,6 +76,7 @@ impl Oracle {
             first: 0,
             sealed: None,
             lost: 0,
+            names: Names::default(),
         }
     }
 
