@@ -15,7 +15,7 @@ use netchan_proto::inflow::Inflow;
 use netchan_proto::limits::{MAX_NODE_JOBS, PROGRESS_INTERVAL};
 use netchan_proto::subscription::Subscription;
 use netchan_proto::wire::{End, GapReason, StreamId};
-use netchan_proto::{Compression, Content, Epoch, ErrorCode, Filter, NewRecord, Offset, Start};
+use netchan_proto::{Compression, Content, Epoch, ErrorCode, Filter, NewRecord, Offset, Start, Timestamp};
 use netchan_store::{Log, LogOptions, Retention};
 
 fn cold_house() -> House {
@@ -191,6 +191,36 @@ fn a_gap_comes_after_what_was_judged_before_it() {
     assert_eq!((reader.gaps[0].to, reader.gaps[0].why), (log.first(), GapReason::Retention));
     assert!(reader.gaps[0].from > Offset(0));
     assert_eq!(reader.offsets(), [2999]);
+}
+
+/// NC-VAL-016
+#[test]
+fn the_time_of_an_event_is_asked_for_by_a_filter_and_by_nothing_else() {
+    let house = House::new();
+    let log = house.log("my_log");
+    let noon = |day: i64| Timestamp((20_454 + day) * 86_400_000_000_000 + 43_200_000_000_000);
+    for day in [2, 0, 1] {
+        append(&log, &NewRecord::new("").event_time(noon(day)));
+    }
+    house.commit();
+    let given = |subscription| {
+        let mut link = Link::new(&house);
+        let id = link.read_with(subscription);
+        (link.reader(id).offsets(), batches(&log, &link.reader(id).ranges))
+    };
+    assert_eq!(given(filtered("header.event-time >= 2026-01-02T00:00:00Z", Start::Earliest)).0, [0, 2]);
+    assert_eq!(given(filtered("header.event-time < 2026-01-01T00:00:00Z + 36h", Start::Earliest)).0, [1]);
+    let (_, all) = given(Subscription::new(name("my_log"), Start::Earliest, 1 << 20, false));
+    let records: Vec<_> = all.iter().flat_map(Batch::records).map(Result::unwrap).collect();
+    assert_eq!(
+        records.iter().map(|record| record.event_time().unwrap()).collect::<Vec<_>>(),
+        [2, 0, 1].map(noon)
+    );
+    for (at, record) in records.iter().enumerate() {
+        let (offsets, _) =
+            given(Subscription::new(name("my_log"), Start::Time(record.timestamp), 1 << 20, false));
+        assert_eq!(offsets, (at as u64..3).collect::<Vec<_>>(), "the log's time counts");
+    }
 }
 
 /// NC-FLT-031

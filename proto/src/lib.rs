@@ -8,6 +8,7 @@
 //! | [`types`] | offsets, timestamps, epochs, identities, names, positions |
 //! | [`cursor`] | names of cursors, sets of positions |
 //! | [`limits`] | every number a peer or a disk can run into |
+//! | [`meaning`] | headers that all programs understand alike: when it happened, what it is |
 //! | [`record`], [`batch`], [`inflow`], [`digest`] | what is stored and sent; what all of it comes to |
 //! | [`compression`] | bytes made shorter, and made again |
 //! | [`filter`], [`sift`] | what a receiver wants of a channel; what of a run that is |
@@ -32,6 +33,7 @@ pub mod error_code;
 pub mod filter;
 pub mod inflow;
 pub mod limits;
+pub mod meaning;
 pub mod pattern;
 pub mod record;
 pub mod sift;

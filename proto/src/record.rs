@@ -217,6 +217,11 @@ impl NewRecord {
         NewRecord { payload: payload.into(), ..NewRecord::default() }
     }
 
+    /// Its headers so far, in the order they were given.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers { rest: &self.headers }
+    }
+
     /// With this key.
     #[must_use]
     pub fn key(mut self, key: impl Into<Bytes>) -> NewRecord {

@@ -20,6 +20,8 @@ mod parse;
 mod text;
 mod time;
 
+pub(crate) use time::parse as read_time;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;

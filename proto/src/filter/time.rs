@@ -8,7 +8,7 @@ pub(super) const MAX_TIME: usize = 35;
 
 /// Reads `2026-01-02T03:04:05.123Z`: nanoseconds since the Unix epoch. Up to nine digits after the point; `T` and `Z` may be
 /// small; a 61st second is the first of the next minute.
-pub(super) fn parse(text: &[u8]) -> Option<i128> {
+pub(crate) fn parse(text: &[u8]) -> Option<i128> {
     let mut at = Reader(text);
     let (year, month, day) = (at.digits(4)?, at.after(b"-", 2)?, at.after(b"-", 2)?);
     let (hour, minute, second) = (at.after(b"Tt", 2)?, at.after(b":", 2)?, at.after(b":", 2)?);
