@@ -57,7 +57,8 @@ pub use node::Node;
 pub use publisher::{Producer, Publisher, PublisherCore, PublisherOptions};
 pub use question::{Answer, Ask, Question};
 pub use receiver::{
-    ChannelPositions, Next, PatternCore, PatternOptions, Received, ReceiverCore, ReceiverOptions, Wanted,
+    ChannelPositions, MERGE_WINDOW, Next, PatternCore, PatternOptions, Received, ReceiverCore,
+    ReceiverOptions, Wanted,
 };
 pub use sender::{Sender, Sent};
 pub use serve::{Calling, Served};

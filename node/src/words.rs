@@ -6,7 +6,7 @@ pub use crate::event::Event;
 pub use crate::handles::ValueSink;
 pub use crate::handles::{Left, PatternBuilder, PatternReceiver, Typed, TypedBuilder};
 pub use crate::publisher::Producer;
-pub use crate::receiver::{ChannelPositions, Received};
+pub use crate::receiver::{ChannelPositions, MERGE_WINDOW, Received};
 #[cfg(feature = "sink")]
 pub use crate::sender::RecordSink;
 pub use crate::target::{Target, parse_pattern};

@@ -200,7 +200,7 @@ fn the_time_of_an_event_is_asked_for_by_a_filter_and_by_nothing_else() {
     let log = house.log("my_log");
     let noon = |day: i64| Timestamp((20_454 + day) * 86_400_000_000_000 + 43_200_000_000_000);
     for day in [2, 0, 1] {
-        append(&log, &NewRecord::new("").event_time(noon(day)));
+        append(&log, NewRecord::new("").event_time(noon(day)));
     }
     house.commit();
     let given = |subscription| {

@@ -331,6 +331,16 @@ impl Subscription {
         }
     }
 
+    /// Bytes of the current stream that came, in all.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes of the current stream that are done with, in all.
+    pub fn consumed_total(&self) -> u64 {
+        self.consumed
+    }
+
     /// `bytes` of delivered batches are done with.
     pub fn consumed(&mut self, bytes: usize) {
         // A seek counted what was delivered before it as consumed already.

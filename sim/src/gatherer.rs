@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use netchan_node::receiver::{ChannelPositions, Next, PatternCore, PatternOptions, Received};
+use netchan_node::receiver::{ChannelPositions, MERGE_WINDOW, Next, PatternCore, PatternOptions, Received};
 use netchan_node::{Dialling, Error, ErrorKind, Event as NodeEvent, Lost, Machine};
 use netchan_proto::limits::MAX_DATA;
-use netchan_proto::{Filter, Instant, Pattern, Side, Start};
+use netchan_proto::{ChannelName, Filter, Instant, Pattern, Side, Start};
 
 use crate::env::{Actor, Env, Event, Line, Party};
 use crate::host::Host;
@@ -74,6 +74,7 @@ impl Gatherer {
             start: if self.plan.from_latest { Start::Latest } else { Start::Earliest },
             resume: self.kept.clone(),
             window: MAX_DATA as u64,
+            merge: self.plan.merges.then_some(MERGE_WINDOW),
             filter: self.plan.filter().map(|filter| Filter::parse(filter).expect("a filter")),
             ..PatternOptions::new(Pattern::new(self.plan.pattern.text()).expect("a pattern"))
         };
@@ -246,7 +247,7 @@ impl Gatherer {
                         return Ok(());
                     }
                 }
-                Next::Error(error) => self.told(&error, env, oracle)?,
+                Next::Error(error) => self.told(core, &error, env, oracle)?,
                 Next::Over => violated!("pattern receiver {} is at an end: there is none", self.number),
                 Next::Idle => {
                     self.see_positions(core, oracle, host)?;
@@ -323,15 +324,15 @@ impl Gatherer {
         oracle.names.given(number, channel, known, offset, record.timestamp)
     }
 
-    fn told(&mut self, error: &Error, env: &mut Env, oracle: &mut Oracle) -> Checked {
+    fn told(&mut self, core: &PatternCore, error: &Error, env: &mut Env, oracle: &mut Oracle) -> Checked {
         let text = error.to_string();
-        match error.kind() {
-            ErrorKind::Gap { from, to, why } => {
+        let channel = text.split_once(": ").and_then(|(channel, _)| ChannelName::new(channel).ok());
+        match (error.kind(), channel.and_then(|channel| core.position(&channel))) {
+            (ErrorKind::Gap { from, to, why }, Some(position)) => {
                 env.counters.gathered_gaps += 1;
-                let channel = text.split_once(": ").map_or("", |(channel, _)| channel);
-                oracle.names.gap(self.number, channel, from.0, to.0, why)
+                oracle.names.gap(self.number, position.log, from.0, to.0, why)
             }
-            kind => violated!("pattern receiver {} is told {kind:?}: {error}", self.number),
+            (kind, _) => violated!("pattern receiver {} is told {kind:?}: {error}", self.number),
         }
     }
 }

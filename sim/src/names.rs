@@ -56,6 +56,8 @@ pub struct GathererPlan {
     pub joins: Instant,
     /// The node dials it, and not it the node.
     pub is_dialled: bool,
+    /// It has the records of all channels in the order of time.
+    pub merges: bool,
     /// It wants only records with a key.
     pub only_keyed: bool,
     /// After a record, how often of a hundred times it stores how far it is.
@@ -113,6 +115,7 @@ fn gatherer(dice: &mut Dice, chaos: Duration) -> GathererPlan {
         from_latest: dice.percent(30),
         joins: Instant(0).plus(dice.time(chaos / 1000, chaos)),
         is_dialled: dice.percent(25),
+        merges: dice.percent(30),
         only_keyed: dice.percent(40),
         keeps: if dice.percent(60) { dice.among(1..=10) } else { 0 },
         pause: if dice.percent(80) { Duration::ZERO } else { dice.time(TENTH_MS, TENTH_MS * 100) },

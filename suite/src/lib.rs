@@ -120,6 +120,7 @@ name_scenarios! { $
     a_cursor_goes_on_where_it_was_committed_from_any_node,
     of_two_who_read_by_one_cursor_the_later_one_has_it,
     channels_that_match_are_received_and_join_in_and_leave,
+    channels_merged_by_time_come_in_the_order_of_time,
     positions_of_many_channels_go_on_elsewhere,
     over_connections_that_are_cut_each_channel_of_many_comes_once_and_in_order,
     a_late_joiner_reads_all_of_it,

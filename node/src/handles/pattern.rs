@@ -76,6 +76,19 @@ impl<A: Adapter> PatternBuilder<A> {
         PatternBuilder { what, ..self }
     }
 
+    /// Gives the records of all channels in the order of the times at which the log took them ([`Record::timestamp`]), those of one time
+    /// in the order of names, in place of channels taking turns. What is there when the receiver opens comes exactly so. What is sent
+    /// later does as far as it arrives within `window` of what was sent after it: a record waits no longer for channels that say
+    /// nothing, [`MERGE_WINDOW`](crate::MERGE_WINDOW) is a good one. Zero waits for none.
+    ///
+    /// It holds back one record of each channel; whatever else has come of a channel counts within its [`window`](Self::window). Of
+    /// more channels than are read at once, 128, those that wait for their place are not waited for.
+    ///
+    /// [`Record::timestamp`]: netchan_proto::Record::timestamp
+    pub fn merge_by_time(self, window: Duration) -> PatternBuilder<A> {
+        self.set(|options| options.merge = Some(window))
+    }
+
     /// As [`ReceiverBuilder::over`](crate::ReceiverBuilder::over).
     pub fn over<S>(self, stream: S, side: Side) -> PatternBuilder<A>
     where
@@ -136,7 +149,7 @@ impl<A: Adapter> PatternBuilder<A> {
 /// Made by [`PatternBuilder::open`].
 ///
 /// One connection carries them all. Of each channel the records come in order; between channels there is none: those that have
-/// something take turns. 128 channels are read at once; where more match, those that were read longest give their place to those
+/// something take turns, but where [`merge_by_time`](PatternBuilder::merge_by_time) was asked for. 128 channels are read at once; where more match, those that were read longest give their place to those
 /// that wait, each second. More than 4,096 are not received, which is told as [`ErrorKind::Full`], once.
 ///
 /// It does not tell a sender what it has: [`Sender::receivers`](crate::Sender::receivers) and

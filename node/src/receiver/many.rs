@@ -8,22 +8,25 @@
 //! |---|---|
 //! | `asked` | what it is asked, and what it gives |
 //! | `frames` | what the other side says |
+//! | `places` | which channels have a place, and when places change hands |
+//! | `merge` | by time, on request |
 
 mod asked;
 mod frames;
+mod merge;
+mod places;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
 use netchan_proto::conn::Connection;
-use netchan_proto::limits::{
-    LANE_TIME, LANE_TURN, MAX_CONTROL_RATE, MAX_DATA, MAX_LANES, MAX_MATCHES, SMALL_WINDOW,
-};
+use netchan_proto::limits::{LANE_TIME, LANE_TURN, MAX_CONTROL_RATE, MAX_MATCHES};
 use netchan_proto::wire::{Made, Roles, StreamId, Watch, Watched};
 use netchan_proto::{ChannelName, Instant, LogId, Pattern, Position, Side, Start};
 
-pub use self::asked::{ChannelPositions, PatternOptions, Received};
-use super::{Lane, Next, ReceiverCore, ReceiverOptions};
+pub use self::asked::{ChannelPositions, MERGE_WINDOW, PatternOptions, Received};
+use self::merge::Merging;
+use super::{Lane, Next, ReceiverCore};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Events, Whose};
 use crate::machine::{Dialling, Lost, Machine};
@@ -56,12 +59,22 @@ struct Known {
     is_told: bool,
     /// That it cannot be read was told, and it could not be since.
     is_unavailable: bool,
+    /// It was there when it was first told which there are.
+    was_there: bool,
 }
 
 impl Known {
     fn waiting(log: LogId, start: Start) -> Known {
         let place = Place::Waiting(start);
-        Known { log, place, again: None, has_joined: false, is_told: false, is_unavailable: false }
+        Known {
+            log,
+            place,
+            again: None,
+            has_joined: false,
+            is_told: false,
+            is_unavailable: false,
+            was_there: false,
+        }
     }
 }
 
@@ -89,11 +102,20 @@ struct Open {
     since: Instant,
     /// When it last gave something.
     gave: Instant,
+    /// What merging by time knows of it.
+    merging: Merging,
 }
 
 impl Open {
     fn rests(&self) -> bool {
         self.core.lane.as_ref().is_some_and(|lane| lane.rests.is_some())
+    }
+
+    /// Where to go on: before what is held back.
+    fn position(&self) -> Option<Position> {
+        let position = self.core.position()?;
+        let held = self.merging.held().map(|record| record.offset);
+        Some(Position { offset: held.unwrap_or(position.offset), ..position })
     }
 }
 
@@ -135,6 +157,8 @@ pub struct PatternCore {
     large: Option<usize>,
     /// When places change hands, or what rests tries again.
     turn_at: Option<Instant>,
+    /// When what is held back for others, to be merged, has been long enough.
+    merge_at: Option<Instant>,
     told_too_many: bool,
     /// To be given before anything else: what one channel has, and what is to be told of all.
     found: VecDeque<Next<Received>>,
@@ -163,6 +187,7 @@ impl PatternCore {
             opens: MOST_OPENS,
             large: None,
             turn_at: None,
+            merge_at: None,
             told_too_many: false,
             found: VecDeque::new(),
             phase: Phase::Reading,
@@ -188,7 +213,11 @@ impl PatternCore {
                 }
                 Phase::Over => return Next::Over,
             }
-            if let Some(next) = self.next_of_ready(now) {
+            let next = match self.options.merge {
+                Some(window) => self.next_merged(window, now),
+                None => self.next_of_ready(now),
+            };
+            if let Some(next) = next {
                 return next;
             }
             self.take_turns(now);
@@ -220,7 +249,7 @@ impl PatternCore {
 
     fn position_of(&self, known: &Known) -> Option<Position> {
         match &known.place {
-            Place::Lane(at) => self.lanes[*at].as_ref()?.core.position(),
+            Place::Lane(at) => self.lanes[*at].as_ref()?.position(),
             Place::Waiting(Start::Resume(position)) => Some(*position),
             Place::Waiting(_) => None,
             Place::Done(position) => *position,
@@ -310,7 +339,10 @@ impl PatternCore {
         let lanes: Vec<usize> = self.ready.iter().copied().filter(news).collect();
         for at in lanes {
             if self.found.is_empty() {
-                let next = self.ask(at, now);
+                let next = match self.options.merge {
+                    Some(_) => self.ask_to_merge(at, now),
+                    None => self.ask(at, now),
+                };
                 self.found.extend(next);
             }
         }
@@ -424,7 +456,8 @@ impl PatternCore {
             return;
         }
         self.waiting.push_back(name.clone());
-        self.known.insert(name, Known::waiting(log, start));
+        let was_there = !self.is_complete;
+        self.known.insert(name, Known { was_there, ..Known::waiting(log, start) });
     }
 
     /// All that are there were told: others that were done with are gone, and need not be remembered.
@@ -468,201 +501,6 @@ impl PatternCore {
             (start, None) => start,
         }
     }
-
-    fn open_waiting(&mut self, now: Instant) {
-        while self.open < MAX_LANES
-            && self.opens > 0
-            && self.connection().is_some_and(|connection| connection.is_ready())
-        {
-            let Some(name) = self.waiting.pop_front() else { break };
-            let Some(Known { place: Place::Waiting(start), log, .. }) = self.known.get(&name) else {
-                continue;
-            };
-            let (start, log) = (*start, *log);
-            let is_wide = self.open < WIDE_LANES;
-            let mut core = ReceiverCore::new(
-                &self.node,
-                ReceiverOptions {
-                    start,
-                    window: if is_wide { self.options.window } else { SMALL_WINDOW.max(MAX_DATA as u64) },
-                    wait: false,
-                    follow: self.options.follow,
-                    until: self.options.until,
-                    filter: self.options.filter.clone(),
-                    ..ReceiverOptions::new(name.clone())
-                },
-            );
-            core.lane = Some(Lane::default());
-            core.redial.finish();
-            let lane = Open {
-                name: name.clone(),
-                core,
-                start,
-                is_ready: false,
-                has_data: false,
-                since: now,
-                gave: now,
-            };
-            let at = self.lanes.iter().position(Option::is_none).unwrap_or(self.lanes.len());
-            if at == self.lanes.len() {
-                self.lanes.push(None);
-            }
-            self.lanes[at] = Some(lane);
-            self.open += 1;
-            self.opens -= 1;
-            self.lend(at, ReceiverCore::open_stream);
-            if self.stream_of(at).is_none() {
-                // As many streams are open as may be: some that end are not told of yet.
-                self.lanes[at] = None;
-                self.open -= 1;
-                self.waiting.push_front(name);
-                break;
-            }
-            if let Some(known) = self.known.get_mut(&name) {
-                known.place = Place::Lane(at);
-                if !std::mem::replace(&mut known.has_joined, true) {
-                    self.events.push(Event::Joined { channel: name, log });
-                }
-            }
-        }
-        if !self.waiting.is_empty() {
-            self.turn_at.get_or_insert(now.plus(LANE_TIME));
-        }
-    }
-
-    fn stream_of(&self, at: usize) -> Option<StreamId> {
-        self.lanes[at].as_ref()?.core.stream.map(|stream| stream.id)
-    }
-
-    /// Gives the place of a channel to others.
-    fn clear(&mut self, at: usize) -> Option<Open> {
-        let lane = self.lanes[at].take()?;
-        self.open -= 1;
-        self.ready.retain(|&ready| ready != at);
-        self.given = 0;
-        if self.large == Some(at) {
-            self.large = None;
-            self.pass_large();
-        }
-        Some(lane)
-    }
-
-    /// A channel is over, or deleted.
-    fn leave(&mut self, at: usize, is_deleted: bool, now: Instant) {
-        let Some(Open { name, core, .. }) = self.clear(at) else { return };
-        self.events.push(Event::Left { channel: name.clone(), is_deleted });
-        let later = self.later_start();
-        if let Some(known) = self.known.get_mut(&name) {
-            match known.again.take() {
-                Some(log) => {
-                    let is_told = known.is_told;
-                    *known = Known { is_told, ..Known::waiting(log, later) };
-                    self.waiting.push_back(name);
-                }
-                None if is_deleted => drop(self.known.remove(&name)),
-                None => known.place = Place::Done(core.position()),
-            }
-        }
-        self.open_waiting(now);
-    }
-
-    // ---- places and turns ----
-
-    /// Channels that have had a place for long give it to those that wait, the idle ones first; what rested tries again.
-    fn take_turns(&mut self, now: Instant) {
-        if self.turn_at.is_none_or(|at| now < at) {
-            return;
-        }
-        self.turn_at = None;
-        self.opens = (self.opens + OPENS).min(MOST_OPENS);
-        let is_old = |lane: &Open| now.since(lane.since) >= LANE_TIME;
-        let (is_up, later) = (self.redial.is_up(), self.later_start());
-        if self.options.follow && is_up && !self.waiting.is_empty() && self.open == MAX_LANES {
-            let lanes = self.lanes.iter().enumerate();
-            let mut old: Vec<_> = lanes
-                .filter_map(|(at, lane)| {
-                    lane.as_ref().filter(|lane| is_old(lane)).map(|lane| (lane.gave, at))
-                })
-                .collect();
-            old.sort_unstable();
-            for (_, at) in old.into_iter().take(self.waiting.len().min(MOST_SWAPS)) {
-                self.lend(at, |core| core.close_stream());
-                let Some(Open { name, core, start, .. }) = self.clear(at) else { continue };
-                if let Some(known) = self.known.get_mut(&name) {
-                    let again = known.again.take();
-                    known.log = again.unwrap_or(known.log);
-                    known.has_joined &= again.is_none();
-                    let start = match (again, core.position()) {
-                        (Some(_), _) => later,
-                        (None, Some(position)) => Start::Resume(position),
-                        (None, None) => start,
-                    };
-                    known.place = Place::Waiting(start);
-                    self.waiting.push_back(name);
-                }
-            }
-        }
-        // Who rests and did not have to give its place.
-        for at in 0..self.lanes.len() {
-            let Some(lane) = &mut self.lanes[at] else { continue };
-            if lane.rests() {
-                if is_up && is_old(lane) {
-                    self.lend(at, ReceiverCore::open_stream);
-                }
-                match &mut self.lanes[at] {
-                    Some(lane) if lane.core.stream.is_some() => {
-                        lane.core.lane = Some(Lane::default());
-                        lane.since = now;
-                    }
-                    _ => drop(self.turn_at.get_or_insert(now.plus(LANE_TIME))),
-                }
-            }
-        }
-        if self.is_telling && self.watch.is_none() {
-            self.begin_watching(now);
-        }
-        self.open_waiting(now);
-    }
-
-    /// After a channel has given all it has: one that waits for the rest of a large batch may have it, if no other has.
-    fn see_to_large(&mut self, at: usize) {
-        let Some(lane) = &mut self.lanes[at] else { return };
-        let is_large = lane.core.subscription.is_large();
-        match (is_large, self.large) {
-            (false, Some(holder)) if holder == at => {
-                lane.core.lane.iter_mut().for_each(|lane| lane.may_be_large = false);
-                self.large = None;
-                self.pass_large();
-            }
-            (true, None) => self.give_large(at),
-            _ => {}
-        }
-    }
-
-    fn pass_large(&mut self) {
-        let wants = |lane: &Option<Open>| lane.as_ref().is_some_and(|lane| lane.core.subscription.is_large());
-        if let Some(next) = self.lanes.iter().position(wants) {
-            self.give_large(next);
-        }
-    }
-
-    fn give_large(&mut self, at: usize) {
-        self.large = Some(at);
-        self.lend(at, |core| {
-            core.lane.iter_mut().for_each(|lane| lane.may_be_large = true);
-            core.grant();
-        });
-    }
-
-    fn make_ready(&mut self, at: usize, has_data: bool) {
-        let Some(lane) = &mut self.lanes[at] else { return };
-        lane.has_data |= has_data;
-        if !std::mem::replace(&mut lane.is_ready, true) {
-            self.ready.push_back(at);
-        }
-    }
-
-    // ---- frames ----
 }
 
 impl Machine for PatternCore {
@@ -683,10 +521,11 @@ impl Machine for PatternCore {
 
     fn deadline(&self) -> Option<Instant> {
         let turn_at = self.turn_at.filter(|_| self.redial.is_up());
-        self.redial.deadline().into_iter().chain(turn_at).min()
+        self.redial.deadline().into_iter().chain(turn_at).chain(self.merge_at).min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.merge_at.take_if(|at| *at <= now);
         self.take_turns(now);
         match self.redial.handle_timeout(now) {
             Passed::Nothing => {}

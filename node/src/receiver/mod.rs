@@ -26,7 +26,7 @@ use crate::event::{Event, Events, Whose};
 use crate::node::Node;
 use crate::redial::Redial;
 
-pub use self::many::{ChannelPositions, PatternCore, PatternOptions, Received};
+pub use self::many::{ChannelPositions, MERGE_WINDOW, PatternCore, PatternOptions, Received};
 
 /// What a receiver is to do.
 #[derive(Clone, Debug)]
@@ -239,6 +239,12 @@ impl ReceiverCore {
     /// The channel's visible end, as the sender last told it.
     pub fn tail(&self) -> Offset {
         self.subscription.tail()
+    }
+
+    /// Bytes of its stream up to the end of the batch that it gives records of.
+    fn taken(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |current| current.bytes);
+        self.subscription.consumed_total() + current as u64
     }
 
     /// The channel.

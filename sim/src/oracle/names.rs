@@ -325,28 +325,26 @@ impl Names {
         Ok(View { next: offset, last_time: Timestamp::MIN })
     }
 
-    /// It was told a gap.
+    /// It was told a gap of the log in which it stands.
     ///
     /// # Errors
     /// Nothing is gone there.
-    pub fn gap(&mut self, number: usize, channel: &str, from: u64, to: u64, why: GapReason) -> Checked {
+    pub fn gap(&mut self, number: usize, log: LogId, from: u64, to: u64, why: GapReason) -> Checked {
         if why != GapReason::Retention {
             violated!("pattern receiver {number} was told of a gap because of {why:?}; nothing was damaged");
         }
-        // Its newest, or one that was deleted meanwhile: of which of them it is told nobody says.
-        let plan = self.gatherers[number].plan;
-        let fits = self.makings.iter().zip(0..).find_map(|(known, making)| {
-            if known.name.as_str() != channel || to > known.first || to <= from {
-                return None;
-            }
-            // It may have begun there, and heard of nothing else yet.
-            let view = self.gatherers[number].now.views.get(&making).copied();
-            let view = view.or_else(|| self.begin(number, making, from).ok())?;
-            may_pass(&plan, view.next, from).then_some((making, view))
-        });
-        let Some((making, view)) = fits else {
-            violated!("pattern receiver {number} was told of a gap {from}..{to} in {channel}: none is there");
+        let found = self.makings.iter().zip(0..).find(|(making, _)| making.log == log);
+        let Some((known, making)) = found else {
+            violated!("pattern receiver {number} was told of a gap in {log}: no such log was there");
         };
+        let view = match self.gatherers[number].now.views.get(&making) {
+            Some(view) => *view,
+            // It may have begun there, and heard of nothing else yet.
+            None => self.begin(number, making, from)?,
+        };
+        if to > known.first || to <= from || !may_pass(&self.gatherers[number].plan, view.next, from) {
+            violated!("pattern receiver {number} was told of a gap {from}..{to} in {known:?} at {view:?}");
+        }
         self.gatherers[number].now.views.insert(making, View { next: to, ..view });
         Ok(())
     }

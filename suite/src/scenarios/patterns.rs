@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use netchan_node::words::{
-    ChannelPositions, ErrorKind, Event, Offset, PatternBuilder, PatternReceiver, Start,
+    ChannelPositions, ErrorKind, Event, MERGE_WINDOW, Offset, PatternBuilder, PatternReceiver, Start,
 };
 
 use crate::pair::{Pair, open_sender, send};
@@ -53,6 +53,30 @@ fn next_change<R: Runtime>(receiver: &mut PatternReceiver<R>) -> (String, bool) 
             Some(_) => {}
             None => panic!("it does not end"),
         }
+    }
+}
+
+/// What is there comes in the order of time, on request, here and elsewhere.
+pub fn channels_merged_by_time_come_in_the_order_of_time<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let logs = ["m/a", "m/b", "m/c/d"].map(|name| pair.sender(name));
+    for number in 0..60 {
+        send::<S>(&logs[number * number % 7 % 3], number.to_string());
+    }
+    for log in &logs {
+        S::flush(log).unwrap();
+    }
+    let here = pair.here.receiver_of("m/**").from(Start::Earliest).merge_by_time(MERGE_WINDOW);
+    let there = pair.there.receiver_of(pair.target("m/**")).from(Start::Earliest).merge_by_time(MERGE_WINDOW);
+    let (mut here, mut there) = (open(here), open(there));
+    let mut before = None;
+    for _ in 0..60 {
+        let received = [S::recv_of(&mut here), R::recv_of(&mut there)];
+        let [here, there] = received.map(|received| received.unwrap().unwrap());
+        assert_eq!((&here.channel, &here.record), (&there.channel, &there.record));
+        let time = Some((here.record.timestamp, here.channel));
+        assert!(before < time, "{before:?}, then {time:?}");
+        before = time;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a receiver by pattern is asked, and what it gives.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use netchan_proto::limits::CREDIT_WINDOW;
 use netchan_proto::{ChannelName, Filter, Pattern, Position, Record, Start, Timestamp};
@@ -45,6 +46,9 @@ impl FromIterator<(ChannelName, Position)> for ChannelPositions {
     }
 }
 
+/// How long a record waits for earlier ones of other channels, when they are merged by time and nothing else is said.
+pub const MERGE_WINDOW: Duration = Duration::from_millis(100);
+
 /// A record, and the channel it was sent into.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -73,6 +77,10 @@ pub struct PatternOptions {
     pub until: Option<Timestamp>,
     /// Only these records, of each channel. Default: all.
     pub filter: Option<Filter>,
+    /// Whether the records of all channels come in the order of the times at which the log took them, those of one time in the order of
+    /// names: exactly so for what is there when the receiver opens, and for what is sent later as far as it arrives within this of
+    /// what was sent after it, see [`MERGE_WINDOW`]. Default: no, channels take turns.
+    pub merge: Option<Duration>,
 }
 
 impl PatternOptions {
@@ -86,6 +94,7 @@ impl PatternOptions {
             follow: true,
             until: None,
             filter: None,
+            merge: None,
         }
     }
 }

@@ -57,6 +57,9 @@ impl PatternCore {
                 };
                 let is_data = matches!(frame, Frame::Data(..) | Frame::Gap(..) | Frame::Truncated(..));
                 self.lend(at, |core| core.on_frame(frame, now));
+                if self.options.merge.is_some() {
+                    self.note_arrival(at, is_opened, now);
+                }
                 if is_another {
                     self.begin_later(at);
                 }
