@@ -9,17 +9,25 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::ValueEnum;
-use netchan_proto::{ChannelName, Record};
+use netchan_proto::{ChannelName, Record, Timestamp};
 use tokio::process::Command;
+use tokio::time::timeout;
 
+use crate::exit::Exit;
 use crate::json;
 use crate::output::Form;
+use crate::status::{self, Status};
+use crate::stop::Stop;
 use crate::when;
 
 /// The first wait before a failed command is run again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// By how much a signal may reach a command before it reaches us.
+const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// What is done when a command fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -48,6 +56,12 @@ impl Exec {
         Exec { command, channel, form, scratch: Vec::new() }
     }
 
+    /// The next record is of this channel, one of several.
+    pub(crate) fn is_of(&mut self, channel: &ChannelName) {
+        self.channel.clone_from(channel);
+        self.form.is_of(channel);
+    }
+
     /// Runs the command for `record`, to its end.
     ///
     /// # Errors
@@ -71,8 +85,86 @@ impl Exec {
     }
 }
 
+/// What came of a record and its command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Settled {
+    /// It counts as received.
+    Well,
+    /// It counts as received, though the command failed.
+    Skipped,
+    /// The command failed, and nothing more is to be done.
+    Failed,
+    /// It is to be stopped, before the record was done with.
+    Stopped(Exit),
+    /// Nobody reads the output any more.
+    Unread,
+}
+
+/// How failures of commands are dealt with.
+pub(crate) struct Manners<'a> {
+    /// What is done.
+    pub(crate) on_failure: OnFailure,
+    /// What the user asked for, by which failures are told.
+    pub(crate) target: &'a str,
+    /// What helps after a failure that ends it: said behind it, if it is not empty.
+    pub(crate) advice: String,
+    pub(crate) status: Status,
+}
+
+impl Exec {
+    /// Runs the command for a record until that counts as received, or is not to.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub(crate) async fn settle(
+        &mut self,
+        record: &Record,
+        Manners { on_failure, target, advice, status }: Manners<'_>,
+        stop: &mut Stop,
+        is_unread: impl Fn() -> bool,
+    ) -> Result<Settled> {
+        let mut failures = 0;
+        loop {
+            let ended = self.run(record).await.context("the command of --exec cannot be run")?;
+            if ended.is_well() {
+                return Ok(Settled::Well);
+            }
+            if is_unread() {
+                return Ok(Settled::Unread);
+            }
+            // Ctrl-C goes to the command too, which may be faster than its way to us
+            let stopped = match ended.is_by_request() {
+                true => timeout(A_MOMENT, stop.wait()).await.ok(),
+                false => stop.asked(),
+            };
+            if let Some(exit) = stopped {
+                return Ok(Settled::Stopped(exit));
+            }
+            failures += 1;
+            let what = format!("{target}: the command {ended} for the record at offset {}", record.offset);
+            match on_failure {
+                OnFailure::Stop => {
+                    status::fail(format_args!("{what}{advice}"));
+                    return Ok(Settled::Failed);
+                }
+                OnFailure::Skip => {
+                    status.warn_often("skipped", format_args!("{what}: skipped"));
+                    return Ok(Settled::Skipped);
+                }
+                OnFailure::Retry => {
+                    let wait = wait_after(failures);
+                    status.warn_often("run again", format_args!("{what}; again in {wait:.1?}"));
+                    if let Ok(exit) = timeout(wait, stop.wait()).await {
+                        return Ok(Settled::Stopped(exit));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// What a command is told by its environment. `None`: the record has none, or no variable can hold it.
-fn told(channel: &ChannelName, record: &Record) -> [(&'static str, Option<String>); 6] {
+fn told(channel: &ChannelName, record: &Record) -> [(&'static str, Option<String>); 8] {
     let mut headers = Vec::new();
     json::write_headers(&mut headers, record);
     let key = record.key();
@@ -81,11 +173,17 @@ fn told(channel: &ChannelName, record: &Record) -> [(&'static str, Option<String
         ("NETCHAN_CHANNEL", Some(channel.to_string())),
         ("NETCHAN_OFFSET", Some(record.offset.to_string())),
         ("NETCHAN_TIME", Some(when::rfc3339(record.timestamp))),
+        ("NETCHAN_EVENT_TIME", record.event_time().map(Timestamp::to_rfc3339)),
+        ("NETCHAN_CONTENT_TYPE", record.content_type().filter(|text| is_short(text)).map(String::from)),
         ("NETCHAN_KEY", text.map(String::from)),
         ("NETCHAN_KEY_BASE64", key.map(|key| BASE64_STANDARD.encode(key))),
-        // Linux takes no variable of 128 KiB
-        ("NETCHAN_HEADERS", String::from_utf8(headers).ok().filter(|text| text.len() < 100 << 10)),
+        ("NETCHAN_HEADERS", String::from_utf8(headers).ok().filter(|text| is_short(text))),
     ]
+}
+
+/// Whether a variable can hold it: Linux takes none of 128 KiB, and nobody a zero.
+fn is_short(text: &str) -> bool {
+    text.len() < 100 << 10 && !text.contains('\0')
 }
 
 /// How a command ended.
@@ -115,7 +213,7 @@ impl std::fmt::Display for Ended {
 }
 
 /// How long to wait before the run after `failures` in a row.
-pub(crate) fn wait_after(failures: u32) -> Duration {
+fn wait_after(failures: u32) -> Duration {
     RETRY.0.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY.1)
 }
 
@@ -138,6 +236,8 @@ mod tests {
                 some("a/b"),
                 offset.clone(),
                 time.clone(),
+                None,
+                None,
                 some("k"),
                 some("aw=="),
                 some(r#"[{"name":"n","value":"1"}]"#)
@@ -145,12 +245,14 @@ mod tests {
         );
         assert_eq!(
             found(NewRecord::new("p")),
-            [some("a/b"), offset.clone(), time.clone(), None, None, some("[]")]
+            [some("a/b"), offset.clone(), time.clone(), None, None, None, None, some("[]")]
         );
+        let known = found(NewRecord::new("p").event_time(Timestamp(0)).content_type("text/csv"));
+        assert_eq!(known[3..5], [some("1970-01-01T00:00:00.000000000Z"), some("text/csv")]);
         // what no variable can hold stands in base64
         for key in [&b"\0"[..], b"\xff"] {
             let found = found(NewRecord::new("p").key(key));
-            assert_eq!((found[3].clone(), found[4].is_some()), (None, true));
+            assert_eq!((found[5].clone(), found[6].is_some()), (None, true));
         }
     }
 

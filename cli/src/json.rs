@@ -1,23 +1,22 @@
 //! A record as one JSON object a line, out and in: `recv --json | send --json` keeps all of it.
 //!
-//! Owns the names of the fields and what they mean. Out: `channel` (of several), `offset`, `time`, `key`, `headers`, `payload`; what is no text stands as
-//! base64 in `key_base64`, `value_base64`, `payload_base64`. In: the same, and what people write by hand (headers as an object,
+//! Owns the names of the fields and what they mean. Out: `channel` (of several), `offset`, `time`, `event_time` and `content_type` (if
+//! headers say them; they stand among the headers too), `key`, `headers`, `payload`; what is no text stands as base64 in `key_base64`,
+//! `value_base64`, `payload_base64`. In: the same, and what people write by hand (headers as an object,
 //! a payload that is any JSON value). A log gives offsets and times itself, strictly increasing, so those of the input
-//! cannot be its own: the time is kept in the header [`EVENT_TIME`], the offset is not.
+//! cannot be its own: the time is kept in the header [`EVENT_TIME`], if there is none yet, the offset is not.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use netchan_proto::{ChannelName, NewRecord, Record, Timestamp};
+use netchan_proto::meaning::{CONTENT_TYPE, EVENT_TIME};
+use netchan_proto::{AsRecord, ChannelName, NewRecord, Record, Timestamp};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::when::{self, Clock, When};
-
-/// The header with the time at which something happened, where that is not the time at which the log took it: RFC 3339.
-pub(crate) const EVENT_TIME: &str = "event-time";
 
 /// Writes `record` as one line behind what is in `out`, with its channel if that is to be told.
 pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, channel: Option<&ChannelName>, record: &Record) {
@@ -31,6 +30,14 @@ pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, channel: Option<&Chann
     out.extend_from_slice(b",\"time\":\"");
     clock.push(out, record.timestamp);
     out.push(b'"');
+    if let Some(time) = record.event_time() {
+        out.push(b',');
+        field(out, "event_time", time.to_rfc3339().as_bytes());
+    }
+    if let Some(content_type) = record.content_type() {
+        out.push(b',');
+        field(out, "content_type", content_type.as_bytes());
+    }
     if let Some(key) = record.key() {
         out.push(b',');
         field(out, "key", key);
@@ -90,6 +97,10 @@ struct Line<'a> {
     _offset: Option<IgnoredAny>,
     #[serde(borrow)]
     time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event_time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    content_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
     key: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -155,7 +166,19 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 ///
 /// # Errors
 /// Says what is wrong with it, on one line.
+#[cfg(test)]
 pub(crate) fn read(line: &[u8]) -> Result<NewRecord, String> {
+    read_with(line, |_| Ok(None))
+}
+
+/// As above. Where the line has no `event_time` and no such header, `event_time` says it of the payload; else `time` is kept as that.
+///
+/// # Errors
+/// Says what is wrong with it, on one line.
+pub(crate) fn read_with(
+    line: &[u8],
+    event_time: impl FnOnce(&[u8]) -> Result<Option<Timestamp>, String>,
+) -> Result<NewRecord, String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| wrong(&error))?;
     let payload = match (line.payload, line.payload_base64) {
         (Some(_), Some(_)) => return Err("it has both `payload` and `payload_base64`".into()),
@@ -170,33 +193,40 @@ pub(crate) fn read(line: &[u8]) -> Result<NewRecord, String> {
         (None, Some(text)) => record = record.key(decoded("key_base64", &text)?),
         (None, None) => {}
     }
-    let mut has_event_time = false;
+    let (mut has_event_time, mut has_content_type) = (false, false);
     for header in line.headers.0 {
         has_event_time |= header.name == EVENT_TIME;
+        has_content_type |= header.name == CONTENT_TYPE;
         record = match (header.value, header.value_base64) {
             (Some(value), None) => record.header(&header.name, &*value),
             (None, Some(text)) => record.header(&header.name, decoded("value_base64", &text)?),
             _ => return Err(format!("the header {:?} wants `value` or `value_base64`", header.name)),
         };
     }
-    if let Some(time) = line.time
-        && !has_event_time
-    {
-        match when::parse(&time) {
-            Ok(When::At(at)) => record = record.header(EVENT_TIME, when::rfc3339(at)),
-            _ => return Err(format!("its time {time:?} is none: RFC 3339 is wanted (2026-11-21T08:15:00Z)")),
-        }
+    if !has_event_time {
+        let said = match &line.event_time {
+            Some(time) => Some(time_of("event_time", time)?),
+            None => event_time(record.as_record().payload)?,
+        };
+        let time = line.time.map(|time| time_of("time", &time)).transpose()?;
+        record = said.or(time).into_iter().fold(record, NewRecord::event_time);
+    }
+    if let (Some(content_type), false) = (line.content_type, has_content_type) {
+        record = record.content_type(&content_type);
     }
     Ok(record)
 }
 
+fn time_of(field: &str, text: &str) -> Result<Timestamp, String> {
+    match when::parse(text) {
+        Ok(When::At(at)) => Ok(at),
+        _ => Err(format!("its {field} {text:?} is none: RFC 3339 is wanted (2026-11-21T08:15:00Z)")),
+    }
+}
+
 /// When what is in the record happened: as its header says, or else when the log took it.
 pub(crate) fn event_time(record: &Record) -> Timestamp {
-    let said = record.headers().get(EVENT_TIME).and_then(|value| std::str::from_utf8(value).ok());
-    match said.map(when::parse) {
-        Some(Ok(When::At(time))) => time,
-        _ => record.timestamp,
-    }
+    record.event_time().unwrap_or(record.timestamp)
 }
 
 /// The value at `path` in an object: a string's text, or the source of anything else. `None` if there is none, or null.
@@ -272,8 +302,6 @@ fn wrong(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use netchan_proto::AsRecord;
-
     use super::*;
     use crate::output::tests::received;
 
@@ -302,6 +330,17 @@ mod tests {
             r#"{"offset":8,"time":"2026-11-21T07:15:01.200000042Z","key":"k","headers":[{"name":"a","value":"1"},{"name":"b","value_base64":"gA=="}],"payload_base64":"/wA="}"#,
         ];
         assert_eq!(lines, expected.map(|line| format!("{line}\n")));
+    }
+
+    #[test]
+    fn the_time_of_the_event_and_the_type_stand_in_front_too_where_they_are_some() {
+        let sent = NewRecord::new("p").event_time(Timestamp(5)).content_type("text/plain");
+        let written = String::from_utf8(line(&received(&[sent])[0])).unwrap();
+        let time = r#""event_time":"1970-01-01T00:00:00.000000005Z","content_type":"text/plain","headers":["#;
+        assert!(written.contains(time), "{written}");
+        let sent = NewRecord::new("p").header(EVENT_TIME, "long ago").header(CONTENT_TYPE, [0xff]);
+        let written = String::from_utf8(line(&received(&[sent])[0])).unwrap();
+        assert!(!written.contains("event_time") && !written.contains("content_type"), "{written}");
     }
 
     #[test]
@@ -335,6 +374,14 @@ mod tests {
                 r#"{"time":"2026-11-21T08:15:00+01:00","payload":""}"#,
                 NewRecord::new("").header(EVENT_TIME, "2026-11-21T07:15:00.000000000Z"),
             ),
+            (
+                r#"{"time":"2026-11-21T08:15:00Z","event_time":"1970-01-01T00:00:01Z","content_type":"text/csv","payload":""}"#,
+                NewRecord::new("").event_time(Timestamp(1_000_000_000)).content_type("text/csv"),
+            ),
+            (
+                r#"{"event_time":"1970-01-01T00:00:01Z","content_type":"text/csv","headers":{"content-type":"a","event-time":"b"},"payload":""}"#,
+                NewRecord::new("").header("content-type", "a").header("event-time", "b"),
+            ),
         ] {
             assert_eq!(read(line.as_bytes()), Ok(expected), "{line}");
         }
@@ -357,7 +404,8 @@ mod tests {
             (r#"{"payload":"a","key":7}"#, "invalid type"),
             (r#"{"payload":"a","headers":{"a":1}}"#, "invalid type"),
             (r#"{"payload":"a","headers":[{"name":"a"}]}"#, "wants `value`"),
-            (r#"{"payload":"a","time":"10m"}"#, "RFC 3339"),
+            (r#"{"payload":"a","time":"10m"}"#, "its time \"10m\" is none: RFC 3339"),
+            (r#"{"payload":"a","event_time":"now"}"#, "its event_time \"now\" is none: RFC 3339"),
             (r#"{"payload":"\ud800"}"#, "is no text"),
         ] {
             let found = read(line.as_bytes()).unwrap_err();

@@ -6,25 +6,31 @@
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, IsTerminal};
+use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use netchan::{
-    ChannelPositions, Error, ErrorKind, Event, Node, PatternReceiver, Received, Start, Tokio, parse_pattern,
+    ChannelName, ChannelPositions, Error, Event, Node, Offset, PatternReceiver, Position, Received, Start,
+    Tokio, parse_pattern,
 };
+use rustix::event::Timespec;
 use tokio::time::Instant;
 
 use crate::advice::was_closed;
 use crate::args;
+use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
 use crate::files;
 use crate::news::counted;
 use crate::output::{Form, Output};
 use crate::patience::{Patience, Silence};
 use crate::position::{KeptMany, PositionFile, open_output_at};
-use crate::recv::{OutputClosed, is_closed_output, no_answer, output_closed, start_of, stdout};
+use crate::recv::{
+    OutputClosed, is_closed_output, is_unread, missing, no_answer, output_closed, start_of, stdout,
+};
 use crate::shown::Shown;
 use crate::status::Status;
 use crate::stop::Stop;
@@ -54,9 +60,18 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
             (File::from(stdout), None, shown)
         }
     };
-    let output = Output::new(sink, Form::new(args.style(), args.ending.bytes(), shown), unterminated);
+    let sink = match &args.exec {
+        Some(command) => {
+            let form = Form::new(args.style(), args.ending.bytes(), Shown::AsIs);
+            Sink::Exec(Exec::new(command.clone(), ChannelName::new("none")?, form))
+        }
+        None => {
+            Sink::Stream(Output::new(sink, Form::new(args.style(), args.ending.bytes(), shown), unterminated))
+        }
+    };
     let mut stop = Stop::listen()?;
-    let mut closed = pin!(output_closed(args.output.is_none().then_some(stdout))?);
+    let watched = args.output.is_none().then(|| stdout.try_clone()).transpose()?;
+    let mut closed = pin!(output_closed(watched)?);
 
     let node = match (&args.via, remote) {
         (Some(_), _) => home::via().await?,
@@ -87,9 +102,12 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     let keeper = file.map(|file| Keeper { file, pattern: pattern.to_string(), length, last: kept });
     let mut receiving = Receiving {
         receiver,
-        output,
+        sink,
         keeper,
         left: args.count,
+        undone: None,
+        on_failure: args.on_failure.unwrap_or_default(),
+        stdout,
         exit: Exit::Done,
         ended: None,
         given: 0,
@@ -114,13 +132,10 @@ fn refuse_what_is_for_one(args: &args::Recv, is_remote: bool) -> Result<()> {
     if args.via.is_some() && is_remote {
         bail!("--via reaches the channels of the machine the command runs on: give only the PATTERN");
     }
-    if args.exec.is_some() {
-        bail!("--exec takes the records of one channel: give its NAME");
-    }
     if args.output.as_deref().is_some_and(files::is_dir) {
         bail!("--output DIR/ takes the records of one channel: give its NAME, or a FILE with --json");
     }
-    if args.ending.bytes().is_empty() && args.format.is_none() {
+    if args.ending.bytes().is_empty() && args.format.is_none() && args.exec.is_none() {
         bail!(
             "with nothing between them nobody could tell which bytes are of which channel: say --json, a --format or \
              another --delimiter"
@@ -143,6 +158,9 @@ async fn open(
     }
     if let Some(until) = args.until {
         builder = builder.until(until.at(when::now()));
+    }
+    if let Some(window) = args.merge {
+        builder = builder.merge_by_time(window);
     }
     if let Some(filter) = &args.filter {
         builder = builder.filter(filter.text());
@@ -192,10 +210,14 @@ enum Next {
 /// Channels being received.
 struct Receiving {
     receiver: PatternReceiver<Tokio>,
-    output: Output,
+    sink: Sink,
     keeper: Option<Keeper>,
     /// How many records are still wanted; `None`: all.
     left: Option<u64>,
+    /// The record whose command has not ended well.
+    undone: Option<(ChannelName, Offset)>,
+    on_failure: OnFailure,
+    stdout: OwnedFd,
     exit: Exit,
     /// What ended one channel, or all.
     ended: Option<Error>,
@@ -212,6 +234,9 @@ impl Receiving {
         while self.left != Some(0) {
             let Some(next) = self.next(&mut closed).await? else { break };
             match next {
+                Next::Record(Ok(Some(received))) if matches!(self.sink, Sink::Exec(_)) => {
+                    self.execute(&received).await?;
+                }
                 Next::Record(Ok(Some(received))) => self.take(&received)?,
                 Next::Record(Ok(None)) => break,
                 Next::Record(Err(error)) => self.trouble(error)?,
@@ -261,7 +286,8 @@ impl Receiving {
     }
 
     fn take(&mut self, Received { channel, record }: &Received) -> Result<()> {
-        if !self.output.has_room_for(record) {
+        let Sink::Stream(output) = &self.sink else { return Ok(()) };
+        if !output.has_room_for(record) {
             // the positions are behind this record already: they are kept when it is written too
             self.write_out()?;
         }
@@ -270,25 +296,25 @@ impl Receiving {
             keeper.begin(|| {
                 let mut positions = receiver.positions();
                 if let Some(position) = positions.get(channel) {
-                    positions.set(channel.clone(), netchan::Position { offset: before, ..position });
+                    positions.set(channel.clone(), Position { offset: before, ..position });
                 }
                 positions
             })?;
         }
-        self.output.is_of(channel);
-        self.output.push(record);
-        self.given += 1;
-        if let Some(left) = &mut self.left {
-            *left -= 1;
+        if let Sink::Stream(output) = &mut self.sink {
+            output.is_of(channel);
+            output.push(record);
         }
+        self.done();
         Ok(())
     }
 
     fn write_out(&mut self) -> Result<()> {
-        if self.output.is_empty() {
+        let Sink::Stream(output) = &mut self.sink else { return Ok(()) };
+        if output.is_empty() {
             return Ok(());
         }
-        self.output.write().map_err(|error| match error.kind() {
+        output.write().map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
             _ => anyhow::Error::new(error).context("the output cannot be written"),
         })
@@ -297,13 +323,15 @@ impl Receiving {
     /// Writes all that was given, and keeps where that is.
     fn write(&mut self) -> Result<()> {
         self.write_out()?;
-        match &mut self.keeper {
-            Some(keeper) => {
-                let (unterminated, written) = (self.output.is_unterminated(), self.output.written());
-                keeper.keep(self.receiver.positions(), unterminated, written)
-            }
-            None => Ok(()),
+        if self.keeper.is_none() {
+            return Ok(());
         }
+        let positions = self.positions();
+        let (unterminated, written) = match &self.sink {
+            Sink::Stream(output) => (output.is_unterminated(), output.written()),
+            Sink::Exec(_) => (false, 0),
+        };
+        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(positions, unterminated, written))
     }
 
     fn tell(&mut self, event: &Event) {
@@ -335,18 +363,73 @@ impl Receiving {
     /// Gaps and roll-backs are told, and so is what ends one channel or was too much; then it goes on. What ends all is the last
     /// that comes: it is known by that nothing comes behind it.
     fn trouble(&mut self, error: Error) -> Result<()> {
-        let (kind, exit) = match error.kind() {
-            ErrorKind::Gap { .. } => ("gap", Exit::Gap),
-            ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
-            _ => {
-                self.write()?;
-                self.ended = Some(error);
-                return Ok(());
-            }
-        };
         self.write()?;
-        self.status.warn_often(kind, error);
-        self.exit = self.exit.max(exit);
+        match missing(error, self.status) {
+            Ok(exit) => self.exit = self.exit.max(exit),
+            Err(error) => self.ended = Some(error),
+        }
         Ok(())
     }
+
+    /// Runs the command for a record until that counts as received, or is not to.
+    async fn execute(&mut self, Received { channel, record }: &Received) -> Result<()> {
+        let Sink::Exec(exec) = &mut self.sink else { return Ok(()) };
+        let target = channel.to_string();
+        let (on_failure, status) = (self.on_failure, self.status);
+        let manners = Manners { on_failure, target: &target, advice: String::new(), status };
+        let is_unread = || is_unread(&self.stdout, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        self.undone = Some((channel.clone(), record.offset));
+        exec.is_of(channel);
+        match exec.settle(record, manners, &mut self.stop, is_unread).await? {
+            Settled::Well => {}
+            Settled::Skipped => self.exit = self.exit.max(Exit::Command),
+            Settled::Unread => return Err(OutputClosed.into()),
+            Settled::Failed => {
+                (self.exit, self.left) = (Exit::Command, Some(0));
+                return Ok(());
+            }
+            Settled::Stopped(exit) => {
+                self.stopped(exit);
+                return Ok(());
+            }
+        }
+        self.undone = None;
+        self.done();
+        self.write()?;
+        if let (Some(exit), true) = (self.stop.asked(), self.left != Some(0)) {
+            self.stopped(exit);
+        }
+        Ok(())
+    }
+
+    fn done(&mut self) {
+        self.given += 1;
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+        }
+    }
+
+    fn stopped(&mut self, exit: Exit) {
+        (self.exit, self.left) = (exit, Some(0));
+        self.status.say(format_args!("stopped after {}", counted(self.given, "record")));
+    }
+
+    /// Behind what is done with.
+    fn positions(&self) -> ChannelPositions {
+        let mut positions = self.receiver.positions();
+        if let Some((channel, offset)) = &self.undone
+            && let Some(position) = positions.get(channel)
+        {
+            positions.set(channel.clone(), Position { offset: *offset, ..position });
+        }
+        positions
+    }
+}
+
+/// Where records go.
+enum Sink {
+    /// One behind the other.
+    Stream(Output),
+    /// A command each.
+    Exec(Exec),
 }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::advice::was_closed;
 use crate::args::{self, From};
 use crate::commits::Commits;
-use crate::exec::{self, Exec, OnFailure};
+use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
 use crate::files::{self, Files};
 use crate::news::{self, counted};
@@ -29,15 +29,13 @@ use crate::patience::{Patience, Silence};
 use crate::position::{Kept, PositionFile, open_output};
 use crate::progress::{Progress, Unit};
 use crate::shown::Shown;
-use crate::status::{self, Status};
+use crate::status::Status;
 use crate::stop::Stop;
 use crate::when::{self, When};
 use crate::{home, many, via};
 
 /// How long who watches may wait to be shown how much is to come.
 const SOON: Duration = Duration::from_secs(1);
-/// By how much a signal may reach a command before it reaches us.
-const A_MOMENT: Duration = Duration::from_millis(100);
 /// How long the node, if this was it, takes leave of others.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long the last commit may take, and each one with --no-follow.
@@ -50,6 +48,9 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     let target: Target = args.target.parse()?;
     if args.via.is_some() && target.remote.is_some() {
         bail!("--via reaches the channels of the machine the command runs on: give only the NAME");
+    }
+    if args.merge.is_some() {
+        bail!("--merge is for a PATTERN: the records of one channel are in their order anyway");
     }
     let name = target.name.to_string();
     let file = args.position.as_deref().map(PositionFile::new);
@@ -219,7 +220,7 @@ pub(crate) fn output_closed(stdout: Option<OwnedFd>) -> Result<impl Future<Outpu
 }
 
 /// Whether it is certain that nobody reads `output`, now or within `limit` (`None`: once something is known of it).
-fn is_unread(output: &OwnedFd, limit: Option<&Timespec>) -> bool {
+pub(crate) fn is_unread(output: &OwnedFd, limit: Option<&Timespec>) -> bool {
     let mut watched = [PollFd::new(output, PollFlags::empty())];
     loop {
         match poll(&mut watched, limit) {
@@ -451,50 +452,29 @@ impl Receiving {
 
     /// Runs the command for a record until that counts as received, or is not to.
     async fn execute(&mut self, record: &Record) -> Result<()> {
-        let mut failures = 0;
-        loop {
-            let Sink::Exec(exec) = &mut self.sink else { return Ok(()) };
-            let ended = exec.run(record).await.context("the command of --exec cannot be run")?;
-            if ended.is_well() {
-                break;
+        let Sink::Exec(exec) = &mut self.sink else { return Ok(()) };
+        let target = self.target.to_string();
+        let manners = Manners {
+            on_failure: self.on_failure,
+            target: &target,
+            advice: format!("; to go on with it, say --from {}", record.offset),
+            status: self.status,
+        };
+        let now = Some(&Timespec { tv_sec: 0, tv_nsec: 0 });
+        let is_unread = || is_unread(&self.stdout, now);
+        self.undone = Some(record.offset);
+        match exec.settle(record, manners, &mut self.stop, is_unread).await? {
+            Settled::Well => {}
+            Settled::Skipped => self.exit = self.exit.max(Exit::Command),
+            Settled::Unread => return Err(OutputClosed.into()),
+            Settled::Failed => {
+                (self.exit, self.left) = (Exit::Command, Some(0));
+                return Ok(());
             }
-            self.undone = Some(record.offset);
-            if is_unread(&self.stdout, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-                return Err(OutputClosed.into());
-            }
-            // Ctrl-C goes to the command too, which may be faster than its way to us
-            let stopped = match ended.is_by_request() {
-                true => timeout(A_MOMENT, self.stop.wait()).await.ok(),
-                false => self.stop.asked(),
-            };
-            if let Some(exit) = stopped {
+            Settled::Stopped(exit) => {
                 self.stopped(exit);
                 self.left = Some(0);
                 return Ok(());
-            }
-            failures += 1;
-            let what =
-                format!("{}: the command {ended} for the record at offset {}", self.target, record.offset);
-            match self.on_failure {
-                OnFailure::Stop => {
-                    status::fail(format_args!("{what}; to go on with it, say --from {}", record.offset));
-                    (self.exit, self.left) = (Exit::Command, Some(0));
-                    return Ok(());
-                }
-                OnFailure::Skip => {
-                    self.status.warn_often("skipped", format_args!("{what}: skipped"));
-                    self.exit = self.exit.max(Exit::Command);
-                    break;
-                }
-                OnFailure::Retry => {
-                    let wait = exec::wait_after(failures);
-                    self.status.warn_often("run again", format_args!("{what}; again in {wait:.1?}"));
-                    if let Ok(exit) = timeout(wait, self.stop.wait()).await {
-                        self.stopped(exit);
-                        self.left = Some(0);
-                        return Ok(());
-                    }
-                }
             }
         }
         self.undone = None;
@@ -609,17 +589,22 @@ impl Receiving {
 
     /// Gaps and roll-backs are told, and it goes on; anything else ends it, after what came before.
     fn trouble(&mut self, error: Error) -> Result<()> {
-        let (kind, exit) = match error.kind() {
-            ErrorKind::Gap { .. } => ("gap", Exit::Gap),
-            ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
-            _ => {
-                self.write()?;
-                return Err(error.into());
-            }
-        };
         self.write()?;
-        self.status.warn_often(kind, error);
-        self.exit = self.exit.max(exit);
+        self.exit = self.exit.max(missing(error, self.status)?);
         Ok(())
     }
+}
+
+/// Tells that records are missing. Says what that is at the end.
+///
+/// # Errors
+/// It is something else that went wrong.
+pub(crate) fn missing(error: Error, status: Status) -> Result<Exit, Error> {
+    let (kind, exit) = match error.kind() {
+        ErrorKind::Gap { .. } => ("gap", Exit::Gap),
+        ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
+        _ => return Err(error),
+    };
+    status.warn_often(kind, error);
+    Ok(exit)
 }

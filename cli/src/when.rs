@@ -33,6 +33,83 @@ impl When {
     }
 }
 
+/// Where a record has the time of its event from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EventTime {
+    /// All have this; where it is no length before now, each has that of its sending.
+    When(When),
+    /// A field of the payload, which is a JSON object.
+    Field(Vec<String>, TimeUnit),
+}
+
+/// How a time stands in a field: as a text, or as a number since 1970 of so many a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeUnit(i64);
+
+impl TimeUnit {
+    /// Reads a text that is a time, or a number with or without a fraction.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub(crate) fn read(self, text: &[u8]) -> Result<Timestamp, String> {
+        let wrong = || {
+            let text = String::from_utf8_lossy(text);
+            format!("{text:?} is no time: RFC 3339 is wanted (2026-11-21T08:15:00Z), or a number since 1970")
+        };
+        let text = std::str::from_utf8(text).map_err(|_| wrong())?;
+        if let Some(time) = self.number(text) {
+            return Ok(Timestamp(time));
+        }
+        match parse(text) {
+            Ok(When::At(time)) => Ok(time),
+            _ => Err(wrong()),
+        }
+    }
+
+    fn number(self, text: &str) -> Option<i64> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole.strip_prefix('-').unwrap_or(whole)) || !digits(fraction) {
+            return None;
+        }
+        // as far as nanoseconds go: 18 digits are more than any unit has
+        let fraction = format!("{fraction:0<18}");
+        let one = i128::from(1_000_000_000 / self.0);
+        let part = fraction[..18].parse::<i128>().ok()? * one / 1_000_000_000_000_000_000;
+        let part = if whole.starts_with('-') { -part } else { part };
+        i64::try_from(whole.parse::<i128>().ok()?.checked_mul(one)? + part).ok()
+    }
+}
+
+impl std::str::FromStr for EventTime {
+    type Err = String;
+
+    /// A time as [`parse`] reads it, or `FIELD`, `FIELD.FIELD`, with `{s}`, `{ms}`, `{us}` or `{ns}` behind it.
+    fn from_str(text: &str) -> Result<EventTime, String> {
+        let time = parse(text);
+        if let Ok(when) = time {
+            return Ok(EventTime::When(when));
+        }
+        if let (true, Err(error)) = (text.is_empty() || text.starts_with(|c: char| c.is_ascii_digit()), time)
+        {
+            return Err(error);
+        }
+        let (path, unit) = match text.split_once('{') {
+            None => (text, 1),
+            Some((path, "s}")) => (path, 1),
+            Some((path, "ms}")) => (path, 1_000),
+            Some((path, "us}")) => (path, 1_000_000),
+            Some((path, "ns}")) => (path, 1_000_000_000),
+            Some((_, other)) => return Err(format!("{{{other} is none of {{s}}, {{ms}}, {{us}} and {{ns}}")),
+        };
+        let path: Vec<String> = path.split('.').map(String::from).collect();
+        if path.iter().any(String::is_empty) {
+            return Err("a field is NAME or NAME.NAME".into());
+        }
+        Ok(EventTime::Field(path, TimeUnit(unit)))
+    }
+}
+
 /// This machine's clock.
 pub(crate) fn now() -> Timestamp {
     Timestamp(nanos(jiff::Timestamp::now()).unwrap_or(i64::MAX))
@@ -126,6 +203,40 @@ mod tests {
 
     fn read(text: &str) -> Result<When, String> {
         parse_in(text, TimeZone::fixed(jiff::tz::offset(2)))
+    }
+
+    #[test]
+    fn the_time_of_an_event_is_a_time_or_a_field() {
+        let read = |text: &str| text.parse::<EventTime>();
+        assert_eq!(read("now"), Ok(EventTime::When(When::Ago(Duration::ZERO))));
+        assert_eq!(read("10m"), Ok(EventTime::When(When::Ago(Duration::from_secs(600)))));
+        assert_eq!(read("a.b{us}"), Ok(EventTime::Field(vec!["a".into(), "b".into()], TimeUnit(1_000_000))));
+        for bad in ["", "2026-13-01", "a{m}", "a{ms", "a..b", "{ms}"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_field_with_a_time_is_a_text_or_a_number_of_its_unit() {
+        for (text, unit, expected) in [
+            ("0", 1, Some(0)),
+            ("-1.5", 1, Some(-1_500_000_000)),
+            ("1767225600.123456789", 1, Some(1_767_225_600_123_456_789)),
+            ("1767225600123.25", 1_000, Some(1_767_225_600_123_250_000)),
+            ("7", 1_000_000_000, Some(7)),
+            ("2026-01-01T00:00:00Z", 1_000, Some(1_767_225_600_000_000_000)),
+            ("9223372036", 1, Some(9_223_372_036_000_000_000)),
+            ("9223372037", 1, None),
+            ("99999999999999999999999999999999999999999999", 1, None),
+            ("1e3", 1, None),
+            ("", 1, None),
+            ("-", 1, None),
+            ("10m", 1, None),
+            ("soon", 1, None),
+        ] {
+            let found = TimeUnit(unit).read(text.as_bytes()).ok();
+            assert_eq!(found, expected.map(Timestamp), "{text} {unit}");
+        }
     }
 
     #[test]

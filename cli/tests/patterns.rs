@@ -72,7 +72,7 @@ fn each_channel_that_matches_is_received_and_says_its_name() {
 fn what_makes_no_sense_of_many_channels_is_refused_with_what_would() {
     let place = some();
     for (words, told) in [
-        ("recv logs/* --exec cat", "--exec takes the records of one channel"),
+        ("recv logs/web --merge", "--merge is for a PATTERN"),
         ("recv logs/* --output records/", "--output DIR/ takes the records of one channel"),
         ("recv logs/* --delimiter=", "nobody could tell which bytes are of which channel"),
         ("recv host:1/logs/* --via cat", "give only the PATTERN"),
@@ -193,4 +193,38 @@ fn a_node_elsewhere_and_a_command_tell_their_channels_too() {
     assert_eq!(running.end().well().lines(), ["hello"]);
     drop(stdin);
     sender.end().well();
+}
+
+#[test]
+fn merged_they_come_in_the_order_in_which_they_were_sent() {
+    let place = Place::new();
+    for number in 0..12 {
+        send(&place, ["logs/a", "logs/b", "logs/c/d"][number * 7 % 3], &[&format!("{number}")]);
+    }
+    let format = ["--format", "%s"];
+    let mut command = place.netchan("recv logs/** --from earliest --no-follow --merge");
+    command.args(format);
+    let expected: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+    assert_eq!(place.start(command).end().well().lines(), expected);
+    let mut command = place.netchan("recv logs/** --from earliest --count 12 --merge=50ms");
+    command.args(format);
+    assert_eq!(place.start(command).end().well().lines(), expected, "also if it follows");
+}
+
+#[test]
+fn a_command_has_each_record_and_the_name_of_its_channel() {
+    let place = some();
+    let mut command = place.netchan(&format!("recv logs/* {WORDS} --position at --exec"));
+    command.arg("echo $NETCHAN_CHANNEL $NETCHAN_OFFSET $(cat)");
+    let lines = place.start(command).end().well().lines();
+    let expected = BTreeMap::from([("logs/db", vec!["d0", "d1"]), ("logs/web", vec!["w0", "w1", "w2"])]);
+    assert_eq!(by_channel(&lines), expected);
+    send(&place, "logs/web", &["w3"]);
+    let mut command = place.netchan(&format!("recv logs/* {WORDS} --position at --exec"));
+    command.arg("false");
+    let done = place.start(command).end().code(5);
+    assert!(done.err.contains("logs/web: the command ended with exit code 1"), "{}", done.err);
+    let mut command = place.netchan(&format!("recv logs/* {WORDS} --position at --exec"));
+    command.arg("cat; echo");
+    assert_eq!(place.start(command).end().well().lines(), ["w3"], "what failed comes again");
 }

@@ -33,15 +33,15 @@ ends with an error (CURSOR_TAKEN), having committed nothing after that. `netchan
 
 With --exec a record counts as received when its command has ended well. A command that fails ends it with exit code 5, and \
 the position stays before that record (or see --on-failure). The command has the record as its stdin, and NETCHAN_CHANNEL, \
-NETCHAN_OFFSET, NETCHAN_TIME, NETCHAN_KEY, NETCHAN_KEY_BASE64 and NETCHAN_HEADERS (JSON) in its environment. After \
+NETCHAN_OFFSET, NETCHAN_TIME, NETCHAN_EVENT_TIME, NETCHAN_CONTENT_TYPE, NETCHAN_KEY, NETCHAN_KEY_BASE64 and NETCHAN_HEADERS (JSON) in its environment. After \
 a crash the command that was running is run again.
 
-A target with a * in it is a pattern of names: * is any text within one level, ** any number of levels. The records of all channels that match come one behind the other, each channel's in its order; channels that are made meanwhile join in, from their first record. --json and %c tell the channel; --position keeps a position for each. --exec and --output DIR/ take one channel only.
+A target with a * in it is a pattern of names: * is any text within one level, ** any number of levels. The records of all channels that match come one behind the other, each channel's in its order, or with --merge all in the order of time; channels that are made meanwhile join in, from their first record. --json and %c tell the channel, --exec has it in NETCHAN_CHANNEL; --position keeps a position for each. --output DIR/ takes one channel only.
 
 A format has these, besides \\n \\r \\t \\e \\0 \\\\ \\xHH and %%:
   %s  the payload     %S  its size in bytes     %o  the offset     %k  the key
   %c  the channel
-  %h  all headers, NAME=VALUE,...               %h{NAME}  the value of one
+  %h  all headers, NAME=VALUE,...               %h{NAME}  the value of one: %h{content-type}
   %t  the time at which the log took it, RFC 3339 in UTC
   %e  the time of the event, where the header event-time says one, otherwise as %t
 %s, %k and %h{NAME} may have {base64}, {hex} or {json} behind them; %t and %e {s}, {ms}, {us} or {ns} since 1970, or a form as \
@@ -57,10 +57,13 @@ Examples:
   netchan recv orders --from earliest --format '%o %t{%H:%M:%S} %k %s'
   netchan recv orders --from earliest --format '%k{json},%S,%s{base64}' --count 10
   netchan recv 'logs/**' --from earliest --no-follow --format '%c %s'
+  netchan recv 'logs/**' --from earliest --no-follow --merge --format '%t %c %s'   # by time
+  netchan recv 'logs/*' --from earliest --no-follow --merge=2s --exec 'wc -c'
   netchan recv 'build7:4747/logs/*' --since 1h --json --position logs.at --no-follow
   netchan recv files --from earliest --null | xargs -0 echo
   netchan recv files --from earliest --delimiter '' > all   # nothing between
   netchan recv orders --from earliest --no-follow --filter \"key ^= 'order-'\"
+  netchan recv orders --from earliest --no-follow --filter 'header.event-time >= 2026-01-01T00:00:00Z' --format '%e{ms} %h{content-type} %s'
   netchan recv build7:4747/app --since 1h --filter 'json.level == \"error\"'
   netchan recv orders --from earliest --position orders.at --output orders.out
   netchan recv orders --from earliest --output records/   # a file a record
@@ -86,6 +89,10 @@ pub(crate) struct Recv {
     /// Only records that pass this filter; the sender judges them, and nothing else crosses the network. See below
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     pub(crate) filter: Option<Filter>,
+    /// Of a pattern: records in the order of the times at which the log took them. What is there comes exactly so; what is sent later
+    /// waits for earlier records of other channels, for WINDOW at most
+    #[arg(long, value_name = "WINDOW", num_args = 0..=1, default_missing_value = "100ms", require_equals = true, value_parser = patience)]
+    pub(crate) merge: Option<Duration>,
     /// End after so many records
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<u64>,
@@ -98,7 +105,7 @@ pub(crate) struct Recv {
     pub(crate) wait: Option<Duration>,
     #[command(flatten)]
     pub(crate) ending: Ending,
-    /// One JSON object a line: channel (of a pattern), offset, time, key, headers, payload (or payload_base64 if it is no text); `send --json`
+    /// One JSON object a line: channel (of a pattern), offset, time, event_time, content_type, key, headers, payload (or payload_base64 if it is no text); `send --json`
     /// takes it back
     #[arg(long, conflicts_with_all = ["null", "delimiter"])]
     pub(crate) json: bool,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::channel::{Cutting, Delimiter, Home, Keeping, Listen};
-use super::units::{FieldPath, delimiter, header, path, patience};
+use super::units::{FieldPath, delimiter, event_time, header, path, patience};
 use crate::input::Split;
-use crate::making::{Making, Meaning};
+use crate::making::{ForAll, Making, Meaning};
+use crate::when::EventTime;
 
 const SEND_HELP: &str = "\
 The lines of FILE, or of stdin as they arrive, become records. It ends when all of them are durable. If the \
@@ -20,8 +21,8 @@ so that `recv` gives out exactly the bytes that went in.
 
 With --json each line is a record as `recv --json` writes it: an object with `payload` (a text, or any JSON value, \
 which is sent as it stands) or `payload_base64`, and, if it has them, `key` or `key_base64`, `headers` as an object or a list, and \
-`time` (RFC 3339). The log gives records times and offsets of its own: the time of the line is kept in the header \
-`event-time`, the offset is not. Other fields are refused, and so is a line that is no JSON; what stands before it \
+`time`, `event_time` (RFC 3339) and `content_type`. The log gives records times and offsets of its own: `event_time`, or else the \
+time of the line, is kept in the header `event-time`, the offset is not. Other fields are refused, and so is a line that is no JSON; what stands before it \
 is sent.
 
 Examples:
@@ -33,6 +34,7 @@ Examples:
   netchan send orders orders.csv --key shop1 --header source=import --header line=csv
   netchan send orders orders.csv --key-delimiter ,
   echo '{\"user\":{\"id\":7}}' | netchan send orders --key-field user.id
+  echo '{\"at\":1767225600123,\"n\":1}' | netchan send orders --event-time 'at{ms}' --content-type application/json
   netchan recv orders --from earliest --no-follow --json | netchan send copy --json
   netchan send app app.log --rate 1000 --acks | tail -1   # how many are durable
   netchan send app app.log --durability os --keep-age 7d --keep-size 20G
@@ -72,6 +74,13 @@ pub(crate) struct Send {
     /// A header for all records; as often as there are headers
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
+    /// When what records tell of happened: a TIME for all of them, `now` for when each is sent, or a FIELD of records that are JSON
+    /// objects, with RFC 3339 or a number since 1970: of seconds, or as FIELD{ms}, {us} or {ns} says
+    #[arg(long, value_name = "FIELD|TIME", value_parser = event_time)]
+    pub(crate) event_time: Option<EventTime>,
+    /// What payloads are, as MIME has it (application/json)
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
     /// Go on where an earlier run of the same command with FILE ended, even by SIGKILL. A FILE whose beginning
     /// has changed since is refused
     #[arg(long, requires = "file")]
@@ -117,6 +126,14 @@ impl Send {
             (None, None) if self.json => Meaning::Record,
             (None, None) => Meaning::Payload,
         };
-        Making::new(meaning, self.key.clone(), self.headers.clone())
+        Making::new(
+            meaning,
+            ForAll {
+                key: self.key.clone(),
+                headers: self.headers.clone(),
+                event_time: self.event_time.clone(),
+                content_type: self.content_type.clone(),
+            },
+        )
     }
 }

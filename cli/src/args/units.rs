@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::channel::Delimiter;
 use super::kept::Before;
-use crate::when::{self, When};
+use crate::when::{self, EventTime, When};
 
 pub(super) fn delimiter(text: &str) -> Result<Delimiter, String> {
     ending(text).and_then(|found| {
@@ -80,6 +80,11 @@ pub(super) fn header(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a header is NAME=VALUE".into()),
     }
+}
+
+/// A time, or a field with one.
+pub(super) fn event_time(text: &str) -> Result<EventTime, String> {
+    text.parse()
 }
 
 /// `a.b.c`: names of fields.

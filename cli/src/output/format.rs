@@ -284,7 +284,7 @@ mod tests {
     fn each_escape_gives_its_part() {
         let sent = || {
             let record = NewRecord::new("pay\"load\n").key("k\u{e9}").header("kind", "paid").header("n", "1");
-            record.header(json::EVENT_TIME, "2020-02-03T04:05:06.5Z")
+            record.header(netchan_proto::meaning::EVENT_TIME, "2020-02-03T04:05:06.5Z")
         };
         for (format, expected) in [
             ("", ""),
