@@ -1,4 +1,4 @@
-//! README's tour: each of its lines runs, one after the other in one shell, and gives what stands below it.
+//! README's tour and docs/tutorial.md: each of their lines runs, one after the other in one shell, and gives what stands below it.
 
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
@@ -25,10 +25,14 @@ struct Step {
     output: Vec<String>,
 }
 
-/// The steps in the console blocks of the section.
-fn steps(readme: &str) -> Vec<Step> {
+/// The steps in the console blocks of README's section.
+fn tour(readme: &str) -> Vec<Step> {
     let section = readme.lines().skip_while(|line| *line != SECTION).skip(1);
-    let section = section.take_while(|line| !line.starts_with("## "));
+    steps(section.take_while(|line| !line.starts_with("## ")))
+}
+
+/// The steps in console blocks.
+fn steps<'a>(section: impl Iterator<Item = &'a str>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut is_inside = false;
     for line in section {
@@ -49,8 +53,18 @@ fn steps(readme: &str) -> Vec<Step> {
 #[test]
 fn every_line_of_the_tour_runs_and_gives_what_stands_below_it() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let steps = steps(&readme);
-    assert!(steps.len() >= 10, "the tour was not found: {steps:?}");
+    run(&tour(&readme));
+}
+
+#[test]
+fn every_line_of_the_tutorial_runs_and_gives_what_stands_below_it() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tutorial.md")).unwrap();
+    run(&steps(page.lines()));
+}
+
+/// Runs the steps, one after the other in one shell and an empty directory.
+fn run(steps: &[Step]) {
+    assert!(steps.len() >= 10, "the steps were not found: {steps:?}");
     assert!(steps.iter().filter(|step| !step.output.is_empty()).count() >= 5, "{steps:?}");
 
     let place = Place::new();
@@ -59,7 +73,7 @@ fn every_line_of_the_tour_runs_and_gives_what_stands_below_it() {
     symlink(env!("CARGO_BIN_EXE_netchan"), bin.join("netchan")).unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut script = String::from("set -o pipefail\ntrap 'kill $(jobs -p) 2>/dev/null' EXIT\n");
-    for step in &steps {
+    for step in steps {
         let command = step.command.replace(PORT, &free);
         script += &format!("echo '{MARK}'\n{command}\ncode=$?; [ $code = 0 ] || echo \"ended with $code\"\n");
     }
