@@ -63,7 +63,7 @@ Examples:
   netchan recv files --from earliest --null | xargs -0 echo
   netchan recv files --from earliest --delimiter '' > all   # nothing between
   netchan recv orders --from earliest --no-follow --filter \"key ^= 'order-'\"
-  netchan recv orders --from earliest --no-follow --filter 'header.event-time >= 2026-01-01T00:00:00Z' --format '%e{ms} %h{content-type} %s'
+  netchan recv orders --from earliest --filter 'header.event-time > 2026-01-01T00:00:00Z' -f '%e %s'
   netchan recv build7:4747/app --since 1h --filter 'json.level == \"error\"'
   netchan recv orders --from earliest --position orders.at --output orders.out
   netchan recv orders --from earliest --output records/   # a file a record

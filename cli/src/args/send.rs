@@ -34,7 +34,7 @@ Examples:
   netchan send orders orders.csv --key shop1 --header source=import --header line=csv
   netchan send orders orders.csv --key-delimiter ,
   echo '{\"user\":{\"id\":7}}' | netchan send orders --key-field user.id
-  echo '{\"at\":1767225600123,\"n\":1}' | netchan send orders --event-time 'at{ms}' --content-type application/json
+  echo '{\"at\":17676900}' | netchan send orders --event-time 'at{ms}' --content-type application/json
   netchan recv orders --from earliest --no-follow --json | netchan send copy --json
   netchan send app app.log --rate 1000 --acks | tail -1   # how many are durable
   netchan send app app.log --durability os --keep-age 7d --keep-size 20G
