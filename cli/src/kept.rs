@@ -119,8 +119,17 @@ pub(crate) fn of(home: &Home, target: &Target) -> Option<Kept> {
 
 /// As words: what goes, what stays, what happens where there is no room.
 pub(crate) fn words(retention: &Retention) -> String {
-    let Retention { max_age, max_bytes, max_records, min_free, keep_bytes, keep_records, ceiling, when_full } =
-        *retention;
+    let Retention {
+        max_age,
+        max_bytes,
+        max_records,
+        min_free,
+        keep_bytes,
+        keep_records,
+        ceiling,
+        hold_cursors,
+        when_full,
+    } = *retention;
     let age = max_age.map(|age| format!("{:#}", jiff::SignedDuration::try_from(age).unwrap_or_default()));
     let full = match when_full {
         WhenFull::Block => Some("sends wait where there is no room".to_owned()),
@@ -135,6 +144,7 @@ pub(crate) fn words(retention: &Retention) -> String {
         keep_bytes.map(|size| format!("at least {}", bytes(size))),
         keep_records.map(|count| format!("at least {}", counted(count, "record"))),
         ceiling.map(|size| format!("never more than {}", bytes(size))),
+        hold_cursors.map(|size| format!("holds up to {} for cursors", bytes(size))),
         full,
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -152,6 +162,7 @@ pub(crate) fn json(kept: &Kept) -> Value {
         "least_bytes": retention.keep_bytes,
         "least_records": retention.keep_records,
         "ceiling": retention.ceiling,
+        "hold_cursors": retention.hold_cursors,
         "when_full": match retention.when_full {
             WhenFull::Block => "block",
             WhenFull::TrimOldest => "trim-oldest",

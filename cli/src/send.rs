@@ -216,6 +216,7 @@ fn keeping(builder: netchan::SenderBuilder, keeping: &Keeping) -> netchan::Sende
             keep_bytes: keeping.least_size,
             keep_records: keeping.least_records,
             ceiling: keeping.ceiling,
+            hold_cursors: None,
             when_full: keeping.when_full.into(),
         })
         .unsealable(keeping.unsealable)

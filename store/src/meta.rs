@@ -3,6 +3,7 @@
 //! Both are written whole under a temporary name, synced, renamed, and the directory synced.
 
 use std::io::IoSlice;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,12 @@ use netchan_proto::{ChannelName, Compression, Content, Durability, LogId, NodeId
 use crate::disk::{Disk, Open};
 use crate::{LogOptions, Retention, StoreError, WhenFull};
 
-const META_MAGIC: [u8; 8] = *b"NCMETA02";
-/// The first version, which is read still and never written.
-const META_MAGIC_1: [u8; 8] = *b"NCMETA01";
+const META_MAGIC: [u8; 8] = *b"NCMETA03";
+/// The versions before it, which are read still and never written, with their bytes before the name.
+const OLD: [([u8; 8], usize); 2] = [(*b"NCMETA02", 120), (*b"NCMETA01", 72)];
 const NODE_MAGIC: [u8; 8] = *b"NCNODE01";
-/// Bytes of a meta file before the name, in both versions.
-const META_FIXED: usize = 120;
-const META_FIXED_1: usize = 72;
+/// Bytes of a meta file before the name.
+const META_FIXED: usize = 128;
 /// Bytes of a meta file at most.
 const META_MAX: usize = META_FIXED + 255 + MAX_CONTENT + 4;
 /// "No limit" in a meta file.
@@ -54,12 +54,8 @@ impl Meta {
         bytes.extend_from_slice(&META_MAGIC);
         bytes.extend_from_slice(&[self.options.durability.code(), u8::try_from(name.len()).unwrap_or(0)]);
         bytes.extend_from_slice(&[code_of(retention.when_full), u8::from(self.options.unsealable)]);
-        bytes.extend_from_slice(&[
-            u8::try_from(content.len()).unwrap_or(0),
-            self.options.compression.code(),
-            0,
-            0,
-        ]);
+        bytes.extend_from_slice(&[u8::try_from(content.len()).unwrap_or(0), self.options.compression.code()]);
+        bytes.extend_from_slice(&self.options.partitions.map_or(0, NonZeroU16::get).to_le_bytes());
         bytes.extend_from_slice(&self.id.0);
         let none = |limit: Option<u64>| limit.unwrap_or(NONE);
         for number in [
@@ -74,6 +70,7 @@ impl Meta {
             none(retention.keep_records),
             none(retention.ceiling),
             self.start.0,
+            retention.hold_cursors.unwrap_or(0),
         ] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -83,14 +80,14 @@ impl Meta {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Meta> {
-        let (bytes, fixed) = match unseal(bytes, META_MAGIC) {
-            Some(bytes) => (bytes, META_FIXED),
-            None => (unseal(bytes, META_MAGIC_1)?, META_FIXED_1),
-        };
+        let known = std::iter::once((META_MAGIC, META_FIXED)).chain(OLD);
+        let (bytes, fixed) =
+            known.into_iter().find_map(|(magic, fixed)| Some((unseal(bytes, magic)?, fixed)))?;
         let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let limit = |at: usize| number(at).map(|value| (value != NONE).then_some(value));
         let (name, content) = bytes.get(fixed..)?.split_at_checked(bytes[9].into())?;
-        if usize::from(bytes[12]) != content.len() || bytes[14..16] != [0; 2] {
+        let partitions = NonZeroU16::new(u16::from_le_bytes(bytes.get(14..16)?.try_into().ok()?));
+        if usize::from(bytes[12]) != content.len() || (fixed < META_FIXED && partitions.is_some()) {
             return None;
         }
         let content = std::str::from_utf8(content).ok()?;
@@ -110,11 +107,12 @@ impl Meta {
                 },
                 unsealable: false,
                 compression: Compression::from_code(bytes[13])?,
+                partitions,
             },
             start: Offset::ZERO,
             content: if content.is_empty() { None } else { Some(Content::new(content).ok()?) },
         };
-        if fixed == META_FIXED_1 {
+        if fixed < 120 {
             return (bytes[10..14] == [0; 4]).then_some(meta);
         }
         let retention = &mut meta.options.retention;
@@ -130,6 +128,9 @@ impl Meta {
             _ => return None,
         };
         meta.start = Offset(number(112)?);
+        if fixed == META_FIXED {
+            retention.hold_cursors = Some(number(120)?).filter(|bytes| *bytes > 0);
+        }
         Some(meta)
     }
 }
@@ -230,16 +231,42 @@ mod tests {
                     keep_bytes: Some(2),
                     keep_records: Some(3),
                     ceiling: Some(4),
+                    hold_cursors: Some(5),
                     when_full: WhenFull::TrimOldest,
                     ..Retention::default()
                 },
                 unsealable: true,
                 compression: Compression::Lz4,
+                partitions: NonZeroU16::new(515),
                 ..LogOptions::default()
             },
             start: Offset(77),
             content: Some(Content::new("postcard+lz4").unwrap()),
         }
+    }
+
+    /// A meta file as the second version wrote it, byte for byte.
+    fn old_meta_2() -> Vec<u8> {
+        let mut bytes = b"NCMETA02\x02\x09\x02\x01\x0c\x01\0\0".to_vec();
+        bytes.extend_from_slice(&[7; 16]);
+        let numbers = [u64::MAX - 4, 1_000_000_000, 256 << 20, 9_000_000_000, u64::MAX, 0, 1, 2, 3, 4, 77];
+        for number in numbers {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(b"orders/eupostcard+lz4");
+        seal(bytes)
+    }
+
+    // NC-DSK-015
+    #[test]
+    fn a_meta_of_the_second_version_is_read_and_is_of_a_channel_that_is_no_partition_and_holds_nothing() {
+        let mut options = LogOptions { partitions: None, ..meta().options };
+        options.retention.hold_cursors = None;
+        assert_eq!(Meta::decode(&old_meta_2()), Some(Meta { options, ..meta() }));
+        let mut bad = old_meta_2();
+        bad[15] = 1; // what the third version says there
+        let len = bad.len() - 4;
+        assert_eq!(Meta::decode(&seal(bad[..len].to_vec())), None);
     }
 
     /// A meta file as the first version wrote it, byte for byte.
@@ -294,13 +321,13 @@ mod tests {
             Meta::decode(&seal(bytes))
         };
         assert_eq!(with(12, good[12]), Some(meta()));
-        assert_eq!((with(12, good[12] - 1), with(14, 1), with(15, 1)), (None, None, None));
+        assert_eq!((with(12, good[12] - 1), with(11, 2), with(13, 9)), (None, None, None));
     }
 
     // NC-DSK-010, NC-DSK-011
     #[test]
     fn every_flipped_bit_and_every_cut_of_a_small_file_is_found() {
-        for good in [meta().encode(), old_meta(), encode_node(NodeId([3; 16]))] {
+        for good in [meta().encode(), old_meta(), old_meta_2(), encode_node(NodeId([3; 16]))] {
             for bit in 0..good.len() * 8 {
                 let mut bad = good.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);

@@ -1,7 +1,7 @@
 //! What a store and a log can be told.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +108,10 @@ pub struct Retention {
     /// The ceiling: the log's files take no more bytes than this, but for what was queued when they came to it. What
     /// happens there, and on a volume that is nearly full, says `when_full`.
     pub ceiling: Option<u64>,
+    /// The oldest segment does not go before every durable cursor of the channel has passed it, until the log's files take
+    /// more than this many bytes: then it goes all the same, and who wanted it is told a gap. None, or 0: cursors hold
+    /// nothing.
+    pub hold_cursors: Option<u64>,
     /// What becomes of appends at the ceiling, and on a volume that is nearly full.
     pub when_full: WhenFull,
 }
@@ -157,6 +161,9 @@ pub struct LogOptions {
     /// How batches are compressed when they are closed, on the thread that writes them; they stay so on the disk and on the wire.
     /// What gets little shorter, and what this program was made without, stays as it is. Default: not at all.
     pub compression: Compression,
+    /// If the channel is a partition: how many of them make up the whole. A log that was made with a number keeps it.
+    /// Default: it is none.
+    pub partitions: Option<NonZeroU16>,
 }
 
 impl Default for LogOptions {
@@ -168,6 +175,7 @@ impl Default for LogOptions {
             retention: Retention::default(),
             unsealable: false,
             compression: Compression::None,
+            partitions: None,
         }
     }
 }

@@ -283,6 +283,7 @@ impl Store {
         } else if let Some(options) = options
             .map(|options| LogOptions {
                 unsealable: options.unsealable | slot.meta.options.unsealable,
+                partitions: slot.meta.options.partitions,
                 ..*options
             })
             .filter(|options| *options != slot.meta.options)

@@ -4,6 +4,8 @@
 
 mod rig;
 
+use std::num::NonZeroU16;
+
 use netchan_proto::batch::{Batch, BatchHeader, BatchKind, HEADER_LEN};
 use netchan_proto::crc::crc32c;
 use netchan_proto::{Content, Durability, Offset, ProducerId, RecordRef, Timestamp};
@@ -94,17 +96,17 @@ fn small_files_are_laid_out_as_the_spec_says() {
     let log = write(&disk);
     let dir = format!("channels/{}", log.id());
     let meta = disk.contents(&format!("{dir}/meta")).unwrap();
-    assert_eq!(&meta[..8], b"NCMETA02");
+    assert_eq!(&meta[..8], b"NCMETA03");
     assert_eq!((meta[8], meta[9]), (2, 9));
     assert_eq!(meta[10..16], [0; 6]);
     assert_eq!(meta[16..32], log.id().0);
     assert_eq!(u64_at(&meta, 40), 1_000_000_000);
     assert_eq!(u64_at(&meta, 48), 8 << 10);
     assert!((56..112).step_by(8).all(|at| u64_at(&meta, at) == u64::MAX));
-    assert_eq!(u64_at(&meta, 112), 0);
+    assert_eq!((u64_at(&meta, 112), u64_at(&meta, 120)), (0, 0));
     assert_eq!(meta[12], 0, "nobody has said what the payloads are");
-    assert_eq!(&meta[120..129], b"orders/eu");
-    assert_eq!((u32_at(&meta, 129), meta.len()), (crc32c(&meta[..129]), 133));
+    assert_eq!(&meta[128..137], b"orders/eu");
+    assert_eq!((u32_at(&meta, 137), meta.len()), (crc32c(&meta[..137]), 141));
     let node = disk.contents("node").unwrap();
     assert_eq!(&node[..8], b"NCNODE01");
     assert_eq!((u32_at(&node, 24), node.len()), (crc32c(&node[..24]), 28));
@@ -305,7 +307,7 @@ fn what_the_payloads_are_is_said_once_before_the_first_record_and_for_good() {
     // What else is written there leaves it as it is.
     log.set_retention(Retention { max_records: Some(7), ..Retention::default() }).unwrap();
     let meta = disk.contents(&format!("channels/{}/meta", log.id())).unwrap();
-    assert_eq!((meta[12], &meta[121..129]), (8, &b"json+lz4"[..]));
+    assert_eq!((meta[12], &meta[129..137]), (8, &b"json+lz4"[..]));
     // The power goes, with nothing closed.
     disk.lose_all();
     let store = open(&disk);
@@ -321,13 +323,43 @@ fn a_directory_of_the_first_version_opens_with_all_that_is_in_it() {
     let log = write(&disk);
     let path = format!("channels/{}/meta", log.id());
     let new = disk.contents(&path).unwrap();
-    let mut old = [b"NCMETA01", &new[8..72], b"orders/eu"].concat();
-    old.extend_from_slice(&crc32c(&old).to_le_bytes());
-    disk.overwrite(&path, old.clone());
+    for mut old in [
+        [b"NCMETA01", &new[8..72], b"orders/eu"].concat(),
+        [b"NCMETA02", &new[8..120], b"orders/eu"].concat(),
+    ] {
+        old.extend_from_slice(&crc32c(&old).to_le_bytes());
+        disk.overwrite(&path, old.clone());
+        let store = open(&disk);
+        let again = store.open_existing(&name("orders/eu")).unwrap().unwrap();
+        assert_eq!((again.id(), again.durability()), (log.id(), Durability::Os));
+        assert_eq!((again.first(), again.visible(), again.is_sealed()), (Offset(0), log.visible(), true));
+        store.close();
+        assert_eq!(disk.contents(&path).unwrap(), old, "opening writes nothing there");
+    }
+    // What changes is written as it is written now.
     let store = open(&disk);
     let again = store.open_existing(&name("orders/eu")).unwrap().unwrap();
-    assert_eq!((again.id(), again.durability()), (log.id(), Durability::Os));
-    assert_eq!((again.first(), again.visible(), again.is_sealed()), (Offset(0), log.visible(), true));
-    store.close();
-    assert_eq!(disk.contents(&path).unwrap(), old, "opening writes nothing there");
+    again.set_retention(Retention { hold_cursors: Some(9), ..Retention::default() }).unwrap();
+    let now = disk.contents(&path).unwrap();
+    assert_eq!((&now[..8], u64_at(&now, 120), &now[128..137]), (&b"NCMETA03"[..], 9, &b"orders/eu"[..]));
+}
+
+// NC-DSK-016
+#[test]
+fn of_how_many_partitions_a_channel_is_one_stays_as_it_was_made() {
+    let disk = SimDisk::new(1);
+    let of = |number| LogOptions { partitions: NonZeroU16::new(number), ..small(Durability::Sync) };
+    let id = open(&disk).create_or_open(&name("a"), &of(300)).unwrap().id();
+    let path = format!("channels/{id}/meta");
+    for (said, durability) in [(7, Durability::Sync), (0, Durability::Os)] {
+        let store = open(&disk);
+        let said = LogOptions { durability, ..of(said) };
+        let log = store.create_or_open(&name("a"), &said).unwrap();
+        log.set_retention(Retention::default()).unwrap();
+        store.close();
+        let meta = disk.contents(&path).unwrap();
+        assert_eq!((&meta[14..16], meta[8]), (&[44, 1][..], durability.code()), "of 300");
+        let kept = netchan_store::kept(&disk, &name("a")).unwrap().unwrap();
+        assert_eq!(kept.options, LogOptions { durability, ..of(300) });
+    }
 }

@@ -653,6 +653,7 @@ fn all_of_it_is_kept_over_a_restart_and_a_failure() {
         max_records: Some(12),
         keep_bytes: Some(1),
         ceiling: Some(1 << 30),
+        hold_cursors: Some(1 << 29),
         when_full: WhenFull::Block,
         ..Retention::default()
     };
