@@ -32,6 +32,7 @@ fn send(mut stream: UnixStream) {
         roles: Roles::SENDS,
         nonce: [9; 16],
         token: None,
+        grants: std::sync::Arc::default(),
         trusted: false,
         peer_timeout: PEER_TIMEOUT,
     };

@@ -67,6 +67,7 @@ impl Caller {
             roles: Roles::RECEIVES.and(Roles::PUBLISHES),
             nonce: [3; 16],
             token: token.map(|token| Token::new(token).unwrap()),
+            grants: std::sync::Arc::default(),
             trusted: token.is_none(),
             peer_timeout: PATIENCE,
         };

@@ -6,14 +6,15 @@ use bytes::{Buf, BufMut, Bytes};
 use netchan_proto::conn::{Connection, ConnectionConfig, Event, Side};
 use netchan_proto::limits::{MAX_DATA, MAX_OUTBOUND_BYTES, PEER_TIMEOUT};
 use netchan_proto::wire::{
-    AckLevel, Counter, CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply,
-    End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Message, NodeStatus, Note, Open, Opened,
-    Progress, PublishAck, PublishNote, PublishOpen, PublishOpened, ReaderInfo, ReaderKind, Readers,
-    ReadersReply, Roles, Seek, Seeked, Start, StreamId, Truncated, Watch, Watched,
+    AckLevel, Before, Counter, CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors,
+    CursorsReply, Description, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, Keep, Message,
+    NodeStatus, Note, Open, Opened, Progress, PublishAck, PublishNote, PublishOpen, PublishOpened,
+    ReaderInfo, ReaderKind, Readers, ReadersReply, Roles, Seek, Seeked, Start, StreamId, Truncate, Truncated,
+    Watch, Watched,
 };
 use netchan_proto::{
     ChannelName, CursorName, Durability, Epoch, ErrorCode, Filter, Instant, LogId, NodeId, Offset, Pattern,
-    Position, Positions, ProducerId, Timestamp, Token,
+    Position, Positions, ProducerId, Settings, Timestamp, Token,
 };
 
 use crate::Operations;
@@ -25,6 +26,7 @@ fn new(side: Side, token: Option<&str>) -> Connection {
         roles: Roles::SENDS,
         nonce: [5; 16],
         token: token.and_then(|token| Token::new(token).ok()),
+        grants: std::sync::Arc::default(),
         trusted: false,
         peer_timeout: PEER_TIMEOUT,
     };
@@ -262,23 +264,38 @@ fn commit(input: &mut Operations<'_>) -> CursorCommit {
     CursorCommit { key, generation, position }
 }
 
-/// A frame about cursors that an honest peer might send.
+fn keep(input: &mut Operations<'_>) -> Keep {
+    Keep { name: name(), settings: Settings::default().max_bytes(Some(input.long() >> 1)) }
+}
+
+fn description(input: &mut Operations<'_>) -> Description {
+    let Keep { name, settings } = keep(input);
+    let start = Offset(u64::from(input.byte()));
+    Description { name, log: LogId([7; 16]), start, digest: None, content: None, settings }
+}
+
+/// A frame about cursors or about how channels are kept that an honest peer might send.
 fn cursors(input: &mut Operations<'_>) -> Message {
-    match input.byte() % 7 {
+    match input.byte() % 12 {
         0 => Message::CursorTake(take(input)),
         1 => Message::CursorCommit(commit(input)),
         2 => Message::CursorSet(CursorSet { key: cursor_key(input), start: start(input), make: true }),
         3 => Message::CursorDelete(cursor_key(input)),
         4 => Message::CursorReply(cursor(input)),
         5 => Message::Cursors(Cursors { channel: None, after: Some(cursor_key(input)) }),
-        _ => Message::CursorsReply(CursorsReply { more: true, cursors: vec![cursor(input)] }),
+        6 => Message::CursorsReply(CursorsReply { more: true, cursors: vec![cursor(input)] }),
+        7 => Message::Create(keep(input)),
+        8 => Message::Change(keep(input)),
+        9 => Message::Truncate(Truncate { name: name(), before: Before::Offset(Offset(input.long() >> 1)) }),
+        10 => Message::Describe(name()),
+        _ => Message::Description(description(input)),
     }
 }
 
 /// A command of the owner's, sensible or not.
 fn command(connection: &mut Connection, input: &mut Operations<'_>) {
     let id = StreamId(u32::from(input.byte() & 15));
-    match input.byte() % 28 {
+    match input.byte() % 32 {
         0 => drop(connection.open(&open(input, |input| input.long()))),
         1 => connection.seek(id, &Seek { seek_id: 1, start: start(input) }),
         2 => match input.long() {
@@ -328,6 +345,10 @@ fn command(connection: &mut Connection, input: &mut Operations<'_>) {
         24 => drop(connection.cursor_delete(&cursor_key(input))),
         25 => drop(connection.cursors(&Cursors::default())),
         26 => connection.cursor_reply(id, &cursor(input)),
+        28 => drop(connection.create(&keep(input))),
+        29 => drop(connection.change(&keep(input))),
+        30 => drop(connection.describe(&name())),
+        31 => connection.description(id, &description(input)),
         _ => connection.cursors_reply(id, &CursorsReply { more: false, cursors: vec![cursor(input)] }),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use netchan_proto::Token;
+use netchan_proto::{Permissions, Token};
 use netchan_store::{Clock, LogOptions, Store, SystemClock};
 
 pub use crate::budget::Limits;
@@ -17,6 +17,8 @@ pub struct NodeConfig {
     pub store: Option<Store>,
     /// The token that peers must hold, and that this node shows when asked. `None`: peers need none.
     pub token: Option<Token>,
+    /// More tokens that peers may hold, and what they may do then; who holds `token` may do everything. Default: none.
+    pub grants: Arc<[(Token, Permissions)]>,
     /// How channels are kept that a publisher makes without saying it. Default: [`LogOptions::default`].
     pub created: LogOptions,
     /// What peers may make it hold and do, all together.
@@ -33,6 +35,7 @@ impl Default for NodeConfig {
         NodeConfig {
             store: None,
             token: None,
+            grants: Arc::default(),
             created: LogOptions::default(),
             limits: Limits::default(),
             clock: Arc::new(SystemClock),

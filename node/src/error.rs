@@ -45,6 +45,10 @@ pub enum ErrorKind {
     Auth,
     /// The peer does not allow it.
     Denied,
+    /// The token does not give the right.
+    Permission,
+    /// A channel of this name is there, and is kept otherwise.
+    Exists,
     /// The two sides speak no version in common.
     Version,
     /// The position is one in another log of the same name.
@@ -128,6 +132,8 @@ impl ErrorKind {
             ErrorCode::VERSION => ErrorKind::Version,
             ErrorCode::AUTH_REQUIRED | ErrorCode::AUTH_FAILED => ErrorKind::Auth,
             ErrorCode::DENIED => ErrorKind::Denied,
+            ErrorCode::PERMISSION => ErrorKind::Permission,
+            ErrorCode::EXISTS => ErrorKind::Exists,
             ErrorCode::NO_CHANNEL => ErrorKind::NoChannel,
             ErrorCode::SEALED => ErrorKind::Sealed,
             ErrorCode::DELETED => ErrorKind::Deleted,
@@ -154,6 +160,7 @@ impl ErrorKind {
     fn advice(self) -> Option<&'static str> {
         match self {
             ErrorKind::Auth => Some("give the token that the other side was started with"),
+            ErrorKind::Permission => Some("ask whoever runs that node for a token that does"),
             ErrorKind::Version => Some("one of the two programs is too old: update it"),
             ErrorKind::OtherLog => {
                 Some("the channel was deleted and made again: start from an offset or a time instead")

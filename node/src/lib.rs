@@ -21,6 +21,7 @@
 //! | [`reply`] | an answer that one owes and another waits for, without a runtime |
 #![forbid(unsafe_code)]
 
+mod admin;
 mod attendance;
 mod budget;
 pub mod config;

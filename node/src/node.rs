@@ -14,7 +14,7 @@ use netchan_proto::auth::payload_hash;
 use netchan_proto::limits::MAX_READERS;
 use netchan_proto::wire::{Readers, ReadersReply};
 use netchan_proto::{
-    ChannelName, Content, LogId, LogInfo, NodeId, Offset, ProducerId, Roles, Timestamp, Token,
+    ChannelName, Content, LogId, LogInfo, NodeId, Offset, Permissions, ProducerId, Roles, Timestamp, Token,
 };
 use netchan_store::{Log, LogOptions, Store, StoreError};
 
@@ -113,6 +113,12 @@ impl Node {
     #[must_use]
     pub fn token(&self) -> Option<&Token> {
         self.0.config.token.as_ref()
+    }
+
+    /// More tokens that peers may hold, and what they may do then.
+    #[must_use]
+    pub fn grants(&self) -> Arc<[(Token, Permissions)]> {
+        Arc::clone(&self.0.config.grants)
     }
 
     /// What its peers may make it hold and do, all together.

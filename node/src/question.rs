@@ -9,8 +9,8 @@ use std::task::Waker;
 use netchan_proto::conn::{Connection, ConnectionError, Event as Frame, Full};
 use netchan_proto::limits::MAX_NODE_CURSORS;
 use netchan_proto::wire::{
-    CursorInfo, CursorKey, CursorSet, Cursors, CursorsReply, List, NodeStatus, Readers, ReadersReply, Roles,
-    StreamId,
+    CursorInfo, CursorKey, CursorSet, Cursors, CursorsReply, Description, Keep, List, NodeStatus, Readers,
+    ReadersReply, Roles, StreamId, Truncate,
 };
 use netchan_proto::{ChannelName, ErrorCode, Instant, LogInfo, Offset, Side};
 
@@ -57,6 +57,14 @@ pub enum Ask {
     SetCursor(CursorSet),
     /// To remove one.
     DeleteCursor(CursorKey),
+    /// To make a channel.
+    Create(Keep),
+    /// To keep one otherwise.
+    Change(Keep),
+    /// To let its oldest records go.
+    Truncate(Truncate),
+    /// How it is kept.
+    Describe(ChannelName),
 }
 
 /// What was answered.
@@ -79,6 +87,8 @@ pub enum Answer {
     Cursors(Vec<CursorInfo>),
     /// To [`Ask::SetCursor`].
     Cursor(Box<CursorInfo>),
+    /// To [`Ask::Create`], [`Ask::Change`], [`Ask::Truncate`] and [`Ask::Describe`].
+    Description(Box<Description>),
 }
 
 /// A question on its way. Driven as any [`Machine`]; over when [`take_answer`](Self::take_answer) has something.
@@ -164,6 +174,10 @@ impl Question {
             }
             Ask::SetCursor(set) => connection.cursor_set(set),
             Ask::DeleteCursor(key) => connection.cursor_delete(key),
+            Ask::Create(keep) => connection.create(keep),
+            Ask::Change(keep) => connection.change(keep),
+            Ask::Truncate(truncate) => connection.truncate(truncate),
+            Ask::Describe(name) => connection.describe(name),
             Ask::List { after, names, .. } => {
                 connection.list(&List { after: after.clone(), prefix: names.prefix() })
             }
@@ -183,6 +197,9 @@ impl Question {
             Frame::ReadersReply(_, reply) => self.on_readers(reply),
             Frame::CursorsReply(_, reply) => self.on_cursors(reply),
             Frame::CursorReply(_, info) => self.finish(Ok(Answer::Cursor(Box::new(info)))),
+            Frame::Description(_, description) => {
+                self.finish(Ok(Answer::Description(Box::new(description))));
+            }
             Frame::Done(_, done) => {
                 let answer = match (&self.ask, done.final_offset) {
                     (Ask::Delete(_) | Ask::DeleteCursor(_), _) => Ok(Answer::Deleted),
@@ -257,7 +274,13 @@ impl Question {
 
     fn about(&self) -> impl fmt::Display + use<> {
         match &self.ask {
-            Ask::Info(name) | Ask::Seal(name) | Ask::Delete(name) => format!("{}: {name}", self.who),
+            Ask::Info(name)
+            | Ask::Seal(name)
+            | Ask::Delete(name)
+            | Ask::Describe(name)
+            | Ask::Create(Keep { name, .. })
+            | Ask::Change(Keep { name, .. })
+            | Ask::Truncate(Truncate { name, .. }) => format!("{}: {name}", self.who),
             Ask::SetCursor(CursorSet { key, .. }) | Ask::DeleteCursor(key) => {
                 format!("{}: {}", self.who, key.channel)
             }

@@ -3,6 +3,7 @@
 //! Owns when to dial, and what a failure means: that the connection is made again, or that it never will be of use. It
 //! knows nothing of what the connection is for. Who dials is the driver; see [`crate::Machine`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::backoff::Backoff;
@@ -78,7 +79,11 @@ impl Redial {
             | Frame::CursorSetRequest(id, _)
             | Frame::CursorDeleteRequest(id, _)
             | Frame::CursorsRequest(id, _)
-            | Frame::WatchRequest(id, _),
+            | Frame::WatchRequest(id, _)
+            | Frame::CreateRequest(id, _)
+            | Frame::ChangeRequest(id, _)
+            | Frame::TruncateRequest(id, _)
+            | Frame::DescribeRequest(id, _),
         ) = &frame
         {
             let refusal = ErrorFrame::new(ErrorCode::DENIED, "this side has no channels");
@@ -103,6 +108,7 @@ impl Redial {
             roles: self.roles,
             nonce: self.node.nonce(),
             token: self.node.token().cloned(),
+            grants: Arc::default(),
             trusted,
             peer_timeout: PEER_TIMEOUT,
         };

@@ -24,12 +24,12 @@ pub use crate::typed::{Beside, Codec, CodecError, Lz4, Raw, Transform, Value};
 #[cfg(feature = "encryption")]
 pub use crate::typed::{Encryption, EncryptionKey};
 pub use netchan_proto::wire::{
-    Counter, CounterKind, CounterUnit, Counters, CursorInfo, CursorKey, GapReason, NodeStatus, Note,
-    ReaderInfo, ReaderKind, ReadersReply,
+    Before, Counter, CounterKind, CounterUnit, Counters, CursorInfo, CursorKey, Description, GapReason,
+    NodeStatus, Note, ReaderInfo, ReaderKind, ReadersReply,
 };
 pub use netchan_proto::{
     AsRecord, ChannelName, Compression, Content, CursorName, Durability, Epoch, Filter, FilterError, LogId,
-    LogInfo, NewRecord, NodeId, Offset, Pattern, Position, Positions, ProducerId, Record, RecordRef, Side,
-    Start, Timestamp,
+    LogInfo, NewRecord, NodeId, Offset, Pattern, Permissions, Position, Positions, ProducerId, Record,
+    RecordRef, Settings, Side, Start, Timestamp,
 };
 pub use netchan_store::{LogOptions, Retention, StoreOptions, WhenFull};

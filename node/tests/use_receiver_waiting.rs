@@ -60,6 +60,7 @@ impl Both {
             roles: Roles::SENDS,
             nonce: [9; 16],
             token: None,
+            grants: std::sync::Arc::default(),
             trusted: false,
             peer_timeout: PEER_TIMEOUT,
         };

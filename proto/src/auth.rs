@@ -70,6 +70,15 @@ impl Token {
     }
 }
 
+/// For settings; a peer's is looked at with [`verify`](Token::verify).
+impl PartialEq for Token {
+    fn eq(&self, other: &Token) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Token {}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")

@@ -58,6 +58,8 @@ registry! {
     AUTH_FAILED = 0x0203;
     /// Not allowed to this peer.
     DENIED = 0x0204;
+    /// The peer's token does not give it the right.
+    PERMISSION = 0x0205;
     /// No channel has this name.
     NO_CHANNEL = 0x0301;
     /// A channel of this name exists already.

@@ -14,7 +14,8 @@
 //! | [`filter`], [`sift`] | what a receiver wants of a channel; what of a run that is |
 //! | [`pattern`] | which channels are meant, by their names |
 //! | [`wire`] | frames as bytes and as values |
-//! | [`auth`], [`error_code`] | the token's proof; what went wrong |
+//! | [`settings`] | how a channel is kept |
+//! | [`auth`], [`permissions`], [`error_code`] | the token's proof; what its holder may do; what went wrong |
 //! | [`conn`] | one connection, for both roles |
 //! | [`subscription`], [`backoff`] | what outlives connections |
 #![forbid(unsafe_code)]
@@ -35,7 +36,9 @@ pub mod inflow;
 pub mod limits;
 pub mod meaning;
 pub mod pattern;
+pub mod permissions;
 pub mod record;
+pub mod settings;
 pub mod sift;
 pub mod subscription;
 pub mod types;
@@ -48,7 +51,9 @@ pub use digest::Digest;
 pub use error_code::ErrorCode;
 pub use filter::{Filter, FilterError};
 pub use pattern::{InvalidPattern, Matcher, Pattern};
+pub use permissions::Permissions;
 pub use record::{AsRecord, NewRecord, Record, RecordRef};
+pub use settings::{LogOptions, Retention, Settings, WhenFull};
 pub use types::{
     ChannelName, Content, Durability, Epoch, Instant, LogId, NodeId, Offset, Position, ProducerId, Timestamp,
 };

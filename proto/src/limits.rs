@@ -80,6 +80,10 @@ pub const MAX_CURSORS: usize = 24;
 pub const MAX_CHANNEL_CURSORS: usize = 1024;
 /// Cursors of a node.
 pub const MAX_NODE_CURSORS: usize = 16 << 10;
+/// Settings in one CREATE, CHANGE or DESCRIPTION.
+pub const MAX_SETTINGS: usize = 64;
+/// Tokens of a node, each with what its holder may do.
+pub const MAX_TOKENS: usize = 16;
 /// Bytes of a token.
 pub const MAX_TOKEN: usize = 1024;
 /// Bytes waiting to be written before a connection takes no more data.

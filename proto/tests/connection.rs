@@ -14,15 +14,15 @@ use netchan_proto::limits::{
     MAX_STREAMS, MIN_READ, PEER_TIMEOUT, PING_INTERVAL,
 };
 use netchan_proto::wire::{
-    AckLevel, Auth, CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply, Done,
-    End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, GoAway, Hello, List, ListReply, LogInfo,
-    Message, NamePrefix, NodeStatus, Note, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
-    PublishOpen, PublishOpened, Range, Readers, ReadersReply, Reject, Roles, Seek, Seeked, Start, StreamId,
-    Truncated, Watch, Watched, Welcome,
+    AckLevel, Auth, Before, CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors,
+    CursorsReply, Description, Done, End, ErrorFrame, FrameHeader, FrameType, Gap, GapReason, GoAway, Hello,
+    Keep, List, ListReply, LogInfo, Message, NamePrefix, NodeStatus, Note, Open, Opened, PREFACE, Progress,
+    PublishAck, PublishNote, PublishOpen, PublishOpened, Range, Readers, ReadersReply, Reject, Roles, Seek,
+    Seeked, Start, StreamId, Truncate, Truncated, Watch, Watched, Welcome,
 };
 use netchan_proto::{
     ChannelName, CursorName, Durability, Epoch, ErrorCode, Instant, LogId, NodeId, Offset, Pattern, Position,
-    ProducerId, Timestamp,
+    ProducerId, Settings, Timestamp,
 };
 use pair::{Pair, config, connection, drain, feed, frame};
 use states::{cursor, cursor_key, dialler_after, every_frame};
@@ -465,7 +465,7 @@ fn commits_have_no_rate_and_the_other_requests_about_cursors_do() {
         let answer = drain(&mut pair.listener);
         feed(&mut pair.dialler, &answer, Instant(0)).unwrap();
     }
-    let requests: [fn(&mut Connection) -> StreamId; 4] = [
+    let requests: [fn(&mut Connection) -> StreamId; 8] = [
         |c| {
             let (key, start) = (cursor_key(), Start::Earliest);
             c.cursor_take(&CursorTake { key, start, make: true, wait: true, mine: 0 }).unwrap()
@@ -473,6 +473,10 @@ fn commits_have_no_rate_and_the_other_requests_about_cursors_do() {
         |c| c.cursor_set(&CursorSet { key: cursor_key(), start: Start::Earliest, make: true }).unwrap(),
         |c| c.cursor_delete(&cursor_key()).unwrap(),
         |c| c.cursors(&Cursors::default()).unwrap(),
+        |c| c.create(&states::keep()).unwrap(),
+        |c| c.change(&states::keep()).unwrap(),
+        |c| c.truncate(&states::truncate()).unwrap(),
+        |c| c.describe(&name()).unwrap(),
     ];
     for request in requests {
         let mut pair = Pair::ready();

@@ -62,9 +62,8 @@ pub use kept::{Kept, kept};
 pub use log::{
     Appended, Behind, Buffer, Buffers, Claim, Log, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt,
 };
-pub use options::{
-    Commit, LogOptions, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Retention, StoreOptions, WhenFull,
-};
+pub use netchan_proto::{LogOptions, Retention, WhenFull};
+pub use options::{Commit, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, StoreOptions};
 pub use repair::{Left, Repaired, Step, repair};
 pub use state_log::StateLog;
 pub use store::{Made, MadeTicket, Store};

@@ -53,7 +53,7 @@ impl Meta {
         let mut bytes = Vec::with_capacity(META_MAX);
         bytes.extend_from_slice(&META_MAGIC);
         bytes.extend_from_slice(&[self.options.durability.code(), u8::try_from(name.len()).unwrap_or(0)]);
-        bytes.extend_from_slice(&[code_of(retention.when_full), u8::from(self.options.unsealable)]);
+        bytes.extend_from_slice(&[retention.when_full.code(), u8::from(self.options.unsealable)]);
         bytes.extend_from_slice(&[u8::try_from(content.len()).unwrap_or(0), self.options.compression.code()]);
         bytes.extend_from_slice(&self.options.partitions.map_or(0, NonZeroU16::get).to_le_bytes());
         bytes.extend_from_slice(&self.id.0);
@@ -121,7 +121,7 @@ impl Meta {
         retention.keep_bytes = limit(88)?;
         retention.keep_records = limit(96)?;
         retention.ceiling = limit(104)?;
-        retention.when_full = when_full_of(bytes[10])?;
+        retention.when_full = WhenFull::from_code(bytes[10])?;
         meta.options.unsealable = match bytes[11] {
             0 => false,
             1 => true,
@@ -133,18 +133,6 @@ impl Meta {
         }
         Some(meta)
     }
-}
-
-fn code_of(when_full: WhenFull) -> u8 {
-    match when_full {
-        WhenFull::Fail => 0,
-        WhenFull::Block => 1,
-        WhenFull::TrimOldest => 2,
-    }
-}
-
-fn when_full_of(code: u8) -> Option<WhenFull> {
-    [WhenFull::Fail, WhenFull::Block, WhenFull::TrimOldest].into_iter().find(|full| code_of(*full) == code)
 }
 
 pub(crate) fn encode_node(id: NodeId) -> Vec<u8> {

@@ -1,11 +1,9 @@
 //! What a store and a log can be told.
 
 use std::fmt;
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-
-use netchan_proto::{Compression, Durability};
 
 use crate::clock::{Clock, SystemClock};
 
@@ -86,96 +84,7 @@ fn share_of_files() -> usize {
     may.and_then(|may| usize::try_from(may / 2).ok()).map_or(MOST_FILES, |half| half.min(MOST_FILES))
 }
 
-/// What may be trimmed, what stays whatever may be, and what becomes of appends when there is no room. Whole closed
-/// segments go, oldest first, never the active one; readers who wanted them are told a gap. Off by default.
-///
-/// Each limit that is set lets the oldest segment go by itself, as long as the floor holds without it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Records older than this may go. They go with their segment, and a segment takes records for up to half this
-    /// time, so the oldest are kept for up to one and a half times as long.
-    pub max_age: Option<Duration>,
-    /// The oldest segments go while the log's files take more than this many bytes.
-    pub max_bytes: Option<u64>,
-    /// The oldest segments go while the log has more than this many records.
-    pub max_records: Option<u64>,
-    /// The oldest segments go while fewer bytes than this are free on the volume, whoever took them.
-    pub min_free: Option<u64>,
-    /// The floor: no segment goes without which the log's files would take fewer bytes than this.
-    pub keep_bytes: Option<u64>,
-    /// The floor: no segment goes without which the log would have fewer records than this.
-    pub keep_records: Option<u64>,
-    /// The ceiling: the log's files take no more bytes than this, but for what was queued when they came to it. What
-    /// happens there, and on a volume that is nearly full, says `when_full`.
-    pub ceiling: Option<u64>,
-    /// The oldest segment does not go before every durable cursor of the channel has passed it, until the log's files take
-    /// more than this many bytes: then it goes all the same, and who wanted it is told a gap. None, or 0: cursors hold
-    /// nothing.
-    pub hold_cursors: Option<u64>,
-    /// What becomes of appends at the ceiling, and on a volume that is nearly full.
-    pub when_full: WhenFull,
-}
-
-impl Retention {
-    /// Whether anything is ever trimmed as time goes by.
-    pub(crate) fn trims(&self) -> bool {
-        self.max_age.is_some()
-            || self.max_bytes.is_some()
-            || self.max_records.is_some()
-            || self.min_free.is_some()
-    }
-}
-
-/// What becomes of appends when there is no room for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// They are refused, with an error that says why.
-    #[default]
-    Fail,
-    /// They wait, as for a queue that is full, until there is room.
-    Block,
-    /// The oldest segments go for them, down to the floor; then they are refused.
-    TrimOldest,
-}
-
 /// The smallest segment: 8 KiB.
 pub const MIN_SEGMENT_BYTES: u64 = 8 << 10;
 /// The largest segment: 1 GiB, so that a place in it fits the index.
 pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
-
-/// How one log is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogOptions {
-    /// When an append is acknowledged, and what readers see.
-    pub durability: Durability,
-    /// In [`Durability::Interval`]: how long written records may wait for their sync. Default 1 s.
-    pub interval: Duration,
-    /// The size at which a segment is closed, between [`MIN_SEGMENT_BYTES`] and [`MAX_SEGMENT_BYTES`] (other
-    /// values are moved there). Default 256 MiB. A batch larger than a segment gets one of its own.
-    pub segment_bytes: u64,
-    /// What may be trimmed, and what happens when there is no room. Default: nothing is, and appends are refused.
-    pub retention: Retention,
-    /// Whether the channel can never be sealed. A log that was made so stays so. Default: no.
-    pub unsealable: bool,
-    /// How batches are compressed when they are closed, on the thread that writes them; they stay so on the disk and on the wire.
-    /// What gets little shorter, and what this program was made without, stays as it is. Default: not at all.
-    pub compression: Compression,
-    /// If the channel is a partition: how many of them make up the whole. A log that was made with a number keeps it.
-    /// Default: it is none.
-    pub partitions: Option<NonZeroU16>,
-}
-
-impl Default for LogOptions {
-    fn default() -> LogOptions {
-        LogOptions {
-            durability: Durability::Sync,
-            interval: Duration::from_secs(1),
-            segment_bytes: 256 << 20,
-            retention: Retention::default(),
-            unsealable: false,
-            compression: Compression::None,
-            partitions: None,
-        }
-    }
-}

@@ -146,6 +146,7 @@ fn dialler() -> Connection {
         roles: Roles::RECEIVES.and(Roles::PUBLISHES),
         nonce: [3; 16],
         token: None,
+        grants: std::sync::Arc::default(),
         trusted: true,
         peer_timeout: PATIENCE,
     };

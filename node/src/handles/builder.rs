@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use netchan_proto::Token;
+use netchan_proto::limits::MAX_TOKENS;
+use netchan_proto::{Permissions, Token};
 use netchan_store::{LogOptions, StoreOptions};
 
 use crate::error::{Error, ErrorKind};
@@ -16,12 +17,13 @@ use crate::handles::{Adapter, Handle, Hub};
 pub struct NodeBuilder<A> {
     settings: Settings,
     token: Option<Result<Token, Error>>,
+    grants: Vec<Result<(Token, Permissions), Error>>,
     adapter: PhantomData<fn() -> A>,
 }
 
 impl<A> Default for NodeBuilder<A> {
     fn default() -> NodeBuilder<A> {
-        NodeBuilder { settings: Settings::default(), token: None, adapter: PhantomData }
+        NodeBuilder { settings: Settings::default(), token: None, grants: Vec::new(), adapter: PhantomData }
     }
 }
 
@@ -69,6 +71,25 @@ impl<A: Adapter> NodeBuilder<A> {
         self
     }
 
+    /// One more secret that a peer may hold, and what it may do then; who holds the [`token`](Self::token) may do everything, and so
+    /// may this user's programs on this machine. What a peer may not do is refused with
+    /// [`ErrorKind::Permission`]. At most 15 of them beside the token, all different.
+    ///
+    /// ```
+    /// # fn f<A: netchan_node::Adapter>() {
+    /// use netchan_proto::Permissions;
+    ///
+    /// let builder = netchan_node::NodeBuilder::<A>::default()
+    ///     .token("a secret of who runs it")
+    ///     .grant("a secret of who reads", Permissions::READ.and(Permissions::CURSORS));
+    /// # }
+    /// ```
+    pub fn grant(mut self, token: impl AsRef<[u8]>, may: Permissions) -> NodeBuilder<A> {
+        let token = Token::new(token).map_err(|error| Error::new(ErrorKind::Config, error.to_string()));
+        self.grants.push(token.map(|token| (token, may)));
+        self
+    }
+
     /// Listens without a token wherever it is told to: everybody who can reach it may read, publish and delete.
     pub fn insecure(mut self, insecure: bool) -> NodeBuilder<A> {
         self.settings.insecure = insecure;
@@ -99,7 +120,36 @@ impl<A: Adapter> NodeBuilder<A> {
         A::give(async move {
             let mut settings = self.settings;
             settings.node.token = self.token.transpose()?;
+            let grants = self.grants.into_iter().collect::<Result<Vec<_>, _>>()?;
+            check_tokens(settings.node.token.iter().chain(grants.iter().map(|(token, _)| token)))?;
+            settings.node.grants = grants.into();
             Ok(Handle(Hub::start(settings).await?))
         })
+    }
+}
+
+/// There are as few tokens as may be, and no two are the same: one of them would say nothing.
+fn check_tokens<'a>(tokens: impl Iterator<Item = &'a Token> + Clone) -> Result<(), Error> {
+    let (count, wrong) = (tokens.clone().count(), |what: String| Err(Error::new(ErrorKind::Config, what)));
+    if count > MAX_TOKENS {
+        return wrong(format!("a node has at most {MAX_TOKENS} tokens, not {count}"));
+    }
+    let doubled =
+        tokens.clone().enumerate().any(|(at, token)| tokens.clone().skip(at + 1).any(|other| token == other));
+    if doubled { wrong("two of the tokens are the same: each has its own rights".to_owned()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // NC-ADM-034
+    #[test]
+    fn tokens_are_few_and_all_different() {
+        let tokens: Vec<Token> = (0..=MAX_TOKENS).map(|n| Token::new(n.to_string()).unwrap()).collect();
+        assert!(check_tokens(tokens[1..].iter()).is_ok());
+        assert_eq!(check_tokens(tokens.iter()).unwrap_err().kind(), ErrorKind::Config);
+        let twice = [&tokens[0], &tokens[1], &tokens[0]];
+        assert_eq!(check_tokens(twice.into_iter()).unwrap_err().kind(), ErrorKind::Config);
     }
 }

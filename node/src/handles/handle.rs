@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::conn::ConnectionError;
-use netchan_proto::wire::{CursorInfo, CursorKey, CursorSet, NodeStatus, ReadersReply};
-use netchan_proto::{CursorName, LogInfo, NodeId, Offset, Side, Start};
+use netchan_proto::wire::{
+    Before, CursorInfo, CursorKey, CursorSet, Description, Keep, NodeStatus, ReadersReply, Truncate,
+};
+use netchan_proto::{CursorName, LogInfo, NodeId, Offset, Settings, Side, Start};
 
 use crate::error::{Error, ErrorKind};
 use crate::handles::line::drive;
@@ -147,6 +149,79 @@ impl<A: Adapter> Handle<A> {
             .map(|(remote, channel)| (remote, Ask::Readers { channel, limit: READERS }));
         self.ask(asked, |answer| match answer {
             Answer::Readers(readers) => Ok(readers),
+            answer => Err(answer),
+        })
+    }
+
+    /// How a channel is kept: what was said when it was made, and since.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`](ErrorKind::NoChannel) if there is none.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn settings(&self, target: impl AsRef<str>) -> A::Given<Result<Description, Error>> {
+        self.administer(
+            Target::parse(target.as_ref()).map(|target| (target.remote, Ask::Describe(target.name))),
+        )
+    }
+
+    /// Makes a channel that is kept as `settings` say, and as its node chooses where they say nothing. One that is there,
+    /// and is kept so, is as good. Durable when it gives how the channel is kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exists`](ErrorKind::Exists) if it is there and is kept otherwise.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, the channel may be made or not; it does no harm to make it again.
+    pub fn create(
+        &self,
+        target: impl AsRef<str>,
+        settings: Settings,
+    ) -> A::Given<Result<Description, Error>> {
+        self.administer(keep(target.as_ref(), settings).map(|(remote, keep)| (remote, Ask::Create(keep))))
+    }
+
+    /// Keeps a channel as `settings` say from now on, and as it was where they say nothing; what may go then goes. Durable
+    /// when it gives how the channel is kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`](ErrorKind::NoChannel) if there is none; [`ErrorKind::Denied`](ErrorKind::Denied) for what is
+    /// said once, when a channel is made.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, all of it may be changed, or nothing.
+    pub fn change(
+        &self,
+        target: impl AsRef<str>,
+        settings: Settings,
+    ) -> A::Given<Result<Description, Error>> {
+        self.administer(keep(target.as_ref(), settings).map(|(remote, keep)| (remote, Ask::Change(keep))))
+    }
+
+    /// Lets all records before a place go for good, whatever retention says; receivers who wanted them are told a gap. The
+    /// newest are never truncated: who wants to begin anew deletes the channel. Durable when it gives how the channel is
+    /// kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoChannel`](ErrorKind::NoChannel) if there is none; [`ErrorKind::BeyondEnd`](ErrorKind::BeyondEnd) for an
+    /// offset beyond its end.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it is ready, the records may be gone or not.
+    pub fn truncate(&self, target: impl AsRef<str>, before: Before) -> A::Given<Result<Description, Error>> {
+        self.administer(
+            Target::parse(target.as_ref())
+                .map(|target| (target.remote, Ask::Truncate(Truncate { name: target.name, before }))),
+        )
+    }
+
+    fn administer(
+        &self,
+        asked: Result<(Option<Remote>, Ask), Error>,
+    ) -> A::Given<Result<Description, Error>> {
+        self.ask(asked, |answer| match answer {
+            Answer::Description(description) => Ok(*description),
             answer => Err(answer),
         })
     }
@@ -312,6 +387,11 @@ impl<A: Adapter> Handle<A> {
     pub fn shutdown(&self, deadline: Duration) -> A::Given<Result<Left, Error>> {
         A::give(Arc::clone(&self.0).shut_down(deadline))
     }
+}
+
+fn keep(target: &str, settings: Settings) -> Result<(Option<Remote>, Keep), Error> {
+    let target = Target::parse(target)?;
+    Ok((target.remote, Keep { name: target.name, settings }))
 }
 
 fn cursor_key(target: &str, cursor: &str) -> Result<(Option<Remote>, CursorKey), Error> {

@@ -217,7 +217,7 @@ impl<A: Adapter> Hub<A> {
     fn listen(&self, address: &str) -> Result<A::Door, Error> {
         let refuse =
             |error| Error::new(ErrorKind::Unreachable, format!("cannot listen on {address}: {error}"));
-        let has_token = self.settings.node.token.is_some();
+        let has_token = self.settings.node.token.is_some() || !self.settings.node.grants.is_empty();
         let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(refuse)?.collect();
         addresses.iter().try_for_each(|&address| may_listen(address, has_token, self.settings.insecure))?;
         let (door, local_addr) = A::listen(&addresses).map_err(refuse)?;

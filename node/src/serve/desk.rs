@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use netchan_proto::wire::{
-    CursorInfo, CursorsReply, Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply, StreamId,
+    CursorInfo, CursorsReply, Description, Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply,
+    StreamId,
 };
 
 use super::publishing::Accepted;
@@ -47,6 +48,8 @@ pub(super) enum Answer {
     Cursor(Result<CursorInfo, ErrorFrame>),
     /// What a request asked for.
     Cursors(Result<CursorsReply, ErrorFrame>),
+    /// What a request asked for.
+    Description(Result<Box<Description>, ErrorFrame>),
     /// The job was dropped, or it panicked.
     NotDone,
 }

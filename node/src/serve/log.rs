@@ -37,6 +37,16 @@ pub(super) fn event(peer: &str, event: &Event) {
         }
         Event::SealRequest(_, channel) => tracing::info!(peer, %channel, "SEAL"),
         Event::DeleteRequest(_, channel) => tracing::info!(peer, %channel, "DELETE"),
+        Event::CreateRequest(_, keep) => {
+            tracing::info!(peer, channel = %keep.name, settings = ?keep.settings, "CREATE");
+        }
+        Event::ChangeRequest(_, keep) => {
+            tracing::info!(peer, channel = %keep.name, settings = ?keep.settings, "CHANGE");
+        }
+        Event::TruncateRequest(_, truncate) => {
+            tracing::info!(peer, channel = %truncate.name, before = ?truncate.before, "TRUNCATE");
+        }
+        Event::DescribeRequest(_, channel) => tracing::debug!(peer, %channel, "DESCRIBE"),
         Event::StatusRequest(_) => tracing::debug!(peer, "STATUS"),
         Event::ReadersRequest(_, readers) => tracing::debug!(peer, channel = ?readers.channel, "READERS"),
         Event::CursorTakeRequest(_, take) => tracing::debug!(peer, key = ?take.key, "CURSOR_TAKE"),

@@ -10,16 +10,19 @@
 //! | `publishing` | a stream that publishes |
 //! | `watching` | a stream that watches which channels there are |
 //! | `calling` | a peer that is called, as often as it takes |
-//! | `requests`, `cursors` | questions that are answered once |
+//! | `requests`, `cursors`, `admin` | questions that are answered once |
+//! | `permits` | what each needs the right to |
 //! | `account` | what the connection holds of the node's memory |
 //! | `desk` | jobs and their answers; `slots`: memory for what they read |
 //! | `refusal` | what a peer is told when something cannot be done; `log`: what an operator is told |
 
 mod account;
+mod admin;
 mod calling;
 mod cursors;
 mod desk;
 mod log;
+mod permits;
 mod publishing;
 mod reading;
 mod refusal;
@@ -37,7 +40,7 @@ use bytes::Buf;
 use netchan_proto::conn::{Connection, ConnectionConfig, Event, Traffic};
 use netchan_proto::limits::{LAST_WORDS, SERVED_TIMEOUT, WATCH_LOOKS};
 use netchan_proto::wire::{End, ErrorFrame, Gap, ReaderKind, StreamId};
-use netchan_proto::{ChannelName, ErrorCode, Instant, NodeId, Roles, Side};
+use netchan_proto::{ChannelName, ErrorCode, Instant, NodeId, Permissions, Roles, Side};
 
 use self::account::{Account, Load};
 pub use self::calling::Calling;
@@ -110,6 +113,11 @@ impl Shared {
         Standing::new(&self.counted, kind, channel, (node, &self.peer), self.node.clock())
     }
 
+    /// What the peer may do.
+    fn may(&self) -> Permissions {
+        self.connection.peer().map_or(Permissions::NONE, |peer| peer.may)
+    }
+
     /// Ends a stream of the peer's with an error, or answers its request so.
     fn refuse(&mut self, id: StreamId, error: ErrorFrame) {
         log::refused(&self.peer, id, &error);
@@ -170,6 +178,7 @@ impl Served {
             roles: node.roles(),
             nonce: node.nonce(),
             token: node.token().cloned(),
+            grants: node.grants(),
             trusted,
             peer_timeout: SERVED_TIMEOUT,
         };
@@ -340,6 +349,10 @@ impl Served {
             Event::CursorSetRequest(id, set) => return cursors::set(shared, id, set),
             Event::CursorDeleteRequest(id, key) => return cursors::delete(shared, id, key),
             Event::CursorsRequest(id, asked) => return cursors::list(shared, id, asked),
+            Event::CreateRequest(id, keep) => return admin::create(shared, id, keep),
+            Event::ChangeRequest(id, keep) => return admin::change(shared, id, keep),
+            Event::TruncateRequest(id, truncate) => return admin::truncate(shared, id, truncate),
+            Event::DescribeRequest(id, name) => return admin::describe(shared, id, name),
             Event::WatchRequest(id, watch) => {
                 shared.counted.requests.add(1);
                 let watching = Watching::new(id, &watch, shared);
@@ -357,23 +370,8 @@ impl Served {
 
     /// The event, unless it asks for what one of the two sides is not there for.
     fn permit(&mut self, event: Event) -> Option<Event> {
-        let (stream, needed) = match &event {
-            Event::OpenRequest(id, _)
-            | Event::CursorTakeRequest(id, _)
-            | Event::CursorCommitRequest(id, _) => (*id, Roles::RECEIVES),
-            Event::PublishRequest(id, _) | Event::SealRequest(id, _) | Event::DeleteRequest(id, _) => {
-                (*id, Roles::PUBLISHES)
-            }
-            Event::StatRequest(id, _)
-            | Event::ListRequest(id, _)
-            | Event::StatusRequest(id)
-            | Event::ReadersRequest(id, _)
-            | Event::CursorSetRequest(id, _)
-            | Event::CursorDeleteRequest(id, _)
-            | Event::CursorsRequest(id, _)
-            | Event::WatchRequest(id, _) => (*id, Roles::default()),
-            _ => return Some(event),
-        };
+        let Some((stream, role, needed)) = permits::needs(&event) else { return Some(event) };
+        let may = self.shared.may();
         let opens = matches!(&event, Event::OpenRequest(..) | Event::PublishRequest(..));
         let watches = matches!(&event, Event::WatchRequest(..));
         // Who receives by a pattern needs one of each.
@@ -381,11 +379,13 @@ impl Served {
         let is_further = (opens && has_some) || (watches && !self.watchings.is_empty());
         let connection = &mut self.shared.connection;
         let refusal = |code, text: &str| Some(ErrorFrame::new(code, text));
-        let error = if self.drain_until.is_some() {
+        let error = if !may.has(needed) {
+            Some(permits::lacks(may, needed))
+        } else if self.drain_until.is_some() {
             refusal(ErrorCode::GOING_AWAY, "the node stops")
         } else if !self.shared.node.roles().has(Roles::SENDS) {
             refusal(ErrorCode::DENIED, "this node has no channels of its own")
-        } else if !connection.peer().is_some_and(|peer| peer.roles.has(needed)) {
+        } else if !connection.peer().is_some_and(|peer| peer.roles.has(role)) {
             refusal(ErrorCode::DENIED, "the handshake did not name the role that this needs")
         } else if is_further && self.shared.account.budget().is_nearly_full() {
             refusal(

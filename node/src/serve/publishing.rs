@@ -17,10 +17,11 @@ use netchan_proto::wire::{
     AckLevel, End, ErrorFrame, Note, PublishAck, PublishNote, PublishOpen, PublishOpened, ReaderKind,
     StreamId,
 };
-use netchan_proto::{Durability, ErrorCode, Instant, Offset, ProducerId};
+use netchan_proto::{Durability, ErrorCode, Instant, Offset, Permissions, ProducerId};
 use netchan_store::{AppendError, Claim, Log, LogError, LogOptions, Mark, Store};
 
 use super::desk::Answer;
+use super::permits::lacks;
 use super::refusal::refuse;
 use super::{Shared, Step};
 use crate::error::Error;
@@ -44,7 +45,7 @@ pub(super) struct Accepted {
 }
 
 /// Opens the log for a publisher, or makes it. Blocks.
-fn accept(node: &Node, open: &PublishOpen, window: u64) -> Result<Accepted, ErrorFrame> {
+fn accept(node: &Node, open: &PublishOpen, window: u64, may: Permissions) -> Result<Accepted, ErrorFrame> {
     let no_channel = || {
         ErrorFrame::new(
             ErrorCode::NO_CHANNEL,
@@ -54,6 +55,7 @@ fn accept(node: &Node, open: &PublishOpen, window: u64) -> Result<Accepted, Erro
     let store = node.store().ok_or_else(no_channel)?;
     let log = match store.open_existing(&open.name).map_err(refuse)? {
         Some(log) => log,
+        None if open.create && !may.has(Permissions::CREATE) => return Err(lacks(may, Permissions::CREATE)),
         None if open.create => {
             let mut options: LogOptions = *node.created_options();
             options.durability = open.durability.unwrap_or(options.durability);
@@ -160,7 +162,8 @@ impl Publishing {
         let window = if others < WHOLE_WINDOWS { CREDIT_WINDOW } else { SMALL_WINDOW };
         let standing = shared.standing(ReaderKind::Publishes, &open.name);
         let node = shared.node.clone();
-        shared.desk.ask(id, move || Answer::Accepted(accept(&node, &open, window)));
+        let may = shared.may();
+        shared.desk.ask(id, move || Answer::Accepted(accept(&node, &open, window, may)));
         Publishing { id, intake: None, waker: Waker::from(Arc::clone(&flag)), flag, standing }
     }
 

@@ -27,6 +27,8 @@ fn code_of(kind: ErrorKind) -> ErrorCode {
         ErrorKind::NoChannel => ErrorCode::NO_CHANNEL,
         ErrorKind::Auth => ErrorCode::AUTH_FAILED,
         ErrorKind::Denied | ErrorKind::Config => ErrorCode::DENIED,
+        ErrorKind::Permission => ErrorCode::PERMISSION,
+        ErrorKind::Exists => ErrorCode::EXISTS,
         ErrorKind::Version => ErrorCode::VERSION,
         ErrorKind::OtherLog => ErrorCode::OTHER_LOG,
         ErrorKind::Content => ErrorCode::CONTENT,

@@ -67,11 +67,13 @@ pub(super) fn answer(shared: &mut Shared, stream: StreamId, answer: Answer) {
         Answer::Status(status) => connection.status_reply(stream, &status),
         Answer::Cursor(Ok(info)) => connection.cursor_reply(stream, &info),
         Answer::Cursors(Ok(reply)) => connection.cursors_reply(stream, &reply),
+        Answer::Description(Ok(description)) => connection.description(stream, &description),
         Answer::Stat(Err(error))
         | Answer::List(Err(error))
         | Answer::Done(Err(error))
         | Answer::Cursor(Err(error))
-        | Answer::Cursors(Err(error)) => {
+        | Answer::Cursors(Err(error))
+        | Answer::Description(Err(error)) => {
             shared.refuse(stream, error);
         }
         Answer::Found(_) | Answer::Run { .. } | Answer::Accepted(_) | Answer::Noted(_) | Answer::NotDone => {}

@@ -179,6 +179,7 @@ impl Far {
             roles: Roles::SENDS,
             nonce: [self.nonce; 16],
             token: self.token.clone(),
+            grants: std::sync::Arc::default(),
             trusted: false,
             peer_timeout: PEER_TIMEOUT,
         };

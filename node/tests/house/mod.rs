@@ -164,6 +164,7 @@ pub(crate) fn peer_config(side: Side) -> ConnectionConfig {
         roles: ALL,
         nonce: [4; 16],
         token: None,
+        grants: std::sync::Arc::default(),
         trusted: false,
         peer_timeout: PEER_TIMEOUT,
     }

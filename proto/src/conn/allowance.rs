@@ -27,6 +27,10 @@ pub(super) fn costs_allowance(message: &Message) -> bool {
             | FrameType::CURSOR_DELETE
             | FrameType::CURSORS
             | FrameType::WATCH
+            | FrameType::CREATE
+            | FrameType::CHANGE
+            | FrameType::TRUNCATE
+            | FrameType::DESCRIBE
     ) || message.kind().is_ignorable()
 }
 

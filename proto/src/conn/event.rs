@@ -4,12 +4,13 @@ use bytes::Bytes;
 
 use crate::digest::Digest;
 use crate::error_code::ErrorCode;
+use crate::permissions::Permissions;
 use crate::types::{ChannelName, NodeId, Offset};
 use crate::wire::{
-    CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply, Done, End, ErrorFrame,
-    Gap, GoAway, List, ListReply, LogInfo, NodeStatus, Open, Opened, Progress, PublishAck, PublishNote,
-    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated, Watch,
-    Watched,
+    CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply, Description, Done,
+    End, ErrorFrame, Gap, GoAway, Keep, List, ListReply, LogInfo, NodeStatus, Open, Opened, Progress,
+    PublishAck, PublishNote, PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked,
+    StreamId, Truncate, Truncated, Watch, Watched,
 };
 
 /// Who is across.
@@ -19,6 +20,8 @@ pub struct Peer {
     pub node: NodeId,
     /// What it is there for.
     pub roles: Roles,
+    /// What it may do: as the token says that it showed, and everything where none was asked for.
+    pub may: Permissions,
 }
 
 /// Something happened on a connection, in the order it came.
@@ -72,6 +75,8 @@ pub enum Event {
     CursorReply(StreamId, CursorInfo),
     /// To who asked: which cursors there are.
     CursorsReply(StreamId, CursorsReply),
+    /// To who asked: how the channel is kept.
+    Description(StreamId, Description),
 
     /// To who watches: channels there are.
     Watched(StreamId, Watched),
@@ -102,6 +107,14 @@ pub enum Event {
     SealRequest(StreamId, ChannelName),
     /// To the side with the logs: delete it.
     DeleteRequest(StreamId, ChannelName),
+    /// To the side with the logs: make it.
+    CreateRequest(StreamId, Keep),
+    /// To the side with the logs: keep it otherwise.
+    ChangeRequest(StreamId, Keep),
+    /// To the side with the logs: let its oldest records go.
+    TruncateRequest(StreamId, Truncate),
+    /// To the side with the logs: how it is kept.
+    DescribeRequest(StreamId, ChannelName),
     /// To the side with the logs: how it is.
     StatusRequest(StreamId),
     /// To the side with the logs: who reads and publishes.

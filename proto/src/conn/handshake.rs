@@ -11,6 +11,7 @@ use super::event::{ConnectionError, Event, Peer};
 use super::{Connection, Side};
 use crate::auth::{Hash, payload_hash, proof};
 use crate::error_code::ErrorCode;
+use crate::permissions::Permissions;
 use crate::types::NodeId;
 use crate::wire::{
     Auth, AuthMethod, FRAME_HEADER_LEN, FrameHeader, FrameType, Hello, Message, PREFACE, Reject, StreamId,
@@ -125,7 +126,8 @@ impl Connection {
             let text = format!("the peer speaks versions {:?}, this side {VERSION}", hello.versions);
             return Err(self.close(ConnectionError::Ours { code: ErrorCode::VERSION, text }));
         }
-        let asks = self.config.token.is_some() && !self.config.trusted;
+        let has_tokens = self.config.token.is_some() || !self.config.grants.is_empty();
+        let asks = has_tokens && !self.config.trusted;
         let welcome = Welcome {
             version: VERSION,
             roles: self.config.roles,
@@ -135,7 +137,7 @@ impl Connection {
             hello: hello_hash,
         };
         let welcome = self.send_hashed(&Message::Welcome(welcome));
-        let peer = Peer { node: hello.node, roles: hello.roles };
+        let peer = Peer { node: hello.node, roles: hello.roles, may: Permissions::ALL };
         if asks {
             self.phase = Phase::Auth { hello: hello_hash, welcome, peer };
             return Ok(None);
@@ -152,7 +154,7 @@ impl Connection {
         if welcome.version != VERSION || welcome.hello != hello {
             return Err(self.fail(ErrorCode::PROTOCOL, "WELCOME does not answer this HELLO"));
         }
-        let peer = Peer { node: welcome.node, roles: welcome.roles };
+        let peer = Peer { node: welcome.node, roles: welcome.roles, may: Permissions::ALL };
         match (welcome.auth, &self.config.token) {
             // Anyone could answer in the listener's place and not ask: who holds a token wants to see it proved.
             (AuthMethod::None, Some(_)) if !self.config.trusted => Err(self
@@ -178,17 +180,24 @@ impl Connection {
         peer: Peer,
     ) -> Result<Option<Event>, ConnectionError> {
         let theirs = self.config.side.other();
-        let token = self.config.token.clone();
-        let holds = auth.side == theirs
-            && token.as_ref().is_some_and(|token| token.verify(theirs, hello, welcome, &auth.proof));
-        let Some(token) = token.filter(|_| holds) else {
+        let ours = self.config.side;
+        // Who dials has shown its own token, and wants to see that one.
+        let granted: &[_] = if ours == Side::Listener { &self.config.grants } else { &[] };
+        let own = self.config.token.iter().map(|token| (token, Permissions::ALL));
+        let mut found = None;
+        // Each is tried, whichever it is: so how long it takes says nothing.
+        for (token, may) in own.chain(granted.iter().map(|(token, may)| (token, *may))) {
+            let holds = token.verify(theirs, hello, welcome, &auth.proof);
+            found = found.or(holds.then_some((token, may)));
+        }
+        let Some((token, may)) = found.filter(|_| auth.side == theirs) else {
             return Err(self.fail(ErrorCode::AUTH_FAILED, "the token is not this node's"));
         };
-        if self.config.side == Side::Listener {
-            let proof = proof(&token, Side::Listener, hello, welcome);
+        if ours == Side::Listener {
+            let proof = proof(token, Side::Listener, hello, welcome);
             self.send(StreamId::CONNECTION, &Message::Auth(Auth { side: Side::Listener, proof }));
         }
-        Ok(Some(self.ready(peer)))
+        Ok(Some(self.ready(Peer { may, ..peer })))
     }
 
     fn ready(&mut self, peer: Peer) -> Event {

@@ -12,6 +12,7 @@
 //! Every call is legal at any time. It knows no log, no disk and no user: [`crate::subscription`] is the receiver's
 //! neighbour, the node crate the sender's.
 
+mod admin;
 mod allowance;
 mod cursors;
 mod event;
@@ -21,6 +22,7 @@ mod outbound;
 mod requests;
 mod streams;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -39,6 +41,7 @@ use crate::limits::{
     HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MIN_READ,
     PING_INTERVAL,
 };
+use crate::permissions::Permissions;
 use crate::types::{ChannelName, Instant, NodeId, Offset};
 use crate::wire::{
     DecodeError, Done, End, ErrorFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Gap, GoAway, List,
@@ -60,6 +63,8 @@ pub struct ConnectionConfig {
     pub nonce: [u8; 16],
     /// The token that the peer must hold (as listener) or that we show when asked (as dialler).
     pub token: Option<Token>,
+    /// More tokens that the peer may hold (as listener), and what it may do then; who holds `token` may do everything.
+    pub grants: Arc<[(Token, Permissions)]>,
     /// The transport has proved who is across, so no token is asked for.
     pub trusted: bool,
     /// Silence after a PING at which the connection is given up.
@@ -662,7 +667,11 @@ impl Connection {
             | Message::CursorCommit(_)
             | Message::CursorSet(_)
             | Message::CursorDelete(_)
-            | Message::Cursors(_) => Some(Stream::Asked),
+            | Message::Cursors(_)
+            | Message::Create(_)
+            | Message::Change(_)
+            | Message::Truncate(_)
+            | Message::Describe(_) => Some(Stream::Asked),
             Message::Watch(_) => Some(Stream::Watched),
             _ => None,
         };

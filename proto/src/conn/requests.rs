@@ -33,6 +33,10 @@ pub(super) fn opening_event(id: StreamId, message: Message) -> Option<Event> {
         Message::CursorDelete(key) => Event::CursorDeleteRequest(id, key),
         Message::Cursors(cursors) => Event::CursorsRequest(id, cursors),
         Message::Watch(watch) => Event::WatchRequest(id, watch),
+        Message::Create(keep) => Event::CreateRequest(id, keep),
+        Message::Change(keep) => Event::ChangeRequest(id, keep),
+        Message::Truncate(truncate) => Event::TruncateRequest(id, truncate),
+        Message::Describe(name) => Event::DescribeRequest(id, name),
         _ => return None,
     })
 }
@@ -79,6 +83,9 @@ impl Stream {
                 }
                 Message::CursorsReply(cursors) if *reply == FrameType::CURSORS_REPLY => {
                     over(Event::CursorsReply(id, cursors))
+                }
+                Message::Description(description) if *reply == FrameType::DESCRIPTION => {
+                    over(Event::Description(id, description))
                 }
                 _ => Err(NOT_HERE),
             },

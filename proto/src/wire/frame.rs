@@ -155,6 +155,10 @@ frame_types! {
     PUBLISH_NOTE = 0x24, Stream;
     /// Enough, after the acknowledgements.
     PUBLISH_CLOSE = 0x25, Stream;
+    /// Asks to make a channel.
+    CREATE = 0x26, Stream;
+    /// Asks to keep a channel otherwise.
+    CHANGE = 0x27, Stream;
     /// Asks about one channel.
     STAT = 0x28, Stream;
     /// Tells about it.
@@ -169,6 +173,8 @@ frame_types! {
     DELETE = 0x2D, Stream;
     /// It is done.
     DONE = 0x2E, Stream;
+    /// Asks to let a channel's oldest records go.
+    TRUNCATE = 0x2F, Stream;
     /// Asks how the node is.
     STATUS = 0x30, Stream;
     /// Tells it.
@@ -181,6 +187,10 @@ frame_types! {
     WATCH = 0x34, Stream;
     /// Tells some.
     WATCHED = 0x35, Stream;
+    /// Asks how a channel is kept.
+    DESCRIBE = 0x36, Stream;
+    /// Tells it.
+    DESCRIPTION = 0x37, Stream;
     /// Takes a cursor.
     CURSOR_TAKE = 0x38, Stream;
     /// Moves it on.

@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes};
 use nom::number::complete::{le_u16, le_u64};
 
+use super::admin::{Description, Keep, Truncate};
 use super::control::{ErrorFrame, GoAway};
 use super::cursor::{CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply};
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, FrameType, Scope, StreamId};
@@ -150,6 +151,16 @@ messages! {
     Watched(Watched) = WATCHED;
     /// What a sealed channel comes to.
     Digest(Digest) = DIGEST;
+    /// Makes a channel.
+    Create(Keep) = CREATE;
+    /// Keeps it otherwise.
+    Change(Keep) = CHANGE;
+    /// Lets its oldest records go.
+    Truncate(Truncate) = TRUNCATE;
+    /// Asks how it is kept.
+    Describe(ChannelName) = DESCRIBE;
+    /// Tells it.
+    Description(Description) = DESCRIPTION;
 }
 
 impl Message {
@@ -194,7 +205,7 @@ impl Message {
             Message::PublishOpened(opened) => opened.put(out),
             Message::PublishAck(ack) => ack.put(out),
             Message::PublishNote(note) => note.put(out),
-            Message::Stat(name) | Message::Seal(name) | Message::Delete(name) => {
+            Message::Stat(name) | Message::Seal(name) | Message::Delete(name) | Message::Describe(name) => {
                 out.bytes8(name.as_str().as_bytes());
             }
             Message::StatReply(info) => info.put(out),
@@ -214,6 +225,9 @@ impl Message {
             Message::Watch(watch) => watch.put(out),
             Message::Watched(watched) => watched.put(out),
             Message::Digest(digest) => out.u64(digest.get()),
+            Message::Create(keep) | Message::Change(keep) => keep.put(out),
+            Message::Truncate(truncate) => truncate.put(out),
+            Message::Description(description) => description.put(out),
             Message::Ignorable { payload, .. } => out.all(payload),
         }
     }
@@ -286,6 +300,11 @@ impl Message {
             FrameType::WATCH => whole(kind, all, Watch::parse, Message::Watch),
             FrameType::WATCHED => whole(kind, all, Watched::parse, Message::Watched),
             FrameType::DIGEST => whole(kind, all, digest, Message::Digest),
+            FrameType::CREATE => whole(kind, all, Keep::parse, Message::Create),
+            FrameType::CHANGE => whole(kind, all, Keep::parse, Message::Change),
+            FrameType::TRUNCATE => whole(kind, all, Truncate::parse, Message::Truncate),
+            FrameType::DESCRIBE => whole(kind, all, name, Message::Describe),
+            FrameType::DESCRIPTION => whole(kind, all, Description::parse, Message::Description),
             _ if kind.is_ignorable() => Ok(Message::Ignorable { kind, payload }),
             _ => Err(DecodeError::UnknownType { kind }),
         }
@@ -394,7 +413,7 @@ pub enum DecodeError {
         /// Which field.
         field: &'static str,
     },
-    /// A parameter that is unknown and may not be ignored.
+    /// A parameter or a setting that is unknown and may not be ignored.
     #[error("{kind} has the unknown parameter {id:#06x}")]
     UnknownParam {
         /// The type.
@@ -445,7 +464,8 @@ impl DecodeError {
     pub fn ends_stream_only(self) -> bool {
         match self {
             DecodeError::UnknownParam { kind, .. } => {
-                matches!(kind, FrameType::OPEN | FrameType::PUBLISH_OPEN)
+                let asking = [FrameType::OPEN, FrameType::PUBLISH_OPEN, FrameType::CREATE, FrameType::CHANGE];
+                asking.contains(&kind)
             }
             DecodeError::Filter(_) => true,
             _ => false,

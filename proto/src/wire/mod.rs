@@ -13,12 +13,14 @@
 //! | `publish` | publishing to one |
 //! | `request` | STAT, LIST, SEAL, DELETE |
 //! | `cursor` | CURSOR_TAKE and its kin |
+//! | `admin` | CREATE, CHANGE, TRUNCATE, DESCRIBE |
 //! | `status`, `counter` | STATUS, READERS; what a node counts |
 //! | `watch` | WATCH: which channels there are and come to be |
 //! | `params` | what later versions add |
 //! | `message` | one value for any frame |
 //! | `parse` | fields |
 
+mod admin;
 mod control;
 mod counter;
 mod cursor;
@@ -34,6 +36,7 @@ mod status;
 mod stream;
 mod watch;
 
+pub use admin::{Before, Description, Keep, Truncate};
 pub use control::{ErrorFrame, GoAway};
 pub use counter::{Counter, CounterKind, CounterUnit, Counters};
 pub use cursor::{CursorCommit, CursorInfo, CursorKey, CursorSet, CursorTake, Cursors, CursorsReply};

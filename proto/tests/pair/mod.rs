@@ -16,6 +16,7 @@ pub fn config(side: Side, token: Option<&str>) -> ConnectionConfig {
         roles: Roles::SENDS.and(Roles::RECEIVES),
         nonce: [if side == Side::Dialler { 3 } else { 4 }; 16],
         token: token.map(|token| Token::new(token).unwrap()),
+        grants: std::sync::Arc::default(),
         trusted: false,
         peer_timeout: PEER_TIMEOUT,
     }

@@ -84,7 +84,8 @@ fn plain(debug: &str) -> String {
         .replace("NamePrefix(\"", "(\"")
         .replace("Pattern(\"", "(\"")
         .replace("Note(b\"", "(\"")
-        .replace(", content: None", "");
+        .replace(", content: None", "")
+        .replace(", digest: None", "");
     let mut out = String::new();
     let mut rest = &*debug;
     while let Some(first) = rest.chars().next() {

@@ -25,6 +25,7 @@ fn connection(side: Side, token: Option<&str>) -> Connection {
         roles,
         nonce: nonce.to_be_bytes(),
         token: token.map(|token| Token::new(token).unwrap()),
+        grants: std::sync::Arc::default(),
         trusted: false,
         peer_timeout: PEER_TIMEOUT,
     };

@@ -74,6 +74,11 @@ pub(crate) fn every_frame() -> Vec<Message> {
         Message::Watch(watch()),
         Message::Watched(Watched::default()),
         Message::Digest(netchan_proto::Digest::START),
+        Message::Create(keep()),
+        Message::Change(keep()),
+        Message::Truncate(truncate()),
+        Message::Describe(name()),
+        Message::Description(description()),
     ]
 }
 
@@ -90,6 +95,19 @@ pub(crate) fn cursor() -> CursorInfo {
         moved: Timestamp(2),
         position: Position { log: info().id, epoch: Epoch(1), offset: Offset(1) }.into(),
     }
+}
+
+pub(crate) fn keep() -> Keep {
+    Keep { name: name(), settings: Settings::default().max_records(Some(7)) }
+}
+
+pub(crate) fn truncate() -> Truncate {
+    Truncate { name: name(), before: Before::Offset(Offset(3)) }
+}
+
+pub(crate) fn description() -> Description {
+    let (log, start, settings) = (info().id, Offset(3), keep().settings);
+    Description { name: name(), log, start, digest: None, content: None, settings }
 }
 
 fn watch() -> Watch {
@@ -230,6 +248,31 @@ fn states() -> Vec<State> {
             allowed: &[T::CURSORS_REPLY, T::ERROR],
         },
         State {
+            what: "asking CREATE",
+            reach: || dialler_after(|c| c.create(&keep()).unwrap(), &[]),
+            allowed: &[T::DESCRIPTION, T::ERROR],
+        },
+        State {
+            what: "asking CHANGE",
+            reach: || dialler_after(|c| c.change(&keep()).unwrap(), &[]),
+            allowed: &[T::DESCRIPTION, T::ERROR],
+        },
+        State {
+            what: "asking TRUNCATE",
+            reach: || dialler_after(|c| c.truncate(&truncate()).unwrap(), &[]),
+            allowed: &[T::DESCRIPTION, T::ERROR],
+        },
+        State {
+            what: "asking DESCRIBE",
+            reach: || dialler_after(|c| c.describe(&name()).unwrap(), &[]),
+            allowed: &[T::DESCRIPTION, T::ERROR],
+        },
+        State {
+            what: "asked CREATE",
+            reach: || listener_after(&Message::Create(keep()), |_| ()),
+            allowed: &[],
+        },
+        State {
             what: "asked CURSOR_COMMIT",
             reach: || {
                 let commit = CursorCommit { key: cursor_key(), generation: 1, position: cursor().position };
@@ -328,6 +371,7 @@ fn states() -> Vec<State> {
                 T::CURSOR_REPLY,
                 T::CURSORS_REPLY,
                 T::WATCHED,
+                T::DESCRIPTION,
                 T::ERROR,
             ],
         },
@@ -349,13 +393,17 @@ fn states() -> Vec<State> {
                 T::CURSOR_DELETE,
                 T::CURSORS,
                 T::WATCH,
+                T::CREATE,
+                T::CHANGE,
+                T::TRUNCATE,
+                T::DESCRIBE,
             ],
         },
     ]
 }
 
 /// The table, cell by cell.
-/// NC-FRM-009, NC-FRM-010, NC-FRM-011, NC-FRM-019, NC-FRM-021, NC-STR-029
+/// NC-FRM-009, NC-FRM-010, NC-FRM-011, NC-FRM-019, NC-FRM-021, NC-STR-029, NC-ADM-001
 #[test]
 fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
     let mut cells = 0;
@@ -390,5 +438,5 @@ fn each_frame_is_taken_where_the_table_allows_it_and_nowhere_else() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 26 * 42, "states x frames looked at");
+    assert_eq!(cells, 31 * 47, "states x frames looked at");
 }

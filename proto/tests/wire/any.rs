@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use netchan_proto::auth::Side;
 use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
+use netchan_proto::settings::Setting;
 use netchan_proto::wire::*;
 use netchan_proto::{
     ChannelName, Content, CursorName, Digest, Durability, Epoch, ErrorCode, Filter, LogId, NodeId, Offset,
-    Pattern, Position, Positions, ProducerId, Timestamp,
+    Pattern, Position, Positions, ProducerId, Settings, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -376,6 +377,38 @@ fn cursors() -> BoxedStrategy<Message> {
     .boxed()
 }
 
+fn administration() -> BoxedStrategy<Message> {
+    let settings = || {
+        let numbers = prop::collection::vec((any::<prop::sample::Index>(), number()), 0..20);
+        numbers.prop_map(|said| {
+            let mut settings = Settings::default();
+            for (which, value) in said {
+                let setting = Setting::ALL[which.index(Setting::ALL.len())];
+                // Of some only small numbers mean anything.
+                let _ = settings.say(setting, value) || settings.say(setting, value % 3);
+            }
+            settings
+        })
+    };
+    let keep = move || (name(), settings()).prop_map(|(name, settings)| Keep { name, settings });
+    let before =
+        prop_oneof![(0..u64::MAX).prop_map(|at| Before::Offset(Offset(at))), time().prop_map(Before::Time),];
+    let description = ((name(), log(), offset()), number(), content(), settings()).prop_map(
+        |((name, log, start), digest, content, settings)| {
+            let digest = Digest::from_number(digest);
+            Message::Description(Description { name, log, start, digest, content, settings })
+        },
+    );
+    prop_oneof![
+        keep().prop_map(Message::Create),
+        keep().prop_map(Message::Change),
+        (name(), before).prop_map(|(name, before)| Message::Truncate(Truncate { name, before })),
+        name().prop_map(Message::Describe),
+        description,
+    ]
+    .boxed()
+}
+
 fn request() -> BoxedStrategy<Message> {
     let list = (prop::option::of(name()), "[a-z/]{0,30}")
         .prop_map(|(after, prefix)| List { after, prefix: NamePrefix::new(&prefix).unwrap() });
@@ -404,7 +437,16 @@ fn request() -> BoxedStrategy<Message> {
 }
 
 pub(crate) fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![handshake(), control(), reading(), publishing(), request(), status(), cursors()]
+    prop_oneof![
+        handshake(),
+        control(),
+        reading(),
+        publishing(),
+        request(),
+        status(),
+        cursors(),
+        administration()
+    ]
 }
 
 /// One message of every type, with a value in every field that can have one.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::TryLockError;
 use std::sync::atomic::Ordering;
 
-use netchan_proto::{Content, Offset, Timestamp};
+use netchan_proto::{Content, Offset, Settings, Timestamp};
 
 use super::state::{Lack, Refusal, State};
 use super::writer::{FIRST_STEP, wake_all};
-use super::{Closed, Inner, locked};
+use super::{Closed, Inner, digest, locked};
 use crate::meta::{self, Meta};
 use crate::warm::{Cooling, Place};
-use crate::{AppendError, LogError, LogOptions, Retention, StoreError};
+use crate::{AppendError, Kept, LogError, LogOptions, Retention, StoreError};
 
 /// Who writes what is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,20 +234,36 @@ impl Inner {
         locked(&self.writer).is_dead = true;
     }
 
-    pub(super) fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
+    pub(super) fn kept(&self) -> Result<Kept, StoreError> {
+        let options = locked(&self.writer).options;
+        let (start, is_sealed) = {
+            let state = locked(&self.state);
+            (state.start, state.sealed_at.is_some())
+        };
+        let digest = if is_sealed {
+            digest(&*self.env.disk, &self.dir, self.id).map_err(meta::failed("reading", &self.dir))?
+        } else {
+            None
+        };
+        Ok(Kept { log: self.id, options, start, digest, content: self.content.get().cloned() })
+    }
+
+    pub(super) fn change(&self, settings: &Settings) -> Result<(), StoreError> {
         let now = self.now();
         let mut writer = locked(&self.writer);
         if writer.is_dead {
             // The channel's files are gone, or another opening's.
             return Err(StoreError::Closed);
         }
-        let mut options = writer.options;
-        options.retention = retention;
+        let before = writer.options;
+        let said = settings.over(&before);
+        let (retention, compression) = (said.retention, said.compression);
+        let options = LogOptions { retention, compression, ..before };
         let start = locked(&self.state).start;
         self.write_meta(options, start)?;
         writer.options = options;
         locked(&self.state).retention = retention;
-        tracing::info!(channel = %self.name, ?retention, "another retention");
+        tracing::info!(channel = %self.name, ?settings, "it is kept otherwise");
         self.trim(&retention, now);
         self.space_came_back();
         writer.arm(self, now);

@@ -46,7 +46,7 @@ use std::task::{Context, Poll, Waker};
 use netchan_proto::batch::{Batch, BatchKind};
 use netchan_proto::{
     ChannelName, Compression, Content, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record,
-    RecordRef, Start, Timestamp,
+    RecordRef, Settings, Start, Timestamp,
 };
 
 use crate::committer::Committer;
@@ -54,7 +54,7 @@ use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock, Space};
 use crate::sync::{Mutex, MutexGuard};
 use crate::warm::{Place, Warm};
-use crate::{AppendError, LogError, Retention, StoreError, StoreOptions};
+use crate::{AppendError, Kept, LogError, Retention, StoreError, StoreOptions};
 use inner::ByWhom;
 use segment::Segment;
 use state::{Lack, Refusal, State};
@@ -498,11 +498,28 @@ impl Log {
         self.0.set_content(content)
     }
 
+    /// How it is kept. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn kept(&self) -> Result<Kept, StoreError> {
+        self.0.kept()
+    }
+
+    /// Keeps it otherwise, as far as is said of what [may change](netchan_proto::settings::Setting::may_change), over
+    /// restarts too, and trims. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; [`StoreError::Closed`] for a log that was closed or deleted, or has failed.
+    pub fn change(&self, settings: &Settings) -> Result<(), StoreError> {
+        self.0.change(settings)
+    }
+
     /// Changes what may be trimmed, keeps it over restarts, and trims. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError::Io`]; [`StoreError::Closed`] for a log that was closed or deleted, or has failed.
     pub fn set_retention(&self, retention: Retention) -> Result<(), StoreError> {
-        self.0.set_retention(retention)
+        self.0.change(&Settings::default().retention(retention))
     }
 }

@@ -31,7 +31,8 @@ struct Look<'a> {
 impl Inner {
     /// Trims what `retention` lets go at `now`. The caller holds the writer's lock.
     pub(super) fn trim(&self, retention: &Retention, now: Timestamp) {
-        if !retention.trims() {
+        let Retention { max_age, max_bytes, max_records, min_free, .. } = retention;
+        if max_age.is_none() && max_bytes.is_none() && max_records.is_none() && min_free.is_none() {
             return;
         }
         let free = retention.min_free.and_then(|least| Some(least.saturating_sub(self.env.free()?)));
