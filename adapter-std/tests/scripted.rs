@@ -51,6 +51,7 @@ fn send(mut stream: UnixStream) {
                 start: Offset(0),
                 clock: Timestamp(0),
                 content: None,
+                partitions: None,
             };
             connection.opened(id, &opened);
             connection.data(id, batch(0));

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
-use netchan::{Content, LogInfo, Target, Timestamp};
+use netchan::{Content, Error, LogInfo, Node, Partitions, Target, Timestamp};
 use serde_json::{Value, json};
 
 use crate::advice::was_closed;
@@ -28,7 +28,11 @@ pub(crate) async fn ls(args: args::Ls) -> Result<Exit> {
 
 pub(crate) async fn info(args: args::Info) -> Result<Exit> {
     let target: Target = args.target.parse()?;
-    let info = args.home.reach(&target).await?.info(target.to_string()).await?;
+    let node = args.home.reach(&target).await?;
+    let info = match node.info(target.to_string()).await {
+        Err(error) if error.partitions().is_some() => return all_of(&node, &target, &error, args.json).await,
+        info => info?,
+    };
     let kept = kept::of(&args.home, &target).filter(|kept| kept.log == info.id);
     if args.json {
         let mut value = json(&info);
@@ -56,10 +60,46 @@ pub(crate) async fn info(args: args::Info) -> Result<Exit> {
     print(&rows)
 }
 
+/// What there is to say of a channel with partitions: how many, and each of them.
+async fn all_of(node: &Node, target: &Target, error: &Error, is_json: bool) -> Result<Exit> {
+    let mut infos = node.channels(format!("{target}@")).await?;
+    infos.sort_by_key(|info| info.name.partition());
+    let count = error.partitions().map_or(0, Partitions::get);
+    if is_json {
+        let each: Vec<_> = infos.iter().map(json).collect();
+        return print(&[
+            json!({ "name": target.name.as_str(), "partitions": count, "each": each }).to_string()
+        ]);
+    }
+    let records = infos.iter().map(LogInfo::records).sum();
+    let size = bytes(infos.iter().map(|info| info.bytes).sum());
+    let mut rows =
+        vec![format!("{} has {count} partitions: {}, {size}", target.name, counted(records, "record"))];
+    rows.extend(table(&infos));
+    print(&rows)
+}
+
+/// The partitions that there are of a channel.
+async fn parts(node: &Node, target: &Target) -> Result<Vec<Target>> {
+    let mut infos = node.channels(format!("{target}@")).await?;
+    infos.sort_by_key(|info| info.name.partition());
+    Ok(infos.into_iter().map(|info| Target { remote: target.remote.clone(), name: info.name }).collect())
+}
+
 pub(crate) async fn seal(args: args::Seal, status: Status) -> Result<Exit> {
     let target: Target = args.target.parse()?;
-    let end = args.home.reach(&target).await?.seal(target.to_string()).await?;
-    status.say(format_args!("{target} is sealed with {}", counted(end.0, "record")));
+    let node = args.home.reach(&target).await?;
+    let records = match node.seal(target.to_string()).await {
+        Err(error) if error.partitions().is_some() => {
+            let mut records = 0;
+            for part in parts(&node, &target).await? {
+                records += node.seal(part.to_string()).await?.0;
+            }
+            records
+        }
+        end => end?.0,
+    };
+    status.say(format_args!("{target} is sealed with {}", counted(records, "record")));
     Ok(Exit::Done)
 }
 
@@ -70,16 +110,27 @@ pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
         if !io::stdin().is_terminal() {
             bail!("{target} and all its records would be gone: say --yes to delete it");
         }
-        let info = node.info(target.to_string()).await?;
-        let records = info.records();
-        eprint!("delete {target} with {} ({})? [y/N] ", counted(records, "record"), bytes(info.bytes));
+        let infos = match node.info(target.to_string()).await {
+            Err(error) if error.partitions().is_some() => node.channels(format!("{target}@")).await?,
+            info => vec![info?],
+        };
+        let records = infos.iter().map(LogInfo::records).sum();
+        let size = bytes(infos.iter().map(|info| info.bytes).sum());
+        eprint!("delete {target} with {} ({size})? [y/N] ", counted(records, "record"));
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         if !matches!(answer.trim(), "y" | "Y" | "yes") {
             bail!("{target} was not deleted");
         }
     }
-    node.delete(target.to_string()).await?;
+    match node.delete(target.to_string()).await {
+        Err(error) if error.partitions().is_some() => {
+            for part in parts(&node, &target).await? {
+                node.delete(part.to_string()).await?;
+            }
+        }
+        done => done?,
+    }
     status.say(format_args!("{target} is deleted"));
     Ok(Exit::Done)
 }

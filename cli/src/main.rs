@@ -65,6 +65,7 @@ mod send;
 mod serve;
 mod settings;
 mod shown;
+mod sink;
 mod status;
 mod stop;
 mod top;

@@ -153,6 +153,9 @@ async fn open(
         .receiver_of(&args.target)
         .from(start_of(&args.start).unwrap_or(Start::Latest))
         .follow(!args.no_follow);
+    if !args.partitions.is_empty() {
+        builder = builder.partitions(args.partitions.iter().copied());
+    }
     if let Some(positions) = positions {
         builder = builder.resume(positions);
     }

@@ -45,6 +45,36 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     if Pattern::is_meant(&args.target) {
         return many::run(args, status).await;
     }
+    if !args.partitions.is_empty() || was_of_all(&args) {
+        return many::run(partitions(args), status).await;
+    }
+    match one(args.clone(), status).await {
+        // Told before anything is received.
+        Err(error) if has_partitions(&error) && args.cursor.is_none() => {
+            many::run(partitions(args), status).await
+        }
+        done => done,
+    }
+}
+
+/// The same, of all partitions of the channel.
+fn partitions(args: args::Recv) -> args::Recv {
+    args::Recv { target: format!("{}@*", args.target), ..args }
+}
+
+/// Whether the position is one in all partitions, as an earlier run left it.
+fn was_of_all(args: &args::Recv) -> bool {
+    let Some(path) = args.position.as_deref() else { return false };
+    let Ok(target) = args.target.parse::<Target>() else { return false };
+    PositionFile::new(path).load_many(&format!("{}@*", target.name)).is_ok_and(|kept| kept.is_some())
+}
+
+fn has_partitions(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<Error>();
+    error.is_some_and(|error| matches!(error.kind(), ErrorKind::Partitioned { .. }))
+}
+
+async fn one(args: args::Recv, status: Status) -> Result<Exit> {
     let target: Target = args.target.parse()?;
     if args.via.is_some() && target.remote.is_some() {
         bail!("--via reaches the channels of the machine the command runs on: give only the NAME");

@@ -26,6 +26,7 @@ use crate::news::{self, counted};
 use crate::patience::{Patience, Silence};
 use crate::progress::{Progress, Unit};
 use crate::resume::{self, Blocks, Note, Step};
+use crate::sink::Channel;
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::{home, metrics, via};
@@ -137,7 +138,7 @@ pub(crate) async fn run(args: args::Send, status: Status) -> Result<Exit> {
             end = sending.sender.seal() => end?,
             error = &mut lost => bail!("{error:#}. {sent} are durable, but {} may not be sealed", target.name),
         };
-        status.say(format_args!("{} is sealed with {}", target.name, counted(end.0, "record")));
+        status.say(format_args!("{} is sealed with {}", target.name, counted(end, "record")));
     }
     status.say(format_args!("{sent}: durable"));
     if args.serve {
@@ -222,7 +223,7 @@ fn keeping(builder: netchan::SenderBuilder, keeping: &Keeping) -> netchan::Sende
         .unsealable(keeping.unsealable)
 }
 
-async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) -> Result<Sender> {
+async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) -> Result<Channel> {
     let mut builder = keeping(node.sender(target.to_string()), &args.keeping);
     if let (true, Input::File { path, .. }) = (args.resume, input) {
         let away = target.remote.is_some() || args.via.is_some();
@@ -232,12 +233,15 @@ async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) ->
     if let Some(command) = args.via.clone() {
         builder = builder.connect_with(move || via::run(command.clone()));
     }
-    Ok(builder.open().await?)
+    Ok(match args.partitions {
+        Some(count) => Channel::Partitions(builder.partitions(count).open().await?),
+        None => Channel::One(builder.open().await?),
+    })
 }
 
 /// Sets the reading thread to work, at the right place of the input.
 async fn start(
-    sender: &Sender,
+    sender: &Channel,
     args: &args::Send,
     making: &Making,
     target: &Target,
@@ -284,14 +288,15 @@ fn announce(node: &Node, target: &Target, status: Status) {
 /// than it may be missed, with the reason.
 fn watch(
     node: &Node,
-    sender: &Sender,
+    sender: &Channel,
     target: &Target,
     (mut patience, mut silence): (Patience, Silence),
     waits: bool,
     status: Status,
 ) -> impl Future<Output = anyhow::Error> + use<> {
     let (tell, told) = oneshot::channel();
-    if let Some(publisher) = sender.publisher().filter(|_| !node.is_holder()) {
+    let first = sender.first();
+    if let Some(publisher) = first.as_ref().and_then(Sender::publisher).filter(|_| !node.is_holder()) {
         let (events, target) = (publisher.events(), target.clone());
         tokio::spawn(async move {
             loop {
@@ -333,7 +338,7 @@ fn watch(
 
 /// Ready when the channel cannot go on for want of room in `dir`, and says so. What comes back at once (retention made
 /// room) is no such want.
-async fn short(sender: Sender, dir: PathBuf) -> anyhow::Error {
+async fn short(sender: Channel, dir: PathBuf) -> anyhow::Error {
     loop {
         let mut short = None;
         for _ in 0..LOOKS {
@@ -355,7 +360,7 @@ async fn short(sender: Sender, dir: PathBuf) -> anyhow::Error {
 
 /// A channel being sent into.
 struct Sending {
-    sender: Sender,
+    sender: Channel,
     making: Making,
     /// What a record of the input is called.
     word: &'static str,
@@ -369,7 +374,7 @@ struct Sending {
 }
 
 impl Sending {
-    fn new(sender: Sender, making: Making, first: u64, args: &args::Send, progress: Progress) -> Sending {
+    fn new(sender: Channel, making: Making, first: u64, args: &args::Send, progress: Progress) -> Sending {
         let pace = args.rate.map(|rate| Pace { since: Instant::now(), rate });
         let acks = args.acks.then(Acks::start);
         Sending { sender, making, word: args.split().word(), sent: 0, first, acks, pace, progress }

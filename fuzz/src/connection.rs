@@ -139,6 +139,7 @@ fn opened(input: &mut Operations<'_>) -> Opened {
         start: Offset(u64::from(input.byte())),
         clock: Timestamp(0),
         content: None,
+        partitions: None,
     }
 }
 
@@ -150,6 +151,7 @@ fn publish_opened(input: &mut Operations<'_>) -> PublishOpened {
         next_sequence: u64::from(input.byte()),
         credit: u64::from(input.word()),
         note: Note::default(),
+        partitions: None,
     }
 }
 
@@ -219,6 +221,7 @@ fn plausible(input: &mut Operations<'_>) -> Option<Message> {
             durability: None,
             producer: ProducerId([1; 16]),
             content: None,
+            partitions: None,
         }),
         10 => Message::PublishOpened(publish_opened(input)),
         11 => Message::PublishClose,

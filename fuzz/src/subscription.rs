@@ -117,6 +117,7 @@ fn opened(input: &mut Operations<'_>) -> Opened {
         start: Offset(u64::from(input.byte())),
         clock: Timestamp(0),
         content: None,
+        partitions: None,
     }
 }
 

@@ -9,7 +9,7 @@ use netchan_proto::cursor::InvalidCursorName;
 use netchan_proto::record::RecordTooLarge;
 use netchan_proto::types::InvalidName;
 use netchan_proto::wire::GapReason;
-use netchan_proto::{Epoch, ErrorCode, FilterError, Offset};
+use netchan_proto::{Epoch, ErrorCode, FilterError, Offset, Partitions};
 use netchan_store::{AppendError, CursorError, LogError, StoreError};
 
 /// What went wrong, for code to match on.
@@ -41,13 +41,18 @@ pub enum ErrorKind {
     Superseded,
     /// No channel has this name.
     NoChannel,
+    /// The channel has partitions, so many, and none of them is meant by what was asked for.
+    Partitioned {
+        /// How many it has; 0 if the other side does not say it.
+        count: u16,
+    },
     /// The token is missing or not the peer's.
     Auth,
     /// The peer does not allow it.
     Denied,
     /// The token does not give the right.
     Permission,
-    /// A channel of this name is there, and is kept otherwise.
+    /// A channel of this name is there, and is kept otherwise, or is another kind of channel than was asked for.
     Exists,
     /// The two sides speak no version in common.
     Version,
@@ -133,8 +138,9 @@ impl ErrorKind {
             ErrorCode::AUTH_REQUIRED | ErrorCode::AUTH_FAILED => ErrorKind::Auth,
             ErrorCode::DENIED => ErrorKind::Denied,
             ErrorCode::PERMISSION => ErrorKind::Permission,
-            ErrorCode::EXISTS => ErrorKind::Exists,
             ErrorCode::NO_CHANNEL => ErrorKind::NoChannel,
+            ErrorCode::PARTITIONED => ErrorKind::Partitioned { count: 0 },
+            ErrorCode::EXISTS => ErrorKind::Exists,
             ErrorCode::SEALED => ErrorKind::Sealed,
             ErrorCode::DELETED => ErrorKind::Deleted,
             ErrorCode::SUPERSEDED => ErrorKind::Superseded,
@@ -197,10 +203,15 @@ impl Error {
             what.extend(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }));
         }
         // A filter's text says by itself where it goes wrong.
-        if let Some(at) = at.filter(|_| code != ErrorCode::FILTER) {
+        if let Some(at) = at.filter(|_| !matches!(code, ErrorCode::FILTER | ErrorCode::PARTITIONED)) {
             what.push_str(&format!(" (at offset {at})"));
         }
-        let kind = ErrorKind::of_code(code);
+        let kind = match (ErrorKind::of_code(code), at) {
+            (ErrorKind::Partitioned { .. }, Some(at)) => {
+                ErrorKind::Partitioned { count: u16::try_from(at.0).unwrap_or(0) }
+            }
+            (kind, _) => kind,
+        };
         Error(Box::new(Failure { kind, what, retryable: code.is_retryable() || kind.is_retryable() }))
     }
 
@@ -215,6 +226,15 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// How many partitions the channel has, where it is that which is wrong.
+    #[must_use]
+    pub fn partitions(&self) -> Option<Partitions> {
+        match self.kind() {
+            ErrorKind::Partitioned { count } => Partitions::new(count).ok(),
+            _ => None,
+        }
     }
 
     /// Whether the same call may succeed later, without anything changed by the caller.
@@ -250,6 +270,9 @@ impl From<StoreError> for Error {
             StoreError::Damaged { .. } => ErrorKind::Damaged,
             StoreError::Closed => ErrorKind::Closed,
             StoreError::NoChannel { .. } => ErrorKind::NoChannel,
+            StoreError::Partitioned { count, .. } => ErrorKind::Partitioned { count: count.get() },
+            StoreError::Exists { .. } => ErrorKind::Exists,
+            StoreError::Name(_) => ErrorKind::Target,
             _ => ErrorKind::Io,
         };
         Error::new(kind, error.to_string())

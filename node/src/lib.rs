@@ -50,7 +50,8 @@ pub use config::{Limits, NodeConfig};
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Events};
 pub use handles::{
-    Adapter, Handle, NodeBuilder, PatternBuilder, PatternReceiver, ReceiverBuilder, SenderBuilder,
+    Adapter, Handle, NodeBuilder, PartitionedBuilder, PartitionedSender, PatternBuilder, PatternReceiver,
+    ReceiverBuilder, SenderBuilder,
 };
 pub use job::Job;
 pub use machine::{Dialling, Lost, Machine};

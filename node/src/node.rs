@@ -226,12 +226,13 @@ impl Node {
         stop.bells.push(Arc::downgrade(bell));
     }
 
-    /// A channel's log, made if it is missing; `options` count only then. Blocks.
+    /// A channel's log, made if it is missing; `options` count only then. With a partition all that are missing are made. Blocks.
     ///
     /// # Errors
     /// What opening a log can run into; [`ErrorKind::Config`] for a node without a store.
     pub fn open_log(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, Error> {
         self.with_store(name, |store| match store.open_existing(name)? {
+            _ if name.partition().is_some() => store.open_partition(name, options),
             Some(log) => Ok(log),
             None => store.create_or_open(name, options),
         })

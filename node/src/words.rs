@@ -4,7 +4,9 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::event::Event;
 #[cfg(feature = "sink")]
 pub use crate::handles::ValueSink;
-pub use crate::handles::{Left, PatternBuilder, PatternReceiver, Typed, TypedBuilder};
+pub use crate::handles::{
+    Left, PartitionedBuilder, PartitionedSender, PatternBuilder, PatternReceiver, Typed, TypedBuilder,
+};
 pub use crate::publisher::Producer;
 pub use crate::receiver::{ChannelPositions, MERGE_WINDOW, Received};
 #[cfg(feature = "sink")]
@@ -29,7 +31,7 @@ pub use netchan_proto::wire::{
 };
 pub use netchan_proto::{
     AsRecord, ChannelName, Compression, Content, CursorName, Durability, Epoch, Filter, FilterError, LogId,
-    LogInfo, NewRecord, NodeId, Offset, Pattern, Permissions, Position, Positions, ProducerId, Record,
-    RecordRef, Settings, Side, Start, Timestamp,
+    LogInfo, NewRecord, NodeId, Offset, Partitions, Pattern, Permissions, Position, Positions, ProducerId,
+    Record, RecordRef, Settings, Side, Start, Timestamp,
 };
 pub use netchan_store::{LogOptions, Retention, StoreOptions, WhenFull};

@@ -209,6 +209,7 @@ fn requests() -> Vec<(Permissions, Request)> {
             durability: None,
             producer: netchan_proto::ProducerId([5; 16]),
             content: None,
+            partitions: None,
         };
         peer.publish_open(&open).unwrap()
     };

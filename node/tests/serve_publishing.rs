@@ -184,6 +184,7 @@ fn the_channel_is_made_if_asked_and_as_durable_as_asked() {
         durability: Some(Durability::Os),
         producer: ProducerId([1; 16]),
         content: None,
+        partitions: None,
     };
     let refused = link.peer.publish_open(&open).unwrap();
     link.pump();

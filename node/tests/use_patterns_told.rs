@@ -147,6 +147,7 @@ impl Across for Teller {
                     start: Offset(0),
                     clock: Timestamp(0),
                     content: None,
+                    partitions: None,
                 };
                 connection.opened(id, &opened);
                 self.opened.insert(id, (open.name.to_string(), opened));

@@ -34,6 +34,7 @@ fn opened(far: &Far, start: u64) -> Opened {
         start: Offset(start),
         clock: Timestamp(0),
         content: None,
+        partitions: None,
     }
 }
 

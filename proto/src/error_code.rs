@@ -88,6 +88,8 @@ registry! {
     CURSOR_BACK = 0x030D;
     /// There are as many cursors as may be.
     TOO_MANY_CURSORS = 0x030E;
+    /// The channel has partitions, and other ones than were asked for.
+    PARTITIONED = 0x030F;
     /// More bytes than the credit allows, or not at the position announced.
     FLOW = 0x0401;
     /// A start that lies past the channel's end.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Bytes of a channel's name.
 pub const MAX_NAME: usize = 255;
+/// Partitions of one channel.
+pub const MAX_PARTITIONS: u16 = 1024;
 /// Bytes of the names that say what a channel's payloads are.
 pub const MAX_CONTENT: usize = 96;
 /// Levels of a value in JSON, MessagePack or CBOR.

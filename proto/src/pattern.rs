@@ -215,9 +215,19 @@ fn check(text: &str) -> Result<(), InvalidPattern> {
         return refuse(at, PatternProblem::TooLong);
     }
     let refused = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '@' | ':' | '#');
+    // Of partitions: an `@` in the last level, and digits and `*` behind it.
+    let numbers = text.rsplit_once('@').filter(|(name, numbers)| {
+        let may_be = numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
+        may_be
+            && !numbers.is_empty()
+            && !matches!(name.rsplit('/').next(), None | Some("" | "." | ".." | "**"))
+    });
+    let names = numbers.map_or(text, |(name, _)| name);
     let (mut from, mut before) = (0, "");
     for segment in text.split('/') {
-        if let Some((at, found)) = segment.char_indices().find(|&(_, c)| refused(c)) {
+        if let Some((at, found)) =
+            segment.char_indices().find(|&(at, c)| refused(c) && from + at != names.len())
+        {
             return refuse(from + at, PatternProblem::Character { found });
         }
         match segment {
@@ -296,7 +306,8 @@ impl fmt::Display for PatternProblem {
             PatternProblem::Character { found } => {
                 write!(
                     f,
-                    "a pattern cannot have {found:?} in it (nor white space, control characters, @ : #)"
+                    "a pattern cannot have {found:?} {}in it (nor white space, control characters, : #)",
+                    if *found == '@' { "but before numbers at its end " } else { "" }
                 )
             }
             PatternProblem::Segment => {

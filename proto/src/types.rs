@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::limits::{MAX_CONTENT, MAX_NAME};
+use crate::limits::{MAX_CONTENT, MAX_NAME, MAX_PARTITIONS};
 
 /// The dense place of a record in its channel; the first record has offset 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -188,7 +188,8 @@ impl fmt::Display for Durability {
 /// A channel's name: 1 to 255 bytes of UTF-8, compared by bytes. Cheap to clone.
 ///
 /// Refused are control characters, white space, the characters `@ : * #` (kept for places, ports and
-/// patterns), and a segment between slashes that is empty, `.` or `..`.
+/// patterns), and a segment between slashes that is empty, `.` or `..`. Only the name of a partition has one `@`, at its end,
+/// before its number: `orders@3`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(Arc<str>);
 
@@ -204,11 +205,16 @@ impl ChannelName {
         if name.len() > MAX_NAME {
             return Err(InvalidName::TooLong { len: name.len() });
         }
+        let base = match name.rsplit_once('@') {
+            None => name,
+            Some((base, number)) if partition_number(number).is_some() => base,
+            Some(_) => return Err(InvalidName::Partition),
+        };
         let refused = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '@' | ':' | '*' | '#');
-        if let Some(found) = name.chars().find(|&c| refused(c)) {
+        if let Some(found) = base.chars().find(|&c| refused(c)) {
             return Err(InvalidName::Character { found });
         }
-        if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        if base.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(InvalidName::Segment);
         }
         Ok(ChannelName(name.into()))
@@ -218,6 +224,41 @@ impl ChannelName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The number of the partition that has this name: 3 of `orders@3`; `None` for a plain name.
+    #[must_use]
+    pub fn partition(&self) -> Option<u16> {
+        partition_number(self.0.rsplit_once('@')?.1)
+    }
+
+    /// The name of the channel: `orders` of `orders@3`, and of `orders` too.
+    #[must_use]
+    pub fn base(&self) -> ChannelName {
+        match self.0.rsplit_once('@') {
+            Some((base, _)) => ChannelName(base.into()),
+            None => self.clone(),
+        }
+    }
+
+    /// The name of a partition of this channel: `orders@3` of `orders`.
+    ///
+    /// # Errors
+    /// [`InvalidName::Partition`] if it is a partition's itself, or the number is too high; [`InvalidName::TooLong`].
+    pub fn with_partition(&self, number: u16) -> Result<ChannelName, InvalidName> {
+        if self.partition().is_some() {
+            return Err(InvalidName::Partition);
+        }
+        ChannelName::new(&format!("{self}@{number}"))
+    }
+}
+
+/// The number of a partition, as it stands in its name: decimal, without zeros before it.
+fn partition_number(digits: &str) -> Option<u16> {
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number || (digits.len() > 1 && digits.starts_with('0')) {
+        return None;
+    }
+    digits.parse().ok().filter(|&number| number < MAX_PARTITIONS)
 }
 
 impl fmt::Display for ChannelName {
@@ -262,6 +303,9 @@ pub enum InvalidName {
     /// A segment between slashes that is empty, `.` or `..`.
     #[error("a channel's name cannot have an empty, '.' or '..' segment between slashes")]
     Segment,
+    /// An `@` that does not stand before the number of a partition at the end.
+    #[error("an @ in a channel's name stands only before the number of a partition, at the end: 0 to {}", MAX_PARTITIONS - 1)]
+    Partition,
 }
 
 /// What the payloads of a channel's records are: the name of their codec, and of each transform that went over them after it,
@@ -355,6 +399,30 @@ mod tests {
         }
         for bad in
             ["", "a b", "a\n", "@x", "h:1", "a*", "#", "/a", "a/", "a//b", "..", "a/../b", &"x".repeat(256)]
+        {
+            assert!(ChannelName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    // NC-TYP-016
+    #[test]
+    fn a_partition_has_its_channels_name_and_a_number() {
+        for (name, base, number) in
+            [("x@0", "x", 0), ("a/b@7", "a/b", 7), ("x@1023", "x", 1023), ("\u{fc}@10", "\u{fc}", 10)]
+        {
+            let read = ChannelName::new(name).unwrap();
+            assert_eq!((read.partition(), read.base().as_str()), (Some(number), base), "{name}");
+            assert_eq!(read.base().with_partition(number), Ok(read.clone()));
+            assert_eq!(read.with_partition(1), Err(InvalidName::Partition));
+        }
+        let plain = ChannelName::new("x").unwrap();
+        assert_eq!((plain.partition(), plain.base()), (None, plain.clone()));
+        assert_eq!(plain.with_partition(MAX_PARTITIONS), Err(InvalidName::Partition));
+        let longest = ChannelName::new(&"x".repeat(MAX_NAME - 1)).unwrap();
+        assert_eq!(longest.with_partition(0), Err(InvalidName::TooLong { len: MAX_NAME + 1 }));
+        for bad in ["@0", "x@", "x@00", "x@01", "x@1024", "x@65536", "x@+1", "x@-1", "x@1@2", "a@1/b", "a/@1"]
+            .into_iter()
+            .chain(["x@1 ", "x@ 1", "..@1", "x@1/", "x@\u{661}", "x@1:", "x@*", "x@18446744073709551616"])
         {
             assert!(ChannelName::new(bad).is_err(), "{bad:?}");
         }

@@ -46,11 +46,19 @@ fn opened() -> Opened {
         start: Offset(0),
         clock: Timestamp(1),
         content: None,
+        partitions: None,
     }
 }
 
 fn publish_open() -> PublishOpen {
-    PublishOpen { name: name(), create: true, durability: None, producer: ProducerId([5; 16]), content: None }
+    PublishOpen {
+        name: name(),
+        create: true,
+        durability: None,
+        producer: ProducerId([5; 16]),
+        content: None,
+        partitions: None,
+    }
 }
 
 fn publish_opened(credit: u64) -> PublishOpened {
@@ -61,6 +69,7 @@ fn publish_opened(credit: u64) -> PublishOpened {
         next_sequence: 0,
         credit,
         note: Note::default(),
+        partitions: None,
     }
 }
 

@@ -39,6 +39,7 @@ fn opened(start: u64) -> Opened {
         start: Offset(start),
         clock: Timestamp(0),
         content: None,
+        partitions: None,
     }
 }
 
@@ -211,6 +212,7 @@ fn a_publisher_keeps_to_its_place_and_its_credit() {
             durability: None,
             producer: ProducerId([9; 16]),
             content: None,
+            partitions: None,
         };
         let stream = pair.dialler.publish_open(&open).unwrap();
         pair.run();
@@ -221,6 +223,7 @@ fn a_publisher_keeps_to_its_place_and_its_credit() {
             next_sequence: 0,
             credit: 10,
             note: Note::default(),
+            partitions: None,
         };
         pair.listener.publish_opened(stream, &opened);
         pair.run();

@@ -105,6 +105,15 @@ fn what_is_no_pattern_is_refused_and_where() {
         ("ü\0", 2, 2, Character { found: '\0' }),
         ("host:1/*", 4, 5, Character { found: ':' }),
         ("@prod/*", 0, 1, Character { found: '@' }),
+        ("a@1/*", 1, 2, Character { found: '@' }),
+        ("a@", 1, 2, Character { found: '@' }),
+        ("a@b*", 1, 2, Character { found: '@' }),
+        ("a@1@*", 1, 2, Character { found: '@' }),
+        ("@*", 0, 1, Character { found: '@' }),
+        ("a/@*", 2, 3, Character { found: '@' }),
+        ("**@*", 2, 3, Character { found: '@' }),
+        ("..@*", 2, 3, Character { found: '@' }),
+        ("a@**", 2, 3, NotAlone),
         ("a/#", 2, 3, Character { found: '#' }),
         ("/a", 0, 1, Segment),
         ("a//b", 2, 3, Segment),
@@ -159,6 +168,8 @@ fn the_prefix_is_what_all_matches_begin_with() {
         ("**", ""),
         ("*", ""),
         ("a/b", "a/b"),
+        ("a/b@*", "a/b@"),
+        ("a*@1*", "a"),
     ] {
         assert_eq!(Pattern::new(pattern).unwrap().prefix(), prefix, "{pattern}");
     }

@@ -30,6 +30,7 @@ fn opened(start: u64) -> Opened {
         start: Offset(start),
         clock: Timestamp(0),
         content: None,
+        partitions: None,
     }
 }
 

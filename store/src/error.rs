@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use netchan_proto::record::RecordTooLarge;
-use netchan_proto::{ChannelName, LogId, Offset};
+use netchan_proto::types::InvalidName;
+use netchan_proto::{ChannelName, LogId, Offset, Partitions};
 
 /// Why a store, or a log in it, could not be opened, made or deleted.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,6 +45,26 @@ pub enum StoreError {
         /// The name asked for.
         name: ChannelName,
     },
+    /// The channel has partitions, and none is called so, or another number of them than was asked for. Nothing was changed.
+    #[error(
+        "{name} has {count} partitions: receive from {name}@* for all of them or {name}@0 for one, and send to it as to one \
+         with {count} partitions; nothing was changed"
+    )]
+    Partitioned {
+        /// The channel's name.
+        name: ChannelName,
+        /// How many it has.
+        count: Partitions,
+    },
+    /// There is a channel of this name, without partitions, where one with partitions was to be. Nothing was changed.
+    #[error("the channel {name} exists and has no partitions; nothing was changed")]
+    Exists {
+        /// The channel's name.
+        name: ChannelName,
+    },
+    /// What a partition would be called cannot be a name. Nothing was changed.
+    #[error("{0}; nothing was changed")]
+    Name(#[from] InvalidName),
 }
 
 /// Why a log took no record. Nothing of the record (or of the batch) was queued.

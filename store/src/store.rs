@@ -8,7 +8,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
@@ -17,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use netchan_proto::wire::Counter;
-use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, Timestamp};
+use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, Partitions, Timestamp};
 
 use crate::committer::Committer;
 use crate::counts::Tally;
@@ -29,8 +28,10 @@ use crate::warm::{FewFiles, Warm};
 use crate::{Commit, Cursors, LogOptions, StateLog, StoreError, StoreOptions};
 
 mod directory;
+mod partitions;
 mod row;
 
+pub(crate) use partitions::count_of;
 use row::Row;
 pub use row::{Made, MadeTicket};
 
@@ -65,6 +66,8 @@ struct Channel {
     slot: Mutex<Slot>,
     /// What it took on the disk when that was looked at last; 0 before.
     bytes: AtomicU64,
+    /// Of how many partitions it is one.
+    partitions: Option<Partitions>,
 }
 
 struct Slot {
@@ -82,6 +85,7 @@ impl Channel {
         Arc::new(Channel {
             exists: AtomicBool::new(exists),
             bytes: AtomicU64::new(0),
+            partitions: count_of(&meta.options),
             slot: Mutex::new(Slot {
                 meta,
                 log: None,
@@ -163,7 +167,8 @@ impl Store {
         let node = directory::node(&*disk, &mut random)?;
         let now = options.clock.now();
         let state_meta = directory::state_meta(&*disk, &mut random, now)?;
-        let by_name = directory::channels(&*disk)?;
+        let mut by_name = directory::channels(&*disk)?;
+        partitions::complete_counts(&mut by_name);
         if let Commit::Threads(threads) = options.commit {
             let started = committer.start(threads.get()).inspect_err(|_| committer.stop());
             started.map_err(failed("starting a thread for", "the data directory"))?;
@@ -199,28 +204,21 @@ impl Store {
 
     /// The channel's log, made if it is missing. The options count when the log is made, and when it is opened for
     /// the first time since the store was: then they are kept for the next time too. A log that is open already keeps
-    /// what it has. A log that has failed is opened anew. Blocks on the disk.
+    /// what it has. A log that has failed is opened anew. With a partition all that are missing are made. Blocks on the disk.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Partitioned`] for a channel that has partitions, and
+    /// [`NoChannel`](StoreError::NoChannel) for a partition of one that has none, if the options do not say how many.
     pub fn create_or_open(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, StoreError> {
+        if name.partition().is_some() {
+            self.open_partition(name, options)?;
+        }
+        self.make_or_open(name, options)
+    }
+
+    fn make_or_open(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, StoreError> {
         loop {
-            let channel = match locked(&self.0.channels).by_name.entry(name.clone()) {
-                Entry::Occupied(known) => Arc::clone(known.get()),
-                Entry::Vacant(place) => {
-                    let id = LogId(locked(&self.0.random).identity());
-                    let created = self.0.env.options.clock.now();
-                    let meta = Meta {
-                        name: name.clone(),
-                        id,
-                        created,
-                        options: *options,
-                        start: Offset::ZERO,
-                        content: None,
-                    };
-                    Arc::clone(place.insert(Channel::new(meta, false)))
-                }
-            };
+            let channel = self.reserve(&mut locked(&self.0.channels), name, options)?;
             let mut slot = locked(&channel.slot);
             if slot.is_going {
                 self.delete_slot(&channel, &mut slot)?;
@@ -231,12 +229,41 @@ impl Store {
         }
     }
 
+    /// The channel of this name, to be made if it does not exist.
+    fn reserve(
+        &self,
+        channels: &mut Channels,
+        name: &ChannelName,
+        options: &LogOptions,
+    ) -> Result<Arc<Channel>, StoreError> {
+        if let Some(known) = channels.by_name.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let count = name.partition().and_then(|_| count_of(options));
+        channels.is_refused(name, count)?;
+        let id = LogId(locked(&self.0.random).identity());
+        let created = self.0.env.options.clock.now();
+        let partitions = name.partition().and(options.partitions);
+        let options = LogOptions { partitions, ..*options };
+        let meta = Meta { name: name.clone(), id, created, options, start: Offset::ZERO, content: None };
+        let channel = Channel::new(meta, false);
+        channels.by_name.insert(name.clone(), Arc::clone(&channel));
+        Ok(channel)
+    }
+
     /// The channel's log, if the channel exists, with the options it was last opened with. Blocks on the disk.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Partitioned`] for the name of a channel that has partitions, and of a partition that it does
+    /// not have.
     pub fn open_existing(&self, name: &ChannelName) -> Result<Option<Log>, StoreError> {
-        let Some(channel) = locked(&self.0.channels).by_name.get(name).cloned() else { return Ok(None) };
+        let channel = {
+            let channels = locked(&self.0.channels);
+            match channels.by_name.get(name) {
+                Some(channel) => Arc::clone(channel),
+                None => return channels.refusal(name).map_or(Ok(None), Err),
+            }
+        };
         let mut slot = locked(&channel.slot);
         if slot.is_going {
             self.delete_slot(&channel, &mut slot)?;
@@ -298,7 +325,14 @@ impl Store {
             tracing::info!(channel = %slot.meta.name, path = dir, "a channel is made");
             let mut channels = locked(&self.0.channels);
             channel.exists.store(true, Ordering::Release);
-            let waiting = channels.waiting.remove(&slot.meta.name).unwrap_or_default();
+            let mut waiting = channels.waiting.remove(&slot.meta.name).unwrap_or_default();
+            if channel.partitions.is_some() {
+                // Who waits for the channel's own name, or a number that it does not have, learns that.
+                let base = slot.meta.name.base();
+                let from = channels.waiting.range(base.clone()..).map(|(name, _)| name);
+                let others: Vec<_> = from.filter(|name| name.base() == base).cloned().collect();
+                waiting.extend(others.iter().filter_map(|name| channels.waiting.remove(name)).flatten());
+            }
             let watching = channels.row.add(slot.meta.name.clone(), slot.meta.id);
             drop(channels);
             waiting.into_iter().chain(watching).for_each(Waker::wake);
@@ -401,11 +435,13 @@ impl Store {
         counters
     }
 
-    /// Ready once the channel exists.
+    /// Ready once the channel exists, or cannot any more, since its name is that of a channel with partitions.
     pub fn poll_created(&self, name: &ChannelName, cx: &mut Context<'_>) -> Poll<()> {
         let mut channels = locked(&self.0.channels);
-        if channels.by_name.get(name).is_some_and(|channel| channel.exists()) {
-            return Poll::Ready(());
+        match channels.by_name.get(name) {
+            Some(channel) if channel.exists() => return Poll::Ready(()),
+            None if channels.refusal(name).is_some() => return Poll::Ready(()),
+            _ => {}
         }
         let waiting = channels.waiting.entry(name.clone()).or_default();
         if !waiting.iter().any(|known| known.will_wake(cx.waker())) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use netchan_node::handles::{Adapter, Brings, Connects};
 use netchan_node::words::{
-    Error, Event, LogInfo, NewRecord, Note, Offset, PatternReceiver, Position, Producer, Received, Record,
-    Start, Typed, Value,
+    Error, Event, LogInfo, NewRecord, Note, Offset, PartitionedSender, PatternReceiver, Position, Producer,
+    Received, Record, Start, Typed, Value,
 };
 
 /// What a runtime gives in place of a `T`.
@@ -47,6 +47,12 @@ pub trait Runtime:
     fn send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error>;
     /// See the sender.
     fn try_send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error>;
+    /// [`PartitionedSender::send`](netchan_node::PartitionedSender).
+    fn send_keyed(sender: &PartitionedSender<Self>, record: NewRecord) -> Result<Self::Sent, Error>;
+    /// [`PartitionedSender::flush`](netchan_node::PartitionedSender).
+    fn flush_all(sender: &PartitionedSender<Self>) -> Result<(), Error>;
+    /// [`PartitionedSender::seal`](netchan_node::PartitionedSender).
+    fn seal_all(sender: &PartitionedSender<Self>) -> Result<Vec<Offset>, Error>;
     /// See the sender.
     fn flush(sender: &Self::Sender) -> Result<(), Error>;
     /// See the sender.
@@ -117,6 +123,18 @@ macro_rules! awaited {
 
         fn try_send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error> {
             sender.try_send(record)
+        }
+
+        fn send_keyed(sender: &PartitionedSender<Self>, record: NewRecord) -> Result<Self::Sent, Error> {
+            $wait(sender.send(record))
+        }
+
+        fn flush_all(sender: &PartitionedSender<Self>) -> Result<(), Error> {
+            $wait(sender.flush())
+        }
+
+        fn seal_all(sender: &PartitionedSender<Self>) -> Result<Vec<Offset>, Error> {
+            $wait(sender.seal())
         }
 
         fn flush(sender: &Self::Sender) -> Result<(), Error> {

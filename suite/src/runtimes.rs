@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use netchan_node::words::{
-    Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, PatternReceiver, Position, Producer, Received,
-    Record, Start, Typed, Value,
+    Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, PartitionedSender, PatternReceiver, Position,
+    Producer, Received, Record, Start, Typed, Value,
 };
 use netchan_smol::Smol;
 use netchan_std::Std;
@@ -124,6 +124,18 @@ impl Runtime for Std {
 
     fn try_send(sender: &Self::Sender, record: NewRecord) -> Result<Self::Sent, Error> {
         sender.try_send(record)
+    }
+
+    fn send_keyed(sender: &PartitionedSender<Self>, record: NewRecord) -> Result<Self::Sent, Error> {
+        sender.send(record)
+    }
+
+    fn flush_all(sender: &PartitionedSender<Self>) -> Result<(), Error> {
+        sender.flush()
+    }
+
+    fn seal_all(sender: &PartitionedSender<Self>) -> Result<Vec<Offset>, Error> {
+        sender.seal()
     }
 
     fn flush(sender: &Self::Sender) -> Result<(), Error> {

@@ -127,6 +127,9 @@ pub(crate) struct Recv {
     /// Keep the position in this file, and go on from there the next time
     #[arg(long, value_name = "FILE")]
     pub(crate) position: Option<PathBuf>,
+    /// Of a channel with partitions, only those with these numbers (0,3). By itself it receives all of them
+    #[arg(long = "partition", value_name = "NUMBERS", value_delimiter = ',', conflicts_with = "cursor")]
+    pub(crate) partitions: Vec<u16>,
     /// Receive by this cursor, which the node with the channel keeps: go on where it stands (or make it, where --from and
     /// the like say), and commit what was written out. Who takes it last has it; see `netchan cursor`
     #[arg(long, value_name = "CURSOR", value_parser = cursor, conflicts_with = "position")]

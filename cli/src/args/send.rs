@@ -33,6 +33,7 @@ Examples:
   netchan send files app.log --whole            # one record
   netchan send orders orders.csv --key shop1 --header source=import --header line=csv
   netchan send orders orders.csv --key-delimiter ,
+  netchan send shops orders.csv --key-delimiter , --partitions 4   # each shop in order; recv shops takes all
   echo '{\"user\":{\"id\":7}}' | netchan send orders --key-field user.id
   echo '{\"at\":17676900}' | netchan send orders --event-time 'at{ms}' --content-type application/json
   netchan recv orders --from earliest --no-follow --json | netchan send copy --json
@@ -85,6 +86,10 @@ pub(crate) struct Send {
     /// has changed since is refused
     #[arg(long, requires = "file")]
     pub(crate) resume: bool,
+    /// The channel has so many partitions, or is made with them: the key of a record chooses one of them, those without a key
+    /// go around
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with = "resume")]
+    pub(crate) partitions: Option<u16>,
     /// Say at the end that the channel is complete: receivers end, later sends are refused
     #[arg(long)]
     pub(crate) seal: bool,

@@ -181,6 +181,7 @@ fn publish(name: &str) -> PublishOpen {
         durability: None,
         producer: ProducerId([5; 16]),
         content: None,
+        partitions: None,
     }
 }
 

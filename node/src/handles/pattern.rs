@@ -65,6 +65,12 @@ impl<A: Adapter> PatternBuilder<A> {
         self.set(|options| options.until = Some(time))
     }
 
+    /// Receives only from partitions with these numbers: with the pattern `orders@*`, those of `orders`.
+    pub fn partitions(self, numbers: impl IntoIterator<Item = u16>) -> PatternBuilder<A> {
+        let numbers = numbers.into_iter().collect();
+        self.set(|options| options.partitions = Some(numbers))
+    }
+
     /// Receives of each channel only records that pass this filter, see
     /// [`ReceiverBuilder::filter`](crate::ReceiverBuilder::filter).
     pub fn filter(self, filter: impl AsRef<str>) -> PatternBuilder<A> {

@@ -1,9 +1,10 @@
 //! How to send into a channel: this node's log, or a publisher that is driven in the background.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_proto::{Compression, Durability, ProducerId, Side};
+use netchan_proto::{ChannelName, Compression, Durability, Partitions, ProducerId, Side};
 use netchan_store::{LogOptions, Retention};
 
 use crate::error::{Error, ErrorKind};
@@ -21,9 +22,9 @@ use crate::target::Target;
 /// Of a channel that another node makes only the durability can be asked for.
 #[must_use = "nothing happens before open()"]
 pub struct SenderBuilder<A: Adapter> {
-    hub: Arc<Hub<A>>,
-    target: Result<Target, Error>,
-    way: Option<Way<A::Stream>>,
+    pub(super) hub: Arc<Hub<A>>,
+    pub(super) target: Result<Target, Error>,
+    pub(super) way: Option<Way<A::Stream>>,
     options: LogOptions,
     durability: Option<Durability>,
     producer: Option<ProducerId>,
@@ -113,6 +114,33 @@ impl<A: Adapter> SenderBuilder<A> {
         A::give(async move { self.opened().await.map(A::Sender::from) })
     }
 
+    /// Another of the same settings, on its own way.
+    pub(super) fn again(&self, way: Option<Way<A::Stream>>) -> SenderBuilder<A> {
+        SenderBuilder {
+            hub: Arc::clone(&self.hub),
+            target: self.target.clone(),
+            way,
+            options: self.options,
+            durability: self.durability,
+            producer: self.producer,
+            create: self.create,
+            content: self.content.clone(),
+        }
+    }
+
+    /// To send into one of so many partitions of the channel.
+    pub(super) fn of_partition(
+        mut self,
+        name: &ChannelName,
+        number: u16,
+        count: Partitions,
+    ) -> Result<SenderBuilder<A>, Error> {
+        let name = name.with_partition(number).map_err(|error| Error::from(error).about(name))?;
+        self.target = self.target.map(|target| Target { name, ..target });
+        self.options.partitions = NonZeroU16::new(count.get());
+        Ok(self)
+    }
+
     pub(super) fn sending(self, content: Wanted) -> SenderBuilder<A> {
         SenderBuilder { content: Some(content), ..self }
     }
@@ -128,7 +156,12 @@ impl<A: Adapter> SenderBuilder<A> {
             let (node, name, options) = (self.hub.node(), name.clone(), self.options);
             let content = self.content.clone();
             let log = A::blocking(move || {
-                let log = match self.create {
+                // Of a channel that exists, the partitions that are missing are made.
+                let is_known = || {
+                    let store = node.store().filter(|_| name.partition().is_some());
+                    store.is_some_and(|store| store.partitions(&name).is_some())
+                };
+                let log = match self.create || is_known() {
                     true => node.open_log(&name, &options),
                     false => node.existing_log(&name),
                 }?;
@@ -155,6 +188,7 @@ impl<A: Adapter> SenderBuilder<A> {
         let mut options = PublisherOptions::new(name, producer);
         (options.create, options.durability) = (self.create, self.durability);
         options.resume = self.producer.is_some();
+        options.partitions = self.options.partitions.and_then(|count| Partitions::new(count.get()).ok());
         options.content = self.content.filter(|wanted| !wanted.trust).map(|wanted| wanted.content);
         let (core, publisher) = PublisherCore::new(&node, options);
         self.hub.publish(core, way);

@@ -92,13 +92,14 @@ impl PublisherCore {
     /// A publisher of `node`, which has not dialled yet, and the first of its handles. When the last handle is gone, what was sent
     /// goes out, and then the publisher is over.
     pub fn new(node: &Node, options: PublisherOptions) -> (PublisherCore, Publisher) {
-        let PublisherOptions { name, create, durability, producer, resume, content, .. } = options;
+        let PublisherOptions { name, create, durability, producer, resume, content, partitions, .. } =
+            options;
         let next = if resume { None } else { Some(0) };
         let shared = Arc::new(Shared::new(name.clone(), producer, next, options.max_unacknowledged));
         let core = PublisherCore {
             shared: Arc::clone(&shared),
             redial: Redial::new(node, Roles::PUBLISHES),
-            open: PublishOpen { name, create, durability, producer, content },
+            open: PublishOpen { name, create, durability, producer, content, partitions },
             channel: None,
             stream: None,
             outgoing: VecDeque::new(),

@@ -14,7 +14,7 @@ mod models;
 mod queue;
 mod waiters;
 
-use netchan_proto::{ChannelName, Content, Durability, ProducerId};
+use netchan_proto::{ChannelName, Content, Durability, Partitions, ProducerId};
 
 pub use self::driven::PublisherCore;
 pub use self::handle::{Publisher, Reached};
@@ -38,6 +38,8 @@ pub struct PublisherOptions {
     pub resume: bool,
     /// What is published, to be held to what the channel's payloads are. Default: nobody asks.
     pub content: Option<Content>,
+    /// How many partitions the channel has, or is to have if it is made; with the name of one. Default: nobody asks.
+    pub partitions: Option<Partitions>,
     /// Bytes that may wait for their acknowledgement before senders do; one record that is larger is let through all
     /// the same. Default 8 MiB.
     pub max_unacknowledged: usize,
@@ -53,6 +55,7 @@ impl PublisherOptions {
             producer,
             resume: false,
             content: None,
+            partitions: None,
             max_unacknowledged: 8 << 20,
         }
     }

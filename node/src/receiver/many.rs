@@ -404,7 +404,7 @@ impl PatternCore {
     fn on_watched(&mut self, watched: Watched, now: Instant) {
         for made in watched.made {
             let name = made.name.clone();
-            if self.options.follow || !self.is_complete {
+            if (self.options.follow || !self.is_complete) && self.options.means(&name) {
                 self.on_made(made, now);
             }
             if let Some(known) = self.known.get_mut(&name) {

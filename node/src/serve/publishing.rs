@@ -5,6 +5,7 @@
 //! log says that it is written, or durable.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -53,12 +54,24 @@ fn accept(node: &Node, open: &PublishOpen, window: u64, may: Permissions) -> Res
         )
     };
     let store = node.store().ok_or_else(no_channel)?;
+    let mut options: LogOptions = *node.created_options();
+    options.durability = open.durability.unwrap_or(options.durability);
+    options.partitions = open.partitions.and_then(|count| NonZeroU16::new(count.get()));
+    let may_make = || match may.has(Permissions::CREATE) {
+        true => Ok(()),
+        false => Err(lacks(may, Permissions::CREATE)),
+    };
+    // Of a channel that exists, the partitions that are missing are made.
+    let is_part = open.name.partition().is_some() && (open.create || store.partitions(&open.name).is_some());
     let log = match store.open_existing(&open.name).map_err(refuse)? {
-        Some(log) => log,
-        None if open.create && !may.has(Permissions::CREATE) => return Err(lacks(may, Permissions::CREATE)),
+        Some(log) if !is_part => log,
+        Some(_) => store.open_partition(&open.name, &options).map_err(refuse)?,
+        None if is_part => {
+            may_make()?;
+            store.open_partition(&open.name, &options).map_err(refuse)?
+        }
         None if open.create => {
-            let mut options: LogOptions = *node.created_options();
-            options.durability = open.durability.unwrap_or(options.durability);
+            may_make()?;
             store.create_or_open(&open.name, &options).map_err(refuse)?
         }
         None => return Err(no_channel()),
@@ -79,6 +92,7 @@ fn accept(node: &Node, open: &PublishOpen, window: u64, may: Permissions) -> Res
         next_sequence: claim.next_sequence,
         credit: window,
         note: kept_note(store, &log, open.producer),
+        partitions: log.partitions(),
     };
     Ok(Accepted { log, claim, opened })
 }

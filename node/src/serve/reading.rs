@@ -63,6 +63,7 @@ fn find(log: Log, start: &Start, clock: Timestamp) -> Result<Found, LogError> {
         start: asked,
         clock,
         content: log.content().cloned(),
+        partitions: log.partitions(),
     };
     let truncated =
         resolved.truncated.map(|cut| Truncated { epoch: cut.epoch, log_epoch: log.epoch(), end: cut.end });

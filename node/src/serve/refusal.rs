@@ -1,7 +1,7 @@
 //! What a peer is told when something cannot be done.
 
-use netchan_proto::ErrorCode;
 use netchan_proto::wire::ErrorFrame;
+use netchan_proto::{ErrorCode, Offset};
 
 use crate::error::{Error, ErrorKind};
 
@@ -11,7 +11,11 @@ pub(super) fn refuse(error: impl Into<Error>) -> ErrorFrame {
     let frame = ErrorFrame::new(code_of(error.kind()), error.to_string());
     // A log that has failed is opened anew by who asks for it next.
     let retryable = frame.retryable || error.is_retryable() || error.kind() == ErrorKind::Poisoned;
-    ErrorFrame { retryable, ..frame }
+    let at = match error.kind() {
+        ErrorKind::Partitioned { count } => Some(Offset(count.into())),
+        _ => frame.at,
+    };
+    ErrorFrame { retryable, at, ..frame }
 }
 
 /// The node will not get to it.
@@ -25,10 +29,11 @@ fn code_of(kind: ErrorKind) -> ErrorCode {
         ErrorKind::Deleted => ErrorCode::DELETED,
         ErrorKind::Superseded => ErrorCode::SUPERSEDED,
         ErrorKind::NoChannel => ErrorCode::NO_CHANNEL,
+        ErrorKind::Partitioned { .. } => ErrorCode::PARTITIONED,
+        ErrorKind::Exists => ErrorCode::EXISTS,
         ErrorKind::Auth => ErrorCode::AUTH_FAILED,
         ErrorKind::Denied | ErrorKind::Config => ErrorCode::DENIED,
         ErrorKind::Permission => ErrorCode::PERMISSION,
-        ErrorKind::Exists => ErrorCode::EXISTS,
         ErrorKind::Version => ErrorCode::VERSION,
         ErrorKind::OtherLog => ErrorCode::OTHER_LOG,
         ErrorKind::Content => ErrorCode::CONTENT,

@@ -250,6 +250,7 @@ impl Far {
                     next_sequence: producer.next,
                     credit: self.window,
                     note: producer.note.clone(),
+                    partitions: None,
                 };
                 connection.publish_opened(id, &opened);
                 self.writers.push(Writer {
@@ -323,6 +324,7 @@ impl Far {
             start: asked,
             clock: Timestamp(1),
             content: None,
+            partitions: None,
         };
         match seek {
             None => connection.opened(id, &opened),

@@ -373,6 +373,7 @@ impl<M: Machine> Link<M> {
             durability: None,
             producer: ProducerId([producer; 16]),
             content: None,
+            partitions: None,
         };
         let id = self.peer.publish_open(&open).unwrap();
         self.pump();

@@ -2,12 +2,13 @@
 //!
 //! Owns their form, `{u16 id, u16 len, bytes}*` up to the end of the payload, and the rule for ids nobody here knows:
 //! with bit 15 the frame is refused, without it the parameter is skipped and nothing of it is kept. Version 1 knows
-//! one, [`CONTENT`], in the frames that have it.
+//! two, [`CONTENT`] and [`PARTITIONS`], in the frames that have them.
 
 use nom::bytes::complete::take;
 use nom::number::complete::le_u16;
 
-use super::parse::{Fault, Parsed, Put, fail, invalid, text};
+use super::parse::{Fault, Parsed, Put, fail, text};
+use crate::partition::Partitions;
 use crate::types::Content;
 
 /// The bit of an id that says: refuse the frame if you don't know me.
@@ -16,25 +17,69 @@ const CRITICAL: u16 = 1 << 15;
 /// What the channel's payloads are: in OPENED and SEEKED, where it is known, and in PUBLISH_OPEN.
 const CONTENT: u16 = 0x0010;
 
+/// How many partitions the channel has: in OPENED, SEEKED, PUBLISH_OPEN and PUBLISH_OPENED of one of them.
+const PARTITIONS: u16 = 0x0011;
+
+/// What a frame says of its channel in parameters.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// What its payloads are.
+    pub(super) content: Option<Content>,
+    /// How many partitions it has.
+    pub(super) partitions: Option<Partitions>,
+}
+
 /// Walks through all parameters, and so to the end of the payload.
 pub(super) fn params(input: &[u8]) -> Parsed<'_, ()> {
     walk(input, |_, _| Ok(()))
 }
 
-/// As [`params`], in a frame that may say what the channel's payloads are.
-pub(super) fn params_with_content(input: &[u8]) -> Parsed<'_, Option<Content>> {
-    let mut content = None;
-    let (input, ()) = walk(input, |id, bytes| {
-        if id == CONTENT {
-            let said =
+/// As [`params`], in a frame that may say what the channel's payloads are, and how many partitions it has.
+pub(super) fn params_with_content(input: &[u8]) -> Parsed<'_, Said> {
+    let mut said = Said::default();
+    let (input, ()) = walk(input, |id, bytes| match id {
+        CONTENT => {
+            let content =
                 text(bytes, "content")?.parse().map_err(|_| nom::Err::Error(Fault::Invalid("content")))?;
-            if content.replace(said).is_some() {
-                return invalid("content").map(|(_, nothing)| nothing);
-            }
+            once(&mut said.content, content, "content")
         }
-        Ok(())
+        PARTITIONS => once(&mut said.partitions, count(bytes)?, "partitions"),
+        _ => Ok(()),
     })?;
-    Ok((input, content))
+    Ok((input, said))
+}
+
+/// As [`params`], in a frame that may say how many partitions the channel has.
+pub(super) fn params_with_partitions(input: &[u8]) -> Parsed<'_, Option<Partitions>> {
+    let mut partitions = None;
+    let (input, ()) = walk(input, |id, bytes| match id {
+        PARTITIONS => once(&mut partitions, count(bytes)?, "partitions"),
+        _ => Ok(()),
+    })?;
+    Ok((input, partitions))
+}
+
+fn count(bytes: &[u8]) -> Result<Partitions, nom::Err<Fault>> {
+    let count =
+        <[u8; 2]>::try_from(bytes).ok().and_then(|bytes| Partitions::new(u16::from_le_bytes(bytes)).ok());
+    count.ok_or(nom::Err::Error(Fault::Invalid("partitions")))
+}
+
+/// Keeps a parameter that may come once.
+fn once<T>(place: &mut Option<T>, said: T, field: &'static str) -> Result<(), nom::Err<Fault>> {
+    match place.replace(said) {
+        None => Ok(()),
+        Some(_) => Err(nom::Err::Error(Fault::Invalid(field))),
+    }
+}
+
+/// Writes how many partitions the channel has, if it has some.
+pub(super) fn put_partitions(partitions: Option<Partitions>, out: &mut Vec<u8>) {
+    if let Some(partitions) = partitions {
+        out.u16(PARTITIONS);
+        out.u16(2);
+        out.u16(partitions.get());
+    }
 }
 
 /// Writes what the channel's payloads are, if it is known.

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use nom::number::complete::{le_u8, le_u64};
 
-use super::params::{params_with_content, put_content};
+use super::params::{Said, params_with_content, params_with_partitions, put_content, put_partitions};
 use super::parse::{Parsed, Put, array, bytes16, durability, epoch, invalid, log, maybe_offset, name, zeros};
 use crate::limits::MAX_NOTE;
+use crate::partition::Partitions;
 use crate::types::{ChannelName, Content, Durability, Epoch, LogId, Offset, ProducerId};
 
 /// PUBLISH_OPEN: asks to publish to a channel.
@@ -21,6 +22,8 @@ pub struct PublishOpen {
     pub producer: ProducerId,
     /// What is to be published, if that is to be held to what the channel's payloads are.
     pub content: Option<Content>,
+    /// How many partitions the channel has, or is to have if it is made; only with the name of one.
+    pub partitions: Option<Partitions>,
 }
 
 /// The bit of PUBLISH_OPEN's flags that asks to create.
@@ -44,9 +47,12 @@ impl PublishOpen {
         let (input, ()) = zeros::<2>(input)?;
         let (input, producer) = array(input)?;
         let (input, name) = name(input)?;
-        let (input, content) = params_with_content(input)?;
-        let create = flags & FLAG_CREATE != 0;
-        Ok((input, PublishOpen { name, create, durability, producer: ProducerId(producer), content }))
+        let (input, Said { content, partitions }) = params_with_content(input)?;
+        if partitions.is_some() && name.partition().is_none() {
+            return invalid("partitions");
+        }
+        let (create, producer) = (flags & FLAG_CREATE != 0, ProducerId(producer));
+        Ok((input, PublishOpen { name, create, durability, producer, content, partitions }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -56,6 +62,7 @@ impl PublishOpen {
         out.all(&self.producer.0);
         out.bytes8(self.name.as_str().as_bytes());
         put_content(self.content.as_ref(), out);
+        put_partitions(self.partitions, out);
     }
 }
 
@@ -108,6 +115,8 @@ pub struct PublishOpened {
     pub credit: u64,
     /// The producer's note, as stored last.
     pub note: Note,
+    /// How many partitions the channel has of which this is one.
+    pub partitions: Option<Partitions>,
 }
 
 impl PublishOpened {
@@ -119,7 +128,8 @@ impl PublishOpened {
         let (input, next_sequence) = le_u64(input)?;
         let (input, credit) = le_u64(input)?;
         let (input, note) = Note::parse(input)?;
-        Ok((input, PublishOpened { log, epoch, durability, next_sequence, credit, note }))
+        let (input, partitions) = params_with_partitions(input)?;
+        Ok((input, PublishOpened { log, epoch, durability, next_sequence, credit, note, partitions }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -130,6 +140,7 @@ impl PublishOpened {
         out.u64(self.next_sequence);
         out.u64(self.credit);
         out.bytes16(&self.note.0);
+        put_partitions(self.partitions, out);
     }
 }
 

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use nom::bytes::complete::take;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 
-use super::params::{params, params_with_content, put_content};
+use super::params::{Said, params, params_with_content, put_content, put_partitions};
 use super::parse::{
     Fault, Parsed, Put, durability, epoch, fail, flag, invalid, log, name, offset, timestamp, zeros,
 };
 use super::start::Start;
 use crate::filter::Filter;
+use crate::partition::Partitions;
 use crate::types::{ChannelName, Content, Durability, Epoch, LogId, Offset, Timestamp};
 
 /// OPEN: asks to read a channel.
@@ -100,6 +101,8 @@ pub struct Opened {
     pub clock: Timestamp,
     /// What the channel's payloads are, if its senders have said so.
     pub content: Option<Content>,
+    /// How many partitions the channel has of which this is one.
+    pub partitions: Option<Partitions>,
 }
 
 impl Opened {
@@ -113,8 +116,8 @@ impl Opened {
         let (input, next) = offset(input)?;
         let (input, start) = offset(input)?;
         let (input, clock) = timestamp(input)?;
-        let (input, content) = params_with_content(input)?;
-        Ok((input, Opened { log, epoch, durability, sealed, first, next, start, clock, content }))
+        let (input, Said { content, partitions }) = params_with_content(input)?;
+        Ok((input, Opened { log, epoch, durability, sealed, first, next, start, clock, content, partitions }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -128,6 +131,7 @@ impl Opened {
         out.offset(self.start);
         out.timestamp(self.clock);
         put_content(self.content.as_ref(), out);
+        put_partitions(self.partitions, out);
     }
 }
 

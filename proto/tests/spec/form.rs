@@ -68,8 +68,17 @@ fn message_form(stream: StreamId, message: &Message) -> String {
 
 /// Debug text without the names of types that wrap one number, and with bytes as hexadecimal.
 fn plain(debug: &str) -> String {
-    const WRAPPERS: [&str; 8] =
-        ["Offset(", "Timestamp(", "Epoch(", "LogId(", "NodeId(", "ProducerId(", "Roles(", "ErrorCode("];
+    const WRAPPERS: [&str; 9] = [
+        "Partitions(",
+        "Offset(",
+        "Timestamp(",
+        "Epoch(",
+        "LogId(",
+        "NodeId(",
+        "ProducerId(",
+        "Roles(",
+        "ErrorCode(",
+    ];
     const NAMES: [&str; 7] = [
         "Opened { ",
         "LogInfo { ",
@@ -85,7 +94,8 @@ fn plain(debug: &str) -> String {
         .replace("Pattern(\"", "(\"")
         .replace("Note(b\"", "(\"")
         .replace(", content: None", "")
-        .replace(", digest: None", "");
+        .replace(", digest: None", "")
+        .replace(", partitions: None", "");
     let mut out = String::new();
     let mut rest = &*debug;
     while let Some(first) = rest.chars().next() {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use netchan_proto::auth::Side;
-use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE};
+use netchan_proto::limits::{MAX_ERROR_TEXT, MAX_NOTE, MAX_PARTITIONS};
 use netchan_proto::settings::Setting;
 use netchan_proto::wire::*;
 use netchan_proto::{
     ChannelName, Content, CursorName, Digest, Durability, Epoch, ErrorCode, Filter, LogId, NodeId, Offset,
-    Pattern, Position, Positions, ProducerId, Settings, Timestamp,
+    Partitions, Pattern, Position, Positions, ProducerId, Settings, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -50,6 +50,7 @@ pub(crate) fn name() -> impl Strategy<Value = ChannelName> {
     prop_oneof![
         "[a-zé_-]{1,20}(/[a-z0-9]{1,9}){0,3}".prop_map(|name| ChannelName::new(&name).unwrap()),
         Just(ChannelName::new(&"n".repeat(255)).unwrap()),
+        "[a-z]{1,9}(/[a-z]{1,9})?@([0-9]|[1-9][0-9]{1,2})".prop_map(|name| ChannelName::new(&name).unwrap()),
     ]
 }
 
@@ -84,19 +85,34 @@ fn filter() -> impl Strategy<Value = Option<Filter>> {
 }
 
 fn opened() -> impl Strategy<Value = Opened> {
-    (log(), epoch(), durability(), any::<bool>(), [offset(), offset(), offset()], time(), content()).prop_map(
-        |(log, epoch, durability, sealed, [first, next, start], clock, content)| Opened {
-            log,
-            epoch,
-            durability,
-            sealed,
-            first,
-            next,
-            start,
-            clock,
-            content,
-        },
+    (
+        log(),
+        epoch(),
+        durability(),
+        any::<bool>(),
+        [offset(), offset(), offset()],
+        time(),
+        content(),
+        partitions(),
     )
+        .prop_map(
+            |(log, epoch, durability, sealed, [first, next, start], clock, content, partitions)| Opened {
+                log,
+                epoch,
+                durability,
+                sealed,
+                first,
+                next,
+                start,
+                clock,
+                content,
+                partitions,
+            },
+        )
+}
+
+fn partitions() -> impl Strategy<Value = Option<Partitions>> {
+    prop::option::of((1..=MAX_PARTITIONS).prop_map(|count| Partitions::new(count).unwrap()))
 }
 
 fn content() -> impl Strategy<Value = Option<Content>> {
@@ -229,24 +245,21 @@ fn reading() -> BoxedStrategy<Message> {
 fn publishing() -> BoxedStrategy<Message> {
     let level = prop_oneof![Just(AckLevel::Written), Just(AckLevel::Durable)];
     prop_oneof![
-        (name(), any::<bool>(), prop::option::of(durability()), any::<[u8; 16]>(), content()).prop_map(
-            |(name, create, durability, producer, content)| Message::PublishOpen(PublishOpen {
-                name,
-                create,
-                durability,
-                producer: ProducerId(producer),
-                content
-            })
-        ),
-        (log(), epoch(), durability(), number(), number(), note()).prop_map(
-            |(log, epoch, durability, next_sequence, credit, note)| Message::PublishOpened(PublishOpened {
-                log,
-                epoch,
-                durability,
-                next_sequence,
-                credit,
-                note
-            })
+        (name(), any::<bool>(), prop::option::of(durability()), any::<[u8; 16]>(), content(), partitions())
+            .prop_map(|(name, create, durability, producer, content, partitions)| Message::PublishOpen(
+                PublishOpen {
+                    partitions: partitions.filter(|_| name.partition().is_some()),
+                    name,
+                    create,
+                    durability,
+                    producer: ProducerId(producer),
+                    content
+                }
+            )),
+        (log(), epoch(), durability(), number(), number(), note(), partitions()).prop_map(
+            |(log, epoch, durability, next_sequence, credit, note, partitions)| Message::PublishOpened(
+                PublishOpened { partitions, log, epoch, durability, next_sequence, credit, note }
+            )
         ),
         range().prop_map(Message::Publish),
         (level, epoch(), 0..1u64 << 60, 1..1u64 << 60, maybe_offset()).prop_map(
@@ -501,6 +514,7 @@ pub(crate) fn has_params(kind: FrameType) -> bool {
         FrameType::OPENED,
         FrameType::SEEKED,
         FrameType::PUBLISH_OPEN,
+        FrameType::PUBLISH_OPENED,
     ]
     .contains(&kind)
 }

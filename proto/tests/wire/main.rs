@@ -12,8 +12,9 @@ mod types;
 
 use any::{frame, has_params, message, one_of_each, read};
 use bytes::Bytes;
+use netchan_proto::limits::MAX_PARTITIONS;
 use netchan_proto::wire::*;
-use netchan_proto::{ChannelName, ErrorCode, Offset};
+use netchan_proto::{ChannelName, ErrorCode, Offset, Partitions};
 use proptest::prelude::*;
 
 /// The payload without its parameters: where they begin is where the fields end, which the shortest payload that is
@@ -29,11 +30,13 @@ fn without_params(message: &Message) -> Bytes {
     shortest
 }
 
-fn without_content(mut message: Message) -> Message {
+/// Without what is said in parameters.
+fn bare(mut message: Message) -> Message {
     match &mut message {
-        Message::Opened(opened) => opened.content = None,
-        Message::Seeked(seeked) => seeked.opened.content = None,
-        Message::PublishOpen(open) => open.content = None,
+        Message::Opened(opened) => (opened.content, opened.partitions) = (None, None),
+        Message::Seeked(seeked) => (seeked.opened.content, seeked.opened.partitions) = (None, None),
+        Message::PublishOpen(open) => (open.content, open.partitions) = (None, None),
+        Message::PublishOpened(opened) => opened.partitions = None,
         _ => {}
     }
     message
@@ -51,7 +54,7 @@ fn there_is_a_message_for_every_type() {
 /// NC-FRM-014
 #[test]
 fn every_truncation_is_refused() {
-    for message in one_of_each().into_iter().map(without_content) {
+    for message in one_of_each().into_iter().map(bare) {
         let kind = message.kind();
         let payload = if has_params(kind) { without_params(&message) } else { frame(&message).1 };
         if kind.name().is_none() || matches!(kind, FrameType::DATA | FrameType::PUBLISH) {
@@ -256,6 +259,7 @@ fn a_content_stands_once_where_it_may_and_is_one() {
     let param = |content: &str| [&[0x10, 0, content.len() as u8, 0], content.as_bytes()].concat();
     let (postcard, json) = (param("postcard"), param("json"));
     let Message::Opened(opened) = sample(FrameType::OPENED) else { panic!() };
+    let opened = Opened { partitions: None, ..opened };
     let plain = Message::Opened(Opened { content: None, ..opened.clone() });
     let content = Some("postcard".parse().unwrap());
     assert_eq!(with(&plain, &[&postcard]), Ok(Message::Opened(Opened { content, ..opened })));
@@ -265,6 +269,56 @@ fn a_content_stands_once_where_it_may_and_is_one() {
     assert!(with(&plain, &[&param(&longest)]).is_ok() && with(&plain, &[&param(&(longest + "x"))]).is_err());
     let open = sample(FrameType::OPEN);
     assert_eq!(with(&open, &[&postcard, &json]), Ok(open));
+}
+
+/// NC-EXT-014, NC-EXT-015
+#[test]
+fn a_number_of_partitions_stands_once_where_it_may_and_is_one() {
+    let param = |count: &[u8]| [&[0x11, 0, count.len() as u8, 0], count].concat();
+    let four = Partitions::new(4).ok();
+    for message in one_of_each().into_iter().filter(|message| has_params(message.kind())).map(bare) {
+        let (kind, name) = (message.kind(), "x@3".parse().unwrap());
+        let message = match message {
+            Message::PublishOpen(open) => Message::PublishOpen(PublishOpen { name, ..open }),
+            other => other,
+        };
+        let with = |params: &[&[u8]]| read(kind, [&without_params(&message)[..], &params.concat()].concat());
+        let mut said = message.clone();
+        match &mut said {
+            Message::Opened(opened) => opened.partitions = four,
+            Message::Seeked(seeked) => seeked.opened.partitions = four,
+            Message::PublishOpen(open) => open.partitions = four,
+            Message::PublishOpened(opened) => opened.partitions = four,
+            _ => {
+                assert_eq!(
+                    with(&[&param(&[4, 0]), &param(&[0, 0])]).as_ref(),
+                    Ok(&message),
+                    "{kind}: unknown"
+                );
+                continue;
+            }
+        }
+        assert_eq!(with(&[&param(&[4, 0])]), Ok(said), "{kind}");
+        assert!(with(&[&param(&[0, 4])]).is_ok(), "{kind}: {MAX_PARTITIONS}");
+        let twice = [&param(&[4, 0])[..], &param(&[4, 0])];
+        assert_eq!(with(&twice).map_err(DecodeError::code), Err(ErrorCode::MALFORMED), "{kind}: twice");
+        for wrong in [&[][..], &[4], &[4, 0, 0], &[0, 0], &[1, 4], &[0xff, 0xff]] {
+            assert_eq!(
+                with(&[&param(wrong)]).map_err(DecodeError::code),
+                Err(ErrorCode::MALFORMED),
+                "{wrong:?}"
+            );
+        }
+        if let Message::PublishOpen(open) = message {
+            let plain = Message::PublishOpen(PublishOpen { name: "x".parse().unwrap(), ..open });
+            let payload = [&without_params(&plain)[..], &param(&[4, 0])].concat();
+            assert_eq!(
+                read(kind, payload).map_err(DecodeError::code),
+                Err(ErrorCode::MALFORMED),
+                "no partition"
+            );
+        }
+    }
 }
 
 /// NC-STR-030, NC-STR-031
@@ -306,7 +360,7 @@ proptest! {
             changed[at] = byte;
         }
         if let Ok(read) = read(header.kind, changed.clone()) {
-            let again = if has_params(header.kind) { without_params(&read) } else { frame(&read).1 };
+            let again = if has_params(header.kind) { without_params(&bare(read)) } else { frame(&read).1 };
             // What is unknown is skipped, and not there any more.
             let unknown = match header.kind {
                 FrameType::STATUS_REPLY => Some(10), // a counter

@@ -11,10 +11,12 @@ fn stat(name: &[u8]) -> Result<Message, ErrorCode> {
     read(FrameType::STAT, [&[len], name].concat()).map_err(DecodeError::code)
 }
 
-/// NC-TYP-006, NC-TYP-007, NC-TYP-008, NC-TYP-009, NC-TYP-011
+/// NC-TYP-006, NC-TYP-007, NC-TYP-008, NC-TYP-009, NC-TYP-011, NC-TYP-016
 #[test]
 fn a_frame_with_a_name_that_breaks_the_rules_is_malformed() {
-    for good in ["a", "my_log", "orders/eu/2026", "ünï", "a.b-c", "...", ".a/b.", &"x".repeat(255)] {
+    for good in
+        ["a", "my_log", "orders/eu/2026", "ünï", "a.b-c", "...", "a@0", "a/b@1023", ".a/b.", &"x".repeat(255)]
+    {
         assert_eq!(stat(good.as_bytes()), Ok(Message::Stat(good.parse().unwrap())));
     }
     let bad = [
@@ -37,6 +39,15 @@ fn a_frame_with_a_name_that_breaks_the_rules_is_malformed() {
         "..",
         "a/../b",
         "./a",
+        "a@",
+        "a@01",
+        "a@1024",
+        "a@b",
+        "a@1@2",
+        "a@1/b",
+        "a/@1",
+        "..@1",
+        "a@*",
     ];
     for bad in bad {
         assert_eq!(stat(bad.as_bytes()), Err(ErrorCode::MALFORMED), "{bad:?}");

@@ -45,8 +45,8 @@ use std::task::{Context, Poll, Waker};
 
 use netchan_proto::batch::{Batch, BatchKind};
 use netchan_proto::{
-    ChannelName, Compression, Content, Digest, Durability, Epoch, LogId, LogInfo, Offset, ProducerId, Record,
-    RecordRef, Settings, Start, Timestamp,
+    ChannelName, Compression, Content, Digest, Durability, Epoch, LogId, LogInfo, Offset, Partitions,
+    ProducerId, Record, RecordRef, Settings, Start, Timestamp,
 };
 
 use crate::committer::Committer;
@@ -111,6 +111,8 @@ pub(crate) struct Inner {
     created: Timestamp,
     /// Whether it can never be sealed.
     unsealable: bool,
+    /// Of how many partitions it is one.
+    partitions: Option<Partitions>,
     /// What its payloads are. Set once, under the writer's lock.
     content: OnceLock<Content>,
     dir: String,
@@ -481,6 +483,12 @@ impl Log {
     pub fn truncate_before_time(&self, time: Timestamp) -> Result<Offset, StoreError> {
         let before = self.0.first_since(time).map_err(crate::state_log::store_error)?;
         self.0.truncate(before)
+    }
+
+    /// How many partitions the channel has of which this is one; `None` for one that is no partition.
+    #[must_use]
+    pub fn partitions(&self) -> Option<Partitions> {
+        self.0.partitions
     }
 
     /// What the payloads are, once a sender has said so.

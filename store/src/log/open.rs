@@ -447,6 +447,7 @@ impl Opening<'_> {
             id: self.meta.id,
             created: self.meta.created,
             unsealable: options.unsealable,
+            partitions: crate::store::count_of(&options),
             content: self.meta.content.clone().map_or_else(OnceLock::new, OnceLock::from),
             dir: self.dir.to_owned(),
             state: Mutex::new(state),

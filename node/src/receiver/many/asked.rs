@@ -81,6 +81,8 @@ pub struct PatternOptions {
     /// names: exactly so for what is there when the receiver opens, and for what is sent later as far as it arrives within this of
     /// what was sent after it, see [`MERGE_WINDOW`]. Default: no, channels take turns.
     pub merge: Option<Duration>,
+    /// Only partitions with these numbers. Default: all channels that match.
+    pub partitions: Option<Vec<u16>>,
 }
 
 impl PatternOptions {
@@ -95,6 +97,13 @@ impl PatternOptions {
             until: None,
             filter: None,
             merge: None,
+            partitions: None,
         }
+    }
+
+    /// Whether a channel that matches is one of the partitions that are meant.
+    pub(super) fn means(&self, name: &ChannelName) -> bool {
+        let is_one = |numbers: &Vec<u16>| name.partition().is_some_and(|number| numbers.contains(&number));
+        self.partitions.as_ref().is_none_or(is_one)
     }
 }
