@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 
 use netchan_proto::batch::{Batch, BatchHeader, BatchKind, HEADER_LEN};
 use netchan_proto::crc::crc32c;
-use netchan_proto::{Content, Durability, Offset, ProducerId, RecordRef, Timestamp};
+use netchan_proto::{Content, Durability, Offset, Partitions, ProducerId, RecordRef, Timestamp};
 use netchan_store::disk::{Disk, Open, SimDisk};
 use netchan_store::{Log, LogOptions, Retention, StoreError};
 use rig::*;
@@ -349,17 +349,22 @@ fn a_directory_of_the_first_version_opens_with_all_that_is_in_it() {
 fn of_how_many_partitions_a_channel_is_one_stays_as_it_was_made() {
     let disk = SimDisk::new(1);
     let of = |number| LogOptions { partitions: NonZeroU16::new(number), ..small(Durability::Sync) };
-    let id = open(&disk).create_or_open(&name("a"), &of(300)).unwrap().id();
+    let store = open(&disk);
+    store.create_partitioned(&name("a"), Partitions::new(300).unwrap(), &of(0)).unwrap();
+    let id = store.open_existing(&name("a@256")).unwrap().unwrap().id();
+    store.close();
     let path = format!("channels/{id}/meta");
-    for (said, durability) in [(7, Durability::Sync), (0, Durability::Os)] {
+    for (said, durability) in [(300, Durability::Sync), (0, Durability::Os)] {
         let store = open(&disk);
+        let other = store.create_or_open(&name("a@256"), &of(7)).unwrap_err();
+        assert!(matches!(other, StoreError::Partitioned { count, .. } if count.get() == 300));
         let said = LogOptions { durability, ..of(said) };
-        let log = store.create_or_open(&name("a"), &said).unwrap();
+        let log = store.create_or_open(&name("a@256"), &said).unwrap();
         log.set_retention(Retention::default()).unwrap();
         store.close();
         let meta = disk.contents(&path).unwrap();
         assert_eq!((&meta[14..16], meta[8]), (&[44, 1][..], durability.code()), "of 300");
-        let kept = netchan_store::kept(&disk, &name("a")).unwrap().unwrap();
+        let kept = netchan_store::kept(&disk, &name("a@256")).unwrap().unwrap();
         assert_eq!(kept.options, LogOptions { durability, ..of(300) });
     }
 }
