@@ -211,7 +211,7 @@ impl Store {
     /// [`NoChannel`](StoreError::NoChannel) for a partition of one that has none, if the options do not say how many.
     pub fn create_or_open(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, StoreError> {
         if name.partition().is_some() {
-            self.open_partition(name, options)?;
+            self.make_partitions_of(name, options)?;
         }
         self.make_or_open(name, options)
     }

@@ -10,7 +10,7 @@ pub(crate) fn dir(place: &Place, name: &str) -> PathBuf {
     let channels = fs::read_dir(place.path("data/channels")).unwrap().map(|entry| entry.unwrap().path());
     let has_name = |dir: &PathBuf| {
         let meta = fs::read(dir.join("meta")).unwrap();
-        meta[120..meta.len() - 4] == *name.as_bytes()
+        meta[128..meta.len() - 4] == *name.as_bytes()
     };
     channels.into_iter().find(has_name).unwrap()
 }

@@ -119,12 +119,21 @@ impl Store {
     /// # Errors
     /// As [`create_partitioned`](Self::create_partitioned); [`StoreError::NoChannel`] if the number is not known.
     pub fn open_partition(&self, name: &ChannelName, options: &LogOptions) -> Result<Log, StoreError> {
-        let no_channel = || StoreError::NoChannel { name: name.clone() };
+        self.make_partitions_of(name, options)?;
+        self.open_existing(name)?.ok_or_else(|| StoreError::NoChannel { name: name.clone() })
+    }
+
+    /// Makes the partitions that are missing beside this one, and this one.
+    pub(super) fn make_partitions_of(
+        &self,
+        name: &ChannelName,
+        options: &LogOptions,
+    ) -> Result<(), StoreError> {
         let base = name.base();
-        let count = count_of(options).or_else(|| self.partitions(&base)).ok_or_else(no_channel)?;
+        let count = count_of(options).or_else(|| self.partitions(&base));
+        let count = count.ok_or_else(|| StoreError::NoChannel { name: name.clone() })?;
         locked(&self.0.channels).is_refused(name, Some(count))?;
-        self.create_partitioned(&base, count, options)?;
-        self.open_existing(name)?.ok_or_else(no_channel)
+        self.create_partitioned(&base, count, options)
     }
 
     /// Makes a channel whose name is taken for it, if nobody has done so, or has failed to, at the same time.
