@@ -1,7 +1,7 @@
 //! How channels of this node are kept: made, changed, truncated, told. All of it may block on the disk.
 
 use netchan_proto::wire::{Before, Description, Keep, Truncate};
-use netchan_proto::{ChannelName, LogOptions, Offset, Settings, Start};
+use netchan_proto::{ChannelName, LogOptions, Offset, Partitions, Settings, Start};
 use netchan_store::{Kept, Log, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
 
 use crate::error::{Error, ErrorKind};
@@ -9,12 +9,17 @@ use crate::node::Node;
 
 impl Node {
     /// Makes a channel that is kept as is said, and otherwise as those that a publisher makes. One that is there and is
-    /// kept so is as good. Blocks.
+    /// kept so is as good. Of one with partitions it tells of the first. Blocks.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if it is there and is kept otherwise, and what the disk says.
     pub fn create(&self, keep: &Keep) -> Result<Description, Error> {
-        let log = self.open_log(&keep.name, &wanted(&keep.settings, self.created_options()))?;
+        let options = wanted(&keep.settings, self.created_options());
+        let count = options.partitions.filter(|_| keep.name.partition().is_none());
+        let log = match count.and_then(|count| Partitions::new(count.get()).ok()) {
+            Some(count) => self.make_partitions(&keep.name, count, &options)?,
+            None => self.open_log(&keep.name, &options)?,
+        };
         let kept = kept(&log)?;
         if wanted(&keep.settings, &kept.options) != kept.options {
             let what = "there is a channel of this name, and it is kept otherwise";

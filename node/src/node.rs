@@ -14,7 +14,8 @@ use netchan_proto::auth::payload_hash;
 use netchan_proto::limits::MAX_READERS;
 use netchan_proto::wire::{Readers, ReadersReply};
 use netchan_proto::{
-    ChannelName, Content, LogId, LogInfo, NodeId, Offset, Permissions, ProducerId, Roles, Timestamp, Token,
+    ChannelName, Content, LogId, LogInfo, NodeId, Offset, Partitions, Permissions, ProducerId, Roles,
+    Timestamp, Token,
 };
 use netchan_store::{Log, LogOptions, Store, StoreError};
 
@@ -235,6 +236,19 @@ impl Node {
             _ if name.partition().is_some() => store.open_partition(name, options),
             Some(log) => Ok(log),
             None => store.create_or_open(name, options),
+        })
+    }
+
+    /// Makes a channel of so many partitions, and gives the first. Blocks.
+    pub(crate) fn make_partitions(
+        &self,
+        name: &ChannelName,
+        count: Partitions,
+        options: &LogOptions,
+    ) -> Result<Log, Error> {
+        self.with_store(name, |store| {
+            store.create_partitioned(name, count, options)?;
+            store.open_partition(&name.with_partition(0)?, options)
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod house;
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use house::{House, Link, batch, name, peer_config};
@@ -57,6 +58,28 @@ fn describe(link: &mut Link, channel: &str) -> Result<Description, ErrorCode> {
 
 fn options(description: &Description) -> LogOptions {
     description.settings.over(&LogOptions::default())
+}
+
+/// NC-ADM-035
+#[test]
+fn a_channel_is_made_with_all_its_partitions_and_not_with_another_number() {
+    let house = House::new();
+    let mut link = Link::new(&house);
+    let said = |count| Settings::default().partitions(NonZeroU16::new(count)).max_bytes(Some(1 << 20));
+    let made = create(&mut link, "a", &said(3)).unwrap();
+    assert_eq!((made.name.as_str(), options(&made).partitions), ("a@0", NonZeroU16::new(3)));
+    for part in ["a@0", "a@1", "a@2"] {
+        let kept = options(&describe(&mut link, part).unwrap());
+        assert_eq!((kept.partitions, kept.retention.max_bytes), (NonZeroU16::new(3), Some(1 << 20)));
+    }
+    assert_eq!(create(&mut link, "a", &said(3)), Ok(made));
+    assert_eq!(create(&mut link, "a", &said(4)), Err(ErrorCode::PARTITIONED));
+    assert_eq!(create(&mut link, "a", &said(3).max_bytes(None)), Err(ErrorCode::EXISTS));
+    assert_eq!(create(&mut link, "a", &Settings::default()), Err(ErrorCode::PARTITIONED));
+    assert_eq!(describe(&mut link, "a"), Err(ErrorCode::PARTITIONED));
+    create(&mut link, "b", &Settings::default()).unwrap();
+    assert_eq!(create(&mut link, "b", &said(3)), Err(ErrorCode::EXISTS));
+    assert_eq!(create(&mut link, "a@3", &Settings::default()), Err(ErrorCode::PARTITIONED));
 }
 
 /// NC-ADM-001, NC-ADM-005, NC-ADM-006, NC-ADM-007, NC-ADM-015
