@@ -120,6 +120,54 @@ fn records_come_as_if_they_were_sorted_by_time() {
     }
 }
 
+/// NC-PAT-025: that it comes in order is owed to no window; nobody gives a record before he knows that none comes before it.
+#[test]
+fn what_is_there_is_sorted_though_nobody_waits_for_time_to_pass() {
+    let rounds = std::env::var("ROUNDS").map_or(100, |rounds| rounds.parse().unwrap());
+    for seed in 0..rounds {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let house = house();
+        for number in 0..dice.usize(..150) {
+            send(&house, dice.usize(..CHANNELS), number);
+            if dice.u8(..4) == 0 {
+                house.commit();
+            }
+        }
+        house.commit();
+        let expected = sorted(&house, &[Offset(0); CHANNELS]);
+        let mut there = There::new(house);
+        let mut wire = Wire { step: 1 + dice.usize(..900), abrupt: dice.bool(), ..Wire::new() };
+        if dice.bool() {
+            *(if dice.bool() { &mut wire.to_near } else { &mut wire.to_far }) = 1 + dice.usize(..5000);
+        }
+        let options = PatternOptions { merge: Some(Duration::ZERO), ..merged(Start::Earliest) };
+        let mut near = PatternCore::new(&node(), options);
+        let got = settle(&mut wire, &mut near, &mut there);
+        assert_eq!(payloads(&got), expected, "seed {seed}");
+    }
+}
+
+/// NC-PAT-025: of batches larger than the credit of a channel one comes at a time, also where each waits for all others.
+#[test]
+fn channels_with_large_batches_are_merged_one_after_the_other() {
+    const MANY: usize = 12;
+    let house = House::new();
+    for number in 0..MANY {
+        let log = house.log(&format!("m/{number:02}"));
+        append(&log, format!("{number} {}", "x".repeat(3 << 20)));
+        house.commit();
+    }
+    let mut there = There::new(house);
+    let options = PatternOptions { merge: Some(Duration::ZERO), ..merged(Start::Earliest) };
+    let (mut wire, mut near) = (Wire::new(), PatternCore::new(&node(), options));
+    let got = settle(&mut wire, &mut near, &mut there);
+    let channel = |got: &Got| match got {
+        Got::Record(_, text) => text.split(' ').nth(1).unwrap().parse::<usize>().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(got.iter().map(channel).collect::<Vec<_>>(), (0..MANY).collect::<Vec<_>>());
+}
+
 /// NC-PAT-025
 #[test]
 fn a_record_waits_for_silent_channels_as_long_as_the_window_and_no_longer() {

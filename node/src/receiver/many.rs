@@ -159,6 +159,8 @@ pub struct PatternCore {
     turn_at: Option<Instant>,
     /// When what is held back for others, to be merged, has been long enough.
     merge_at: Option<Instant>,
+    /// All channels that were there were told and have been opened, or as many as can be: merging may begin.
+    knows_all: bool,
     told_too_many: bool,
     /// To be given before anything else: what one channel has, and what is to be told of all.
     found: VecDeque<Next<Received>>,
@@ -188,6 +190,7 @@ impl PatternCore {
             large: None,
             turn_at: None,
             merge_at: None,
+            knows_all: false,
             told_too_many: false,
             found: VecDeque::new(),
             phase: Phase::Reading,

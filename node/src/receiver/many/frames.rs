@@ -50,15 +50,15 @@ impl PatternCore {
                     return; // of a stream that was given up
                 };
                 let is_progress = matches!(frame, Frame::Progress(..));
-                let is_opened = matches!(frame, Frame::Opened(..));
-                let is_another = match &frame {
-                    Frame::Opened(_, opened) => self.see_to_log(at, opened.log),
-                    _ => false,
+                let (is_another, end) = match &frame {
+                    Frame::Opened(_, opened) => (self.see_to_log(at, opened.log), Some(opened.next)),
+                    _ => (false, None),
                 };
+                let is_opened = end.is_some();
                 let is_data = matches!(frame, Frame::Data(..) | Frame::Gap(..) | Frame::Truncated(..));
                 self.lend(at, |core| core.on_frame(frame, now));
                 if self.options.merge.is_some() {
-                    self.note_arrival(at, is_opened, now);
+                    self.note_arrival(at, end, now);
                 }
                 if is_another {
                     self.begin_later(at);

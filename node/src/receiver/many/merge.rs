@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use netchan_proto::limits::MAX_LANES;
 use netchan_proto::{Instant, Offset, Record};
 
 use super::{Open, PatternCore, Received};
@@ -67,6 +68,11 @@ impl PatternCore {
         loop {
             if let Some(next) = self.hold_back(now) {
                 return Some(next);
+            }
+            // The earliest record of all may be one of a channel that is not known yet.
+            self.knows_all |= self.is_complete && (self.waiting.is_empty() || self.open == MAX_LANES);
+            if !self.knows_all {
+                return None;
             }
             let mut first: Option<(usize, &Open, &Held)> = None;
             let (mut is_missing, mut is_owed) = (false, false);
@@ -127,21 +133,22 @@ impl PatternCore {
                 let lane = self.lanes.get_mut(at)?.as_mut()?;
                 let arrived = lane.merging.arrived(lane.core.taken(), now);
                 lane.merging.held = Some(Held { record, arrived });
+                // Its batch is whole, and others may wait for the right to one as large.
+                self.see_to_large(at);
                 None
             }
             other => Some(other),
         }
     }
 
-    /// Bytes of a channel have come, or how far it goes.
-    pub(super) fn note_arrival(&mut self, at: usize, is_opened: bool, now: Instant) {
+    /// Bytes of a channel have come; or it was opened, and ends there.
+    pub(super) fn note_arrival(&mut self, at: usize, end: Option<Offset>, now: Instant) {
         let Some(lane) = self.lanes.get_mut(at).and_then(Option::as_mut) else { return };
         let merging = &mut lane.merging;
-        if is_opened {
+        if let Some(end) = end {
             merging.arrivals.clear(); // another stream, which counts anew
-            if merging.stored == Offset::NONE {
-                merging.stored = lane.core.tail();
-            }
+            // Nobody waits for what was rolled back since.
+            merging.stored = merging.stored.min(end);
         }
         let received = lane.core.subscription.received();
         if merging.arrivals.back().is_none_or(|(to, _)| *to < received) {
