@@ -15,8 +15,8 @@ use netchan_proto::wire::{
     StreamId, Truncate, Watch,
 };
 use netchan_proto::{
-    CursorName, Durability, ErrorCode, Instant, LogOptions, Offset, Pattern, Permissions, Retention, Roles,
-    Settings, Side, Start, Timestamp, Token, WhenFull,
+    CursorName, Durability, ErrorCode, Instant, LogOptions, Offset, Partitions, Pattern, Permissions,
+    Retention, Roles, Settings, Side, Start, Timestamp, Token, WhenFull,
 };
 
 /// What came on a stream.
@@ -65,7 +65,7 @@ fn options(description: &Description) -> LogOptions {
 fn a_channel_is_made_with_all_its_partitions_and_not_with_another_number() {
     let house = House::new();
     let mut link = Link::new(&house);
-    let said = |count| Settings::default().partitions(NonZeroU16::new(count)).max_bytes(Some(1 << 20));
+    let said = |count| Settings::default().partitions(Partitions::new(count).ok()).max_bytes(Some(1 << 20));
     let made = create(&mut link, "a", &said(3)).unwrap();
     assert_eq!((made.name.as_str(), options(&made).partitions), ("a@0", NonZeroU16::new(3)));
     for part in ["a@0", "a@1", "a@2"] {
@@ -136,7 +136,7 @@ fn what_is_changed_is_kept_and_nothing_else_is_changed() {
     for fixed in [
         Settings::default().durability(Durability::Os),
         Settings::default().unsealable(true),
-        Settings::default().partitions(std::num::NonZeroU16::new(2)),
+        Settings::default().partitions(Partitions::new(2).ok()),
         Settings::default().segment_bytes(1 << 20),
     ] {
         assert_eq!(change(&mut link, "a", &fixed.max_records(None)), Err(ErrorCode::DENIED));
@@ -319,6 +319,55 @@ fn who_may_publish_and_not_create_publishes_to_what_is_there() {
     let id = link.publish_open("nowhere", 5);
     assert_eq!(link.stream_error(id), None);
     assert!(house.store.contains(&name("nowhere")));
+}
+
+/// NC-ADM-032, NC-PRT-014: what is missing beside a partition is made by who may make it, and kept as the others are.
+#[test]
+fn who_may_not_create_makes_no_partition_either() {
+    let house = House::new();
+    let mut link = Link::new(&house);
+    let said = Settings::default().partitions(Partitions::new(3).ok()).durability(Durability::Os);
+    create(&mut link, "a", &said.clone().max_bytes(Some(1 << 20))).unwrap();
+    let missing = || [name("a@1"), name("a@2")].map(|name| !house.store.contains(&name));
+    for part in ["a@1", "a@2"] {
+        house.node.delete(&name(part)).unwrap();
+    }
+    let mut some = granted(&house, &[("some", Permissions::PUBLISH)], "some");
+    let there = some.publish_open("a@0", 5);
+    assert_eq!((some.stream_error(there), missing()), (None, [true; 2]));
+    let gone = some.publish_open("a@1", 5);
+    assert_eq!(some.stream_error(gone).unwrap().code, ErrorCode::PERMISSION);
+    assert_eq!(missing(), [true; 2]);
+    let may = Permissions::PUBLISH.and(Permissions::CREATE);
+    let mut both = granted(&house, &[("both", may)], "both");
+    let there = both.publish_open("a@0", 5);
+    assert_eq!((both.stream_error(there), missing()), (None, [false; 2]));
+    for part in ["a@0", "a@1", "a@2"] {
+        let kept = options(&describe(&mut link, part).unwrap());
+        assert_eq!((kept.durability, kept.retention.max_bytes), (Durability::Os, Some(1 << 20)), "{part}");
+    }
+}
+
+/// NC-ADM-036
+#[test]
+fn who_calls_and_has_grants_alone_lets_nobody_do_anything_who_did_not_ask_for_a_token() {
+    let house = House::new();
+    let _ = house.log("a");
+    for (grants, may) in [(vec![(token("r"), Permissions::READ)], false), (vec![], true)] {
+        let node = Node::new(NodeConfig {
+            store: Some(house.store.clone()),
+            grants: grants.into(),
+            clock: Arc::new(house.clock.clone()),
+            seed: Some(3),
+            ..NodeConfig::default()
+        });
+        let calling = Served::new(&node.unwrap(), Side::Dialler, false, Instant(0));
+        let mut link = Link::between(calling, peer_config(Side::Listener));
+        link.pump();
+        assert!(link.peer.is_ready());
+        let expected = if may { Ok(()) } else { Err(ErrorCode::PERMISSION) };
+        assert_eq!(describe(&mut link, "a").map(drop), expected);
+    }
 }
 
 /// NC-ADM-033: each token of many is found, the listener shows that it holds it, and no other is let in.

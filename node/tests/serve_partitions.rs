@@ -139,6 +139,9 @@ fn partitions_that_are_missing_are_made_by_who_publishes_to_any() {
     assert_eq!(link.stream_error(absent).unwrap().code, ErrorCode::NO_CHANNEL, "reading makes nothing");
     let id = publish(&mut link, "x@0", false, None);
     assert_eq!(link.publish_opened(id).log, log);
+    assert_eq!(names(&house), ["x@0"], "who is to make nothing makes nothing");
+    let id = publish(&mut link, "x@0", true, None);
+    assert_eq!(link.publish_opened(id).log, log);
     assert_eq!(names(&house), ["x@0", "x@1", "x@2"]);
 }
 

@@ -8,6 +8,8 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use crate::compression::Compression;
+use crate::limits::MAX_PARTITIONS;
+use crate::partition::Partitions;
 use crate::types::Durability;
 
 /// What may be trimmed, what stays whatever may be, and what becomes of appends when there is no room. Whole closed
@@ -221,6 +223,7 @@ impl Setting {
             Setting::COMPRESSION => options.compression = Compression::from_code(code.ok()?)?,
             Setting::UNSEALABLE if value > 1 => return None,
             Setting::UNSEALABLE => options.unsealable = value == 1,
+            Setting::PARTITIONS if value > u64::from(MAX_PARTITIONS) => return None,
             Setting::PARTITIONS => options.partitions = NonZeroU16::new(u16::try_from(value).ok()?),
             Setting::MAX_AGE => retention.max_age = limit.map(Duration::from_nanos),
             Setting::MAX_BYTES => retention.max_bytes = limit,
@@ -287,8 +290,9 @@ impl Settings {
 
     /// How many partitions the channel is one of. Said when a channel is made.
     #[must_use]
-    pub fn partitions(self, partitions: Option<NonZeroU16>) -> Settings {
-        self.with(Setting::PARTITIONS, |options| options.partitions = partitions)
+    pub fn partitions(self, partitions: Option<Partitions>) -> Settings {
+        let count = partitions.and_then(|count| NonZeroU16::new(count.get()));
+        self.with(Setting::PARTITIONS, |options| options.partitions = count)
     }
 
     /// All that retention has, also what it has not.

@@ -168,7 +168,7 @@ impl Store {
         let now = options.clock.now();
         let state_meta = directory::state_meta(&*disk, &mut random, now)?;
         let mut by_name = directory::channels(&*disk)?;
-        partitions::complete_counts(&mut by_name);
+        partitions::complete_counts(&*disk, &mut by_name)?;
         if let Commit::Threads(threads) = options.commit {
             let started = committer.start(threads.get()).inspect_err(|_| committer.stop());
             started.map_err(failed("starting a thread for", "the data directory"))?;
@@ -327,11 +327,7 @@ impl Store {
             channel.exists.store(true, Ordering::Release);
             let mut waiting = channels.waiting.remove(&slot.meta.name).unwrap_or_default();
             if channel.partitions.is_some() {
-                // Who waits for the channel's own name, or a number that it does not have, learns that.
-                let base = slot.meta.name.base();
-                let from = channels.waiting.range(base.clone()..).map(|(name, _)| name);
-                let others: Vec<_> = from.filter(|name| name.base() == base).cloned().collect();
-                waiting.extend(others.iter().filter_map(|name| channels.waiting.remove(name)).flatten());
+                waiting.extend(channels.wait_in_vain(&slot.meta.name.base()));
             }
             let watching = channels.row.add(slot.meta.name.clone(), slot.meta.id);
             drop(channels);

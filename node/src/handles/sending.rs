@@ -156,12 +156,7 @@ impl<A: Adapter> SenderBuilder<A> {
             let (node, name, options) = (self.hub.node(), name.clone(), self.options);
             let content = self.content.clone();
             let log = A::blocking(move || {
-                // Of a channel that exists, the partitions that are missing are made.
-                let is_known = || {
-                    let store = node.store().filter(|_| name.partition().is_some());
-                    store.is_some_and(|store| store.partitions(&name).is_some())
-                };
-                let log = match self.create || is_known() {
+                let log = match self.create {
                     true => node.open_log(&name, &options),
                     false => node.existing_log(&name),
                 }?;

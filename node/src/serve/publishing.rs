@@ -61,14 +61,16 @@ fn accept(node: &Node, open: &PublishOpen, window: u64, may: Permissions) -> Res
         true => Ok(()),
         false => Err(lacks(may, Permissions::CREATE)),
     };
-    // Of a channel that exists, the partitions that are missing are made.
-    let is_part = open.name.partition().is_some() && (open.create || store.partitions(&open.name).is_some());
     let log = match store.open_existing(&open.name).map_err(refuse)? {
-        Some(log) if !is_part => log,
-        Some(_) => store.open_partition(&open.name, &options).map_err(refuse)?,
-        None if is_part => {
-            may_make()?;
-            store.open_partition(&open.name, &options).map_err(refuse)?
+        Some(log) => {
+            // Those that are missing beside it are made, by who may.
+            let completes = open.create && may.has(Permissions::CREATE);
+            match (open.partitions, log.partitions()) {
+                (said, Some(_)) if completes || said.is_some_and(|said| log.partitions() != Some(said)) => {
+                    store.open_partition(&open.name, &options).map_err(refuse)?
+                }
+                _ => log,
+            }
         }
         None if open.create => {
             may_make()?;

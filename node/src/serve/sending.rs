@@ -464,7 +464,8 @@ impl Sending {
             None => self.log.read_now(self.next.offset, slot.buffer()),
             Some(_) => None,
         };
-        self.waits_for_disk = run.is_none();
+        // A short one ends where what is in memory does, or a segment.
+        self.waits_for_disk = run.as_ref().is_none_or(|run| run.bytes.len() < slot.size() / 2);
         let Some(run) = run else { return Some(slot) };
         let part = slot.hold_part(Part::Run(run));
         self.hold(Some(slot), part, id, shared);

@@ -34,6 +34,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Bytes that it is for.
+    pub(super) fn size(&self) -> usize {
+        self.bytes
+    }
+
     /// Memory for the run.
     pub(super) fn buffer(&self) -> Buffer {
         self.buffers.take(self.bytes)

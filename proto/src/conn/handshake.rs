@@ -159,7 +159,12 @@ impl Connection {
             // Anyone could answer in the listener's place and not ask: who holds a token wants to see it proved.
             (AuthMethod::None, Some(_)) if !self.config.trusted => Err(self
                 .fail(ErrorCode::AUTH_REQUIRED, "this side has a token, and the peer does not ask for it")),
-            (AuthMethod::None, _) => Ok(Some(self.ready(peer))),
+            (AuthMethod::None, _) => {
+                // Who may come with a token only may do nothing where nobody asked for one.
+                let is_known = self.config.trusted || self.config.grants.is_empty();
+                let may = if is_known { Permissions::ALL } else { Permissions::NONE };
+                Ok(Some(self.ready(Peer { may, ..peer })))
+            }
             (AuthMethod::Token, Some(token)) => {
                 let proof = proof(token, Side::Dialler, &hello, &welcome_hash);
                 self.send(StreamId::CONNECTION, &Message::Auth(Auth { side: Side::Dialler, proof }));

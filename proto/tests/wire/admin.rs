@@ -38,6 +38,7 @@ fn settings_increase_and_each_has_a_value_that_it_can_have() {
         &[(1, 3)],
         &[(4, 3)],
         &[(5, 2)],
+        &[(6, 1025)],
         &[(6, 1 << 16)],
         &[(15, 3)],
         &[(1, u64::MAX)],

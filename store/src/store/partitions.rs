@@ -7,12 +7,14 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use netchan_proto::{ChannelName, Partitions};
 
-use super::{Channel, Channels, Store, locked};
+use super::{Channel, Channels, Store, directory, locked};
+use crate::disk::Disk;
 use crate::log::Log;
-use crate::meta::Meta;
+use crate::meta::{self, Meta};
 use crate::{LogOptions, StoreError};
 
 /// How many partitions the channel has of which this is one, as its options say.
@@ -20,8 +22,11 @@ pub(crate) fn count_of(options: &LogOptions) -> Option<Partitions> {
     options.partitions.and_then(|count| Partitions::new(count.get()).ok())
 }
 
-/// Of a partition whose meta was made again from a segment's head: what the others say.
-pub(super) fn complete_counts(metas: &mut [Meta]) {
+/// Of a partition whose meta was made again from a segment's head: what the others say, and it says from now on.
+///
+/// # Errors
+/// What the disk says.
+pub(super) fn complete_counts(disk: &dyn Disk, metas: &mut [Meta]) -> Result<(), StoreError> {
     for at in 0..metas.len() {
         let name = &metas[at].name;
         if name.partition().is_none() || metas[at].options.partitions.is_some() {
@@ -30,32 +35,56 @@ pub(super) fn complete_counts(metas: &mut [Meta]) {
         let base = name.base();
         let others = metas.iter().filter(|meta| meta.name.partition().is_some() && meta.name.base() == base);
         metas[at].options.partitions = others.filter_map(|meta| meta.options.partitions).next();
+        if metas[at].options.partitions.is_some() {
+            let dir = directory::path(metas[at].id);
+            meta::replace(disk, &dir, "meta", &metas[at].encode())?;
+        }
     }
+    Ok(())
 }
 
 impl Channels {
     /// How many partitions this channel has; `None` for one that has none, or does not exist.
     fn partitions(&self, base: &ChannelName) -> Option<Partitions> {
+        self.count(base, |_| true)
+    }
+
+    /// As one of the partitions says for which `counts` says so.
+    fn count(&self, base: &ChannelName, counts: impl Fn(&Channel) -> bool) -> Option<Partitions> {
         // The least of the names of its partitions.
         let first = base.with_partition(0).ok()?;
         let is_one = |name: &ChannelName| {
             name.as_str().strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('@'))
         };
         let mut some = self.by_name.range(first..).take_while(|(name, _)| is_one(name));
-        some.find_map(|(_, channel)| channel.partitions)
+        some.find_map(|(_, channel)| channel.partitions.filter(|_| counts(channel)))
     }
 
-    /// Why no channel of this name can be opened, though none exists: its channel has partitions, and this is none of them.
+    /// Why no channel of this name can be opened, though none exists: its channel has partitions, and this is none of them. Those
+    /// that are only being made say nothing: the disk may have none of it.
     pub(super) fn refusal(&self, name: &ChannelName) -> Option<StoreError> {
+        self.refusal_by(name, Channel::exists)
+    }
+
+    fn refusal_by(&self, name: &ChannelName, counts: impl Fn(&Channel) -> bool) -> Option<StoreError> {
         let base = name.base();
-        let count = self.partitions(&base)?;
+        let count = self.count(&base, counts)?;
         let is_one = name.partition().is_some_and(|number| number < count.get());
         (!is_one).then_some(StoreError::Partitioned { name: base, count })
     }
 
+    /// Who waits for the channel's own name, or for a number that it does not have: they learn that now.
+    pub(super) fn wait_in_vain(&mut self, base: &ChannelName) -> Vec<Waker> {
+        let is_of = |name: &ChannelName| name.as_str().starts_with(base.as_str());
+        let from = self.waiting.range(base.clone()..).map(|(name, _)| name);
+        let others: Vec<_> =
+            from.take_while(|name| is_of(name)).filter(|name| name.base() == *base).cloned().collect();
+        others.iter().filter_map(|name| self.waiting.remove(name)).flatten().collect()
+    }
+
     /// Why no channel of this name can be made, as one of so many partitions or as none.
     pub(super) fn is_refused(&self, name: &ChannelName, count: Option<Partitions>) -> Result<(), StoreError> {
-        if let Some(refusal) = self.refusal(name) {
+        if let Some(refusal) = self.refusal_by(name, |_| true) {
             return Err(refusal);
         }
         let Some(number) = name.partition() else { return Ok(()) };
@@ -81,8 +110,8 @@ impl Store {
         locked(&self.0.channels).partitions(&name.base())
     }
 
-    /// Makes a channel of so many partitions, or those of them that are missing; the options count for those. Durable when it
-    /// returns. A crash meanwhile leaves some of them, and who calls this next makes the others. Blocks on the disk.
+    /// Makes a channel of so many partitions; the options count for them. Of one that is there those that are missing are made, and kept
+    /// as the others. Durable when it returns. A crash meanwhile leaves some of them, and who calls this next makes the others. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError::Partitioned`] if it has another number of them, [`StoreError::Exists`] if there is a channel of this name without
@@ -96,7 +125,15 @@ impl Store {
     ) -> Result<(), StoreError> {
         let names: Vec<_> =
             count.all().map(|number| name.with_partition(number)).collect::<Result<_, _>>()?;
-        let options = LogOptions { partitions: NonZeroU16::new(count.get()), ..*options };
+        let there = {
+            let channels = locked(&self.0.channels);
+            let exists =
+                |name: &&ChannelName| channels.by_name.get(*name).is_some_and(|channel| channel.exists());
+            names.iter().find(exists).cloned()
+        };
+        let like = there.map(|name| self.open_existing(&name)).transpose()?.flatten();
+        let options = like.map(|log| log.kept()).transpose()?.map_or(*options, |kept| kept.options);
+        let options = LogOptions { partitions: NonZeroU16::new(count.get()), ..options };
         let missing: Vec<Arc<Channel>> = {
             let mut channels = locked(&self.0.channels);
             let last = names.last().unwrap_or(name);
@@ -114,7 +151,7 @@ impl Store {
     }
 
     /// The log of a partition, which is made with all others that are missing, if their number is known: by the options, or by
-    /// those that there are. The options count for what is made. Blocks on the disk.
+    /// those that there are. The options count for a channel that is made. Blocks on the disk.
     ///
     /// # Errors
     /// As [`create_partitioned`](Self::create_partitioned); [`StoreError::NoChannel`] if the number is not known.
