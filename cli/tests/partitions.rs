@@ -99,7 +99,7 @@ fn keys_stay_in_order_when_their_node_is_killed() {
     let serve = || place.go(&format!("serve --listen 127.0.0.1:{port}"));
     let mut node = serve();
     let words =
-        format!("send 127.0.0.1:{port}/shops input --key-delimiter , --partitions 4 --acks --rate 20000");
+        format!("send 127.0.0.1:{port}/shops input --key-delimiter , --partitions 4 --acks --rate 8000");
     let mut sender = place.go(&words);
     let mut killed = 0;
     while sender.is_running() && killed < 5 {

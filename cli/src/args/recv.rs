@@ -60,6 +60,8 @@ Examples:
   netchan recv 'logs/**' --from earliest --no-follow --merge --format '%t %c %s'   # by time
   netchan recv 'logs/*' --from earliest --no-follow --merge=2s --exec 'wc -c'
   netchan recv 'build7:4747/logs/*' --since 1h --json --position logs.at --no-follow
+  netchan recv shops --from earliest --no-follow --json   # all its partitions
+  netchan recv shops --from earliest --no-follow --partition 0,2
   netchan recv files --from earliest --null | xargs -0 echo
   netchan recv files --from earliest --delimiter '' > all   # nothing between
   netchan recv orders --from earliest --no-follow --filter \"key ^= 'order-'\"

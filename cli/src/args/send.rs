@@ -33,7 +33,7 @@ Examples:
   netchan send files app.log --whole            # one record
   netchan send orders orders.csv --key shop1 --header source=import --header line=csv
   netchan send orders orders.csv --key-delimiter ,
-  netchan send shops orders.csv --key-delimiter , --partitions 4   # each shop in order; recv shops takes all
+  netchan send shops orders.csv --key-delimiter , --partitions 4   # each shop in order
   echo '{\"user\":{\"id\":7}}' | netchan send orders --key-field user.id
   echo '{\"at\":17676900}' | netchan send orders --event-time 'at{ms}' --content-type application/json
   netchan recv orders --from earliest --no-follow --json | netchan send copy --json

@@ -224,6 +224,7 @@ fn made(seal: &str) -> Place {
     for name in ["app app.log", "orders orders.csv", "files app.log", "jobs orders.csv", "logs/web app.log"] {
         place.run(&format!("send {name} {seal} --listen none")).well();
     }
+    place.run(&format!("send shops orders.csv --key-delimiter , --partitions 4 {seal} --listen none")).well();
     place.run("cursor set app worker --from 10").well();
     let json = place.run("recv orders --from earliest --no-follow --json").well();
     fs::write(place.path("orders.jsonl"), json.out).unwrap();

@@ -79,7 +79,8 @@ pub fn records_of_a_key_stay_in_order_under_eight_senders<S: Runtime, R: Runtime
     gather_keys::<S>(&mut here, count);
 }
 
-/// NC-PRT-005: and over connections that are cut, on which all is sent again that was not acknowledged.
+/// NC-PRT-005: and over connections that are cut, on which all is sent again that was not acknowledged: whole batches. One that is
+/// larger than what any connection passes never passes; the largest batch of a sender here is 25 KiB, in partition 2.
 pub fn over_connections_that_are_cut_records_of_a_key_stay_in_order<S: Runtime, R: Runtime>() {
     let pair = Pair::<S, R>::start();
     let proxy = Proxy::start(pair.address, Weather::Cuts { within: 60 << 10 }, 11);
