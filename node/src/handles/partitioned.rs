@@ -7,17 +7,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use netchan_proto::{AsRecord, ChannelName, Offset, Partitions, RecordRef};
+use netchan_proto::{AsRecord, ChannelName, Offset, Partitions};
 
 use crate::error::{Error, ErrorKind};
 use crate::handles::blocking::{self, Blocks};
 use crate::handles::{Adapter, SenderBuilder, Way};
 use crate::question::{Answer, Ask};
-use crate::sender::{Sender, Sent};
+use crate::sender::{PartitionSenders, Sender, Sent};
 use crate::sync::Mutex;
 use crate::target::Target;
 use crate::wake::lock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How to send into a channel with partitions. Made by [`SenderBuilder::partitions`] and [`SenderBuilder::partitioned`].
 #[must_use = "nothing happens before open()"]
@@ -92,8 +91,8 @@ impl<A: Adapter> PartitionedBuilder<A> {
             for (number, builder) in count.all().zip(builders) {
                 senders.push(builder.of_partition(&name, number, count)?.opened().await?);
             }
-            let choice = Choice { count, turn: AtomicUsize::new(usize::try_from(first >> 33).unwrap_or(0)) };
-            let of = Arc::new(Of { name, choice, senders });
+            let first = usize::try_from(first >> 33).unwrap_or(0);
+            let of = Arc::new(PartitionSenders::new(name, count, senders, first)?);
             Ok(PartitionedSender { of, handles: PhantomData })
         })
     }
@@ -104,42 +103,6 @@ fn shares<A: Adapter>(way: &Arc<Mutex<Way<A::Stream>>>) -> Way<A::Stream> {
     Box::new(move || (lock(&way))())
 }
 
-/// Which partition a record goes to.
-struct Choice {
-    count: Partitions,
-    /// Records without a key so far, beginning anywhere.
-    turn: AtomicUsize,
-}
-
-impl Choice {
-    fn of(&self, record: &RecordRef<'_>) -> usize {
-        match record.key {
-            Some(key) => self.count.of_key(key).into(),
-            None => self.turn.fetch_add(1, Ordering::Relaxed) % usize::from(self.count.get()),
-        }
-    }
-}
-
-struct Of {
-    name: ChannelName,
-    choice: Choice,
-    senders: Vec<Sender>,
-}
-
-impl Of {
-    fn choose(&self, record: &impl AsRecord) -> &Sender {
-        &self.senders[self.choice.of(&record.as_record())]
-    }
-
-    fn partition(&self, number: u16) -> Result<&Sender, Error> {
-        self.senders.get(usize::from(number)).ok_or_else(|| {
-            let text =
-                format!("there are {} partitions, 0 the first: none is number {number}", self.choice.count);
-            Error::new(ErrorKind::Config, text).about(&self.name)
-        })
-    }
-}
-
 /// Sends into a channel with partitions. Cheap to clone; clones send into the same channel.
 ///
 /// A record with a key goes to the partition that its key has for good ([`Partitions::of_key`]): records of one key stay in the order
@@ -147,7 +110,7 @@ impl Of {
 ///
 /// `S` is the sender of the adapter: it says whether calls wait or are awaited.
 pub struct PartitionedSender<A: Adapter, S = <A as Adapter>::Sender> {
-    of: Arc<Of>,
+    of: Arc<PartitionSenders>,
     handles: PhantomData<fn() -> (A, S)>,
 }
 
@@ -161,13 +124,13 @@ impl<A: Adapter, S> PartitionedSender<A, S> {
     /// The channel.
     #[must_use]
     pub fn name(&self) -> &ChannelName {
-        &self.of.name
+        self.of.name()
     }
 
     /// How many partitions it has.
     #[must_use]
     pub fn count(&self) -> Partitions {
-        self.of.choice.count
+        self.of.count()
     }
 
     /// A sender into one of them, whatever the keys: for what concerns a single log, as its producer, its receivers and events.
@@ -297,16 +260,16 @@ impl<A: Blocks> PartitionedSender<A, blocking::Sender<A>> {
     }
 }
 
-async fn flushed(of: &Of) -> Result<(), Error> {
-    all(of.senders.iter().map(Sender::flush)).await.map(drop)
+async fn flushed(of: &PartitionSenders) -> Result<(), Error> {
+    all(of.all().iter().map(Sender::flush)).await.map(drop)
 }
 
-async fn sealed(of: &Of) -> Result<Vec<Offset>, Error> {
-    all(of.senders.iter().map(Sender::seal)).await
+async fn sealed(of: &PartitionSenders) -> Result<Vec<Offset>, Error> {
+    all(of.all().iter().map(Sender::seal)).await
 }
 
-async fn closed(of: &Of) -> Result<(), Error> {
-    all(of.senders.iter().map(Sender::close)).await.map(drop)
+async fn closed(of: &PartitionSenders) -> Result<(), Error> {
+    all(of.all().iter().map(Sender::close)).await.map(drop)
 }
 
 /// What comes of all of them, side by side; the first error, once all are done.
@@ -333,8 +296,8 @@ where
 impl<A: Adapter, S> fmt::Debug for PartitionedSender<A, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PartitionedSender")
-            .field("channel", &self.of.name)
-            .field("partitions", &self.of.choice.count.get())
+            .field("channel", self.of.name())
+            .field("partitions", &self.of.count().get())
             .finish_non_exhaustive()
     }
 }

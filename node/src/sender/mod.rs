@@ -4,6 +4,7 @@
 //! records go is the store's business, or the [publisher](crate::publisher)'s.
 
 mod jobs;
+mod partitions;
 mod sent;
 #[cfg(feature = "sink")]
 mod sink;
@@ -20,6 +21,7 @@ use netchan_store::{AppendError, Log};
 
 pub use self::jobs::JobRunner;
 use self::jobs::Jobs;
+pub use self::partitions::PartitionSenders;
 pub use self::sent::{Reached, Sent};
 #[cfg(feature = "sink")]
 pub use self::sink::RecordSink;

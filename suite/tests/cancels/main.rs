@@ -9,6 +9,7 @@ mod cut;
 mod life;
 mod listed;
 mod many;
+mod parts;
 mod play;
 mod runtimes;
 mod values;
@@ -33,7 +34,8 @@ const SLICE: u64 = 60;
 const MANY: u64 = 2000;
 /// Schedules that are under way at a time.
 const AT_A_TIME: u64 = 3;
-/// One schedule of so many is about the life of a node as a whole, one is of values, and one of many channels.
+/// One schedule of so many is about the life of a node as a whole, one is of values, one of many channels, and one of
+/// partitions.
 const LIVES: u64 = 8;
 
 /// Each function whose future is dropped.
@@ -52,6 +54,12 @@ const DROPPED: &[&str] = &[
     "Handle::shutdown",
     "Handle::status",
     "NodeBuilder::start",
+    "PartitionedBuilder::open",
+    "PartitionedSender::close",
+    "PartitionedSender::flush",
+    "PartitionedSender::seal",
+    "PartitionedSender::send",
+    "PartitionedSender::send_to_partition",
     "PatternBuilder::open",
     "PatternReceiver::next_event",
     "PatternReceiver::recv",
@@ -109,6 +117,7 @@ fn run<A: Awaited>() {
                         0 => A::block_on(life::live(&scene, seed)),
                         1 => A::block_on(values::exchange(&scene, seed)),
                         2 => A::block_on(many::gather(&scene, seed)),
+                        3 => A::block_on(parts::split(&scene, seed)),
                         _ => A::block_on(play::play(&scene, seed)),
                     }
                 }
