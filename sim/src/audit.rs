@@ -1,7 +1,7 @@
 //! Reads a whole log, as somebody would who opens it after a crash.
 
 use netchan_proto::inflow::Inflow;
-use netchan_proto::{Offset, Timestamp};
+use netchan_proto::{Offset, Record, Timestamp};
 use netchan_store::Log;
 
 use crate::oracle::{Violation, violated};
@@ -58,6 +58,42 @@ pub fn read_all(log: &Log, plan: &Plan) -> Result<Vec<Found>, Violation> {
             violated!("reading the log at {at} leads back to {}", run.next);
         }
         at = run.next;
+    }
+    Ok(found)
+}
+
+/// Of a log in which each record tells which it is, those from an offset to the visible end, each with its offset.
+///
+/// # Errors
+/// What cannot be read, or nobody sent.
+pub fn read_from<T>(
+    log: &Log,
+    from: Offset,
+    identify: impl Fn(&Record) -> Option<T>,
+) -> Result<Vec<(u64, T)>, Violation> {
+    let (name, mut found, mut at) = (log.name(), Vec::new(), from);
+    let mut inflow = Inflow::new(log.id().0);
+    while at < log.visible() {
+        let run = match log.read(at, READ) {
+            Ok(run) => run,
+            Err(error) => violated!("{name} cannot be read at {at}: {error}"),
+        };
+        inflow.push(run.bytes);
+        while let Ok(Some(batch)) = inflow.next_batch() {
+            for record in batch.records().flatten().filter(|record| record.offset >= at) {
+                let Some(known) = identify(&record) else {
+                    violated!("{name} holds at {} what nobody sent", record.offset);
+                };
+                found.push((record.offset.0, known));
+            }
+        }
+        if run.next <= at {
+            violated!("reading {name} at {at} leads back to {}", run.next);
+        }
+        at = run.next;
+    }
+    if found.len() as u64 != log.visible().0.saturating_sub(from.0) {
+        violated!("{name} holds {} records of {from}..{}", found.len(), log.visible());
     }
     Ok(found)
 }

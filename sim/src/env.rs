@@ -37,6 +37,8 @@ pub enum Party {
     Publisher(usize),
     /// A receiver by pattern, by number.
     Gatherer(usize),
+    /// A sender into a channel with partitions, by number: its way to one of them.
+    Splitter(usize, u16),
 }
 
 /// What can happen next.
@@ -79,6 +81,8 @@ pub enum Event {
     Gather(usize),
     /// Something is done to the channels that come and go, in this life.
     Turnover(u64),
+    /// Something is done to the channel with partitions, in this life.
+    Unmake(u64),
     /// A producer has more to say.
     Burst(Actor),
     /// One of the plan's faults.
@@ -455,7 +459,7 @@ impl Env {
             ErrorCode::CURSOR_TAKEN if self.has_cursors() => Ok(()),
             // To who receives by a pattern: a channel that came is gone, or is another.
             ErrorCode::DELETED | ErrorCode::NO_CHANNEL | ErrorCode::OTHER_LOG
-                if self.plan.names.is_some() =>
+                if self.plan.names.is_some() || self.plan.parts.is_some() =>
             {
                 Ok(())
             }

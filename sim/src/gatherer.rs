@@ -10,9 +10,10 @@ use netchan_proto::{ChannelName, Filter, Instant, Pattern, Side, Start};
 
 use crate::env::{Actor, Env, Event, Line, Party};
 use crate::host::Host;
-use crate::names::{GathererPlan, NameRecord};
+use crate::names::{GathererPlan, NameRecord, PatternPlan};
 use crate::network::{Ending, Socket};
 use crate::oracle::{Checked, Oracle, violated};
+use crate::parts::PartRecord;
 
 /// Records and rounds of IO that it takes before others have their turn.
 const TURNS: usize = 400;
@@ -74,6 +75,7 @@ impl Gatherer {
             start: if self.plan.from_latest { Start::Latest } else { Start::Earliest },
             resume: self.kept.clone(),
             window: MAX_DATA as u64,
+            partitions: self.plan.pattern.partitions(),
             merge: self.plan.merges.then_some(MERGE_WINDOW),
             filter: self.plan.filter().map(|filter| Filter::parse(filter).expect("a filter")),
             ..PatternOptions::new(Pattern::new(self.plan.pattern.text()).expect("a pattern"))
@@ -313,7 +315,20 @@ impl Gatherer {
         oracle: &mut Oracle,
     ) -> Checked {
         let (number, offset) = (self.number, record.offset.0);
-        let Some(known) = NameRecord::identify(&record.payload) else {
+        if let PatternPlan::Parts(_) = self.plan.pattern {
+            let known = PartRecord::identify(&record.payload, record.key().map(|key| &key[..]));
+            let known = known.and_then(|known| Some((oracle.parts.making_of(known, channel)?, known)));
+            let Some((making, known)) = known else {
+                violated!("pattern receiver {number} got {channel} at {offset}: what nobody sent there");
+            };
+            env.note(
+                "pattern receiver {} got {} of partition log {}",
+                &[number as u64, offset, making.into()],
+            );
+            env.counters.gathered_of_parts += 1;
+            return oracle.names.given(number, channel, (making, known.id()), offset, record.timestamp);
+        }
+        let Some(known) = NameRecord::identify(&record.payload).filter(|known| known.offset == offset) else {
             violated!("pattern receiver {number} got {channel} at {offset}: bytes that nobody sent");
         };
         if record.key().map(|key| &key[..]) != known.key().as_ref().map(|key| &key[..]) {
@@ -321,7 +336,7 @@ impl Gatherer {
         }
         env.note("pattern receiver {} got {} of making {}", &[number as u64, offset, known.making.into()]);
         env.counters.gathered += 1;
-        oracle.names.given(number, channel, known, offset, record.timestamp)
+        oracle.names.given(number, channel, (known.making, known.id()), offset, record.timestamp)
     }
 
     fn told(&mut self, core: &PatternCore, error: &Error, env: &mut Env, oracle: &mut Oracle) -> Checked {

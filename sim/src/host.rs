@@ -16,6 +16,7 @@ use crate::env::{Actor, Env, Event, Line, Party};
 use crate::mortal::MortalDisk;
 use crate::network::{Ending, LinkId, Socket};
 use crate::oracle::{Checked, Oracle, Violation, violated};
+use crate::parted::Parted;
 use crate::turnover::Turnover;
 use crate::watch::Watch;
 use crate::workload::DiskFailure;
@@ -63,6 +64,8 @@ struct Process {
     appender: Option<Appender>,
     /// Channels that come and go.
     turnover: Option<Turnover>,
+    /// A channel with partitions.
+    parted: Option<Parted>,
     commits_at: Instant,
     watch: Watch,
 }
@@ -185,6 +188,7 @@ impl Host {
             jobs_taken: 0,
             appender: None,
             turnover: None,
+            parted: None,
             commits_at: Instant(u64::MAX),
             watch: Watch::default(),
         });
@@ -206,6 +210,7 @@ impl Host {
         env.lives.push(oracle.generation());
         self.begin_appending(env, oracle);
         self.begin_turnover(env, oracle)?;
+        self.begin_parted(env, oracle)?;
         self.commit_soon(env, COMMIT_TICK);
         let life = env.life();
         for party in self.calls.clone() {
@@ -290,10 +295,37 @@ impl Host {
     /// # Errors
     /// A promise broken.
     pub fn look_at_names(&self, oracle: &mut Oracle) -> Checked {
-        match self.process.as_ref().and_then(|process| process.turnover.as_ref()) {
-            Some(turnover) => turnover.look(oracle),
-            None => Ok(()),
+        let Some(process) = &self.process else { return Ok(()) };
+        process.turnover.iter().try_for_each(|turnover| turnover.look(oracle))?;
+        process.parted.iter().try_for_each(|parted| parted.look(oracle))
+    }
+
+    fn begin_parted(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        let (Some(process), Some(plan)) = (&mut self.process, &env.plan.parts) else { return Ok(()) };
+        process.parted = Some(Parted::new(&process.node, plan.count, env.schedule.now(), oracle)?);
+        let pause = env.dice.time(plan.pause / 16, plan.pause * 2);
+        env.schedule.after(pause, Event::Unmake(self.starts));
+        Ok(())
+    }
+
+    /// Whether something may be done to the channel with partitions, in this life; and again later, while things go wrong.
+    pub fn may_unmake(&self, env: &mut Env, life: u64) -> bool {
+        let may =
+            self.process.is_some() && life == self.starts && env.now() < Instant(0).plus(env.plan.chaos);
+        if may && let Some(pause) = env.plan.parts.as_ref().map(|plan| plan.pause) {
+            let pause = env.dice.time(pause / 16, pause * 2);
+            env.schedule.after(pause, Event::Unmake(life));
         }
+        may
+    }
+
+    /// Partitions are deleted: nobody sends into any of them.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn unmake(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        let parted = self.process.as_mut().and_then(|process| process.parted.as_mut());
+        parted.map_or(Ok(()), |parted| parted.delete(env, oracle))
     }
 
     // ---- running ----
@@ -382,8 +414,26 @@ impl Host {
     /// A promise broken.
     pub fn run_job(&mut self, env: &mut Env, oracle: &mut Oracle, job: u64) -> Checked {
         let Some(process) = &mut self.process else { return Ok(()) };
-        if let Some(job) = process.jobs.remove(&job) {
+        let Some(job) = process.jobs.remove(&job) else { return Ok(()) };
+        let deaths = env.plan.parts.as_ref().map_or(0, |plan| plan.deaths);
+        let is_making = process.parted.as_ref().is_some_and(Parted::is_incomplete);
+        if is_making && deaths > 0 && env.now() < Instant(0).plus(env.plan.chaos) && env.dice.percent(deaths)
+        {
+            if let Some(disk) = &self.mortal {
+                disk.die_after(env.dice.among(0..=60));
+            }
             job.run();
+            env.counters.deaths_in_making += 1;
+            let (is_power_cut, back) =
+                (env.dice.percent(50), env.dice.time(COMMIT_TICK / 100, COMMIT_TICK * 20));
+            self.die(env, oracle, is_power_cut, None, back);
+            return Ok(());
+        }
+        job.run();
+        if let Some(parted) = &mut process.parted {
+            let had_some = parted.is_incomplete() && parted.is_begun();
+            parted.find(env.schedule.now(), oracle)?;
+            env.counters.completed_sets += u64::from(had_some && !parted.is_incomplete());
         }
         if self.log().is_none() && self.knows_channel(env) {
             self.create(env, oracle)?;
@@ -475,6 +525,14 @@ impl Host {
 
     /// So with channels that come and go.
     fn open_names_again(&mut self, env: &mut Env, oracle: &mut Oracle) -> Checked {
+        if let Some(parted) = self.process.as_mut().and_then(|process| process.parted.as_mut())
+            && parted.open_again(oracle)?
+        {
+            self.failing = None;
+            env.counters.disk_failures += 1;
+            env.disk_failed = true;
+            env.note("partitions are opened anew", &[]);
+        }
         if let Some(turnover) = self.process.as_mut().and_then(|process| process.turnover.as_mut())
             && turnover.open_again(oracle)?
         {

@@ -11,6 +11,8 @@
 //! | `env` | what all actors share; how a machine is driven |
 //! | `host` | the node: its lives and deaths; `mortal`: its disk; `appender`: a program in its process |
 //! | `names` | what a seed stands for, of channels that come and go |
+//! | `parts` | what a seed stands for, of a channel with partitions |
+//! | `splitter` | sends into all of them by key; `parted`: the node's side, which deletes them |
 //! | `turnover` | makes these, fills them, deletes them; `gatherer`: receives them by a pattern |
 //! | `reader`, `writer` | programs elsewhere that receive and publish; `producing`: what sending is, here or there |
 //! | `network` | byte streams that are slow, cut, or silent; `tap`: who listens in |
@@ -31,8 +33,11 @@ pub mod mortal;
 pub mod names;
 pub mod network;
 pub mod oracle;
+pub mod parted;
+pub mod parts;
 pub mod producing;
 pub mod reader;
+pub mod splitter;
 pub mod tap;
 pub mod trace;
 pub mod turnover;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use netchan_proto::Instant;
 
 use crate::dice::Dice;
+use crate::parts;
 
 /// The names that are made, deleted and made again.
 pub const NAMES: [&str; 8] = ["f", "f/a", "f/b", "f/b/1", "f/b/2", "g/a", "g/1", "gf/a"];
@@ -27,21 +28,46 @@ const PATTERNS: [(&str, &[&str]); 8] = [
 /// Of how many records one has a key.
 const KEYED: u64 = 3;
 
-/// Which channels: one of the patterns.
+/// Which channels: one of the patterns, or partitions of a channel, each a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PatternPlan(usize);
+pub enum PatternPlan {
+    /// One of the patterns.
+    Names(usize),
+    /// These partitions.
+    Parts(u16),
+}
 
 impl PatternPlan {
     /// Its text.
     #[must_use]
     pub fn text(self) -> &'static str {
-        PATTERNS[self.0].0
+        match self {
+            PatternPlan::Names(at) => PATTERNS[at].0,
+            PatternPlan::Parts(_) => parts::ALL,
+        }
+    }
+
+    /// The partitions, if not all channels that match are meant.
+    #[must_use]
+    pub fn partitions(self) -> Option<Vec<u16>> {
+        match self {
+            PatternPlan::Parts(bits) if bits != u16::MAX => {
+                Some((0..16).filter(|number| bits >> number & 1 == 1).collect())
+            }
+            _ => None,
+        }
     }
 
     /// Whether it matches `name`.
     #[must_use]
     pub fn matches(self, name: &str) -> bool {
-        PATTERNS[self.0].1.contains(&name)
+        match self {
+            PatternPlan::Names(at) => PATTERNS[at].1.contains(&name),
+            PatternPlan::Parts(bits) => {
+                let mut numbers = (0..16).filter(|number| bits >> number & 1 == 1);
+                numbers.any(|number| parts::partition(number).as_str() == name)
+            }
+        }
     }
 }
 
@@ -109,9 +135,10 @@ impl NamesPlan {
     }
 }
 
-fn gatherer(dice: &mut Dice, chaos: Duration) -> GathererPlan {
+/// Any receiver of these.
+pub(crate) fn gatherer(dice: &mut Dice, chaos: Duration) -> GathererPlan {
     GathererPlan {
-        pattern: PatternPlan(dice.index(PATTERNS.len())),
+        pattern: PatternPlan::Names(dice.index(PATTERNS.len())),
         from_latest: dice.percent(30),
         joins: Instant(0).plus(dice.time(chaos / 1000, chaos)),
         is_dialled: dice.percent(25),
@@ -154,6 +181,12 @@ impl NameRecord {
         let len = usize::try_from((mixed >> 40) % most).unwrap_or(0);
         payload.extend(mixed.to_le_bytes().iter().cycle().take(len));
         payload
+    }
+
+    /// Which of its making's records at this offset it is.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        self.life.into()
     }
 
     /// Its key, if it has one.

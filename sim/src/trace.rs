@@ -172,6 +172,18 @@ counters! {
     gathered_gaps,
     /// Times a receiver by pattern came back to positions that it had kept.
     resumes_by_positions,
+    /// Records with a key that were sent into a channel with partitions.
+    sent_by_key,
+    /// Of those and others there, records that receivers by pattern were given.
+    gathered_of_parts,
+    /// Senders into a channel with partitions, killed.
+    splitter_crashes,
+    /// Deaths of the node while it made partitions.
+    deaths_in_making,
+    /// Partitions deleted.
+    partitions_deleted,
+    /// Sets of partitions of which some were there, and were completed.
+    completed_sets,
     /// Channels sealed from afar.
     remote_seals,
     /// Records whose durable acknowledgement was seen.

@@ -6,18 +6,16 @@
 use std::collections::BTreeMap;
 
 use netchan_node::Node;
-use netchan_proto::inflow::Inflow;
 use netchan_proto::{ChannelName, Durability, RecordRef};
 use netchan_store::{Log, LogOptions, MIN_SEGMENT_BYTES, Retention};
 
+use crate::audit::read_from;
 use crate::env::Env;
 use crate::names::{NAMES, NameRecord};
 use crate::oracle::{Checked, Oracle, violated};
 
 /// Records of one step, at most.
 const BURST: u64 = 12;
-/// Bytes of one read.
-const READ: usize = 1 << 20;
 
 /// The channels of one life of the node, by their making.
 #[derive(Debug)]
@@ -39,8 +37,9 @@ impl Turnover {
     pub fn new(node: &Node, life: u64, oracle: &mut Oracle) -> Result<Turnover, crate::oracle::Violation> {
         let life = u32::try_from(life).unwrap_or(u32::MAX);
         let mut turnover = Turnover { node: node.clone(), life, logs: BTreeMap::new() };
+        let living = oracle.names.living().filter(|(_, making)| making.name.partition().is_none());
         let living: Vec<_> =
-            oracle.names.living().map(|(number, making)| (number, making.name.clone(), making.log)).collect();
+            living.map(|(number, making)| (number, making.name.clone(), making.log)).collect();
         for name in NAMES.map(channel) {
             let is_there = node.store().is_some_and(|store| store.contains(&name));
             if is_there != living.iter().any(|(_, known, _)| *known == name) {
@@ -67,7 +66,8 @@ impl Turnover {
             Err(error) => violated!("{name} does not open: {error}"),
         };
         oracle.names.saw(making, log.first().0, log.visible().0)?;
-        for (at, record) in read_all(&log)? {
+        let all = read_from(&log, log.first(), |record| NameRecord::identify(&record.payload))?;
+        for (at, record) in all {
             if record.offset != at {
                 violated!("{name} holds {record:?} at {at}");
             }
@@ -207,33 +207,4 @@ impl Turnover {
         }
         Ok(!failed.is_empty())
     }
-}
-
-/// Everything in a log, each with its offset.
-fn read_all(log: &Log) -> Result<Vec<(u64, NameRecord)>, crate::oracle::Violation> {
-    let (name, mut found, mut at) = (log.name(), Vec::new(), log.first());
-    let mut inflow = Inflow::new(log.id().0);
-    while at < log.visible() {
-        let run = match log.read(at, READ) {
-            Ok(run) => run,
-            Err(error) => violated!("{name} cannot be read at {at}: {error}"),
-        };
-        inflow.push(run.bytes);
-        while let Ok(Some(batch)) = inflow.next_batch() {
-            for record in batch.records().flatten() {
-                let Some(known) = NameRecord::identify(&record.payload) else {
-                    violated!("{name} holds at {} what nobody sent", record.offset);
-                };
-                found.push((record.offset.0, known));
-            }
-        }
-        if run.next <= at {
-            violated!("reading {name} at {at} leads back to {}", run.next);
-        }
-        at = run.next;
-    }
-    if found.len() as u64 != log.visible().0 - log.first().0 {
-        violated!("{name} holds {} records of {}..{}", found.len(), log.first(), log.visible());
-    }
-    Ok(found)
 }

@@ -9,6 +9,7 @@ use netchan_store::Retention;
 
 use crate::dice::Dice;
 use crate::names::NamesPlan;
+use crate::parts::PartsPlan;
 
 /// Which record: the producer's number in this run, and its sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -218,6 +219,8 @@ pub struct Plan {
     pub max_open_files: usize,
     /// Channels that come and go, and who receives them by a pattern.
     pub names: Option<NamesPlan>,
+    /// A channel with partitions.
+    pub parts: Option<PartsPlan>,
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -295,6 +298,8 @@ impl Plan {
             idle_after,
             max_open_files,
             names: NamesPlan::new(seed, chaos),
+            // What is kept of it is what is kept of all that publishers make: all of it.
+            parts: PartsPlan::new(seed, chaos).filter(|_| retention == Retention::default()),
         }
     }
 

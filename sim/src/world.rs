@@ -15,6 +15,7 @@ use crate::host::Host;
 use crate::network::{Socket, Weather};
 use crate::oracle::{Checked, Oracle, Violation, violated};
 use crate::reader::Reader;
+use crate::splitter::Splitter;
 use crate::trace::Counters;
 use crate::workload::{Fault, Plan};
 use crate::writer::Writer;
@@ -64,6 +65,7 @@ struct World {
     readers: Vec<Reader>,
     writers: Vec<Writer>,
     gatherers: Vec<Gatherer>,
+    splitters: Vec<Splitter>,
     /// The last was done to the channels that come and go.
     is_turned_over: bool,
     phase: Phase,
@@ -92,7 +94,9 @@ impl World {
         let (receivers, publishers) = (env.plan.receivers.clone(), env.plan.publishers.clone());
         let called_receivers = receivers.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
         let called_publishers = publishers.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
-        let gathering = env.plan.names.as_ref().map_or_else(Vec::new, |names| names.gatherers.clone());
+        let of_names = env.plan.names.iter().flat_map(|names| names.gatherers.iter());
+        let of_parts = env.plan.parts.iter().flat_map(|parts| parts.gatherers.iter());
+        let gathering: Vec<_> = of_names.chain(of_parts).copied().collect();
         let called_gatherers = gathering.iter().enumerate().filter(|(_, plan)| plan.is_dialled);
         let calls = called_receivers
             .map(|(number, _)| Party::Receiver(number))
@@ -118,6 +122,13 @@ impl World {
             .enumerate()
             .map(|(number, plan)| Gatherer::new(number, plan, &mut env, &mut oracle))
             .collect();
+        let parts = env.plan.parts.clone();
+        let splitting =
+            parts.iter().flat_map(|parts| parts.splitters.iter().map(|plan| (*plan, parts.count.get())));
+        let splitters = splitting
+            .enumerate()
+            .map(|(slot, (plan, count))| Splitter::new(slot, plan, count, &mut env))
+            .collect();
         let begins = if env.dice.percent(70) { Duration::ZERO } else { env.plan.chaos / 20 };
         env.schedule.after(begins, Event::Start);
         let made = if env.dice.percent(60) { begins } else { begins + env.plan.chaos / 10 };
@@ -134,6 +145,7 @@ impl World {
             readers,
             writers,
             gatherers,
+            splitters,
             is_turned_over: false,
             phase: Phase::Chaos,
             woken: Vec::new(),
@@ -166,7 +178,7 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) -> Checked {
-        let World { env, oracle, host, readers, writers, gatherers, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, splitters, .. } = self;
         match event {
             Event::Run(actor) => self.run_actor(actor),
             Event::Alarm(actor) => {
@@ -176,6 +188,7 @@ impl World {
                     Actor::Remote(Party::Receiver(number)) => readers[number].is_due(env),
                     Actor::Remote(Party::Publisher(number)) => writers[number].is_due(env),
                     Actor::Remote(Party::Gatherer(number)) => gatherers[number].is_due(env),
+                    Actor::Remote(Party::Splitter(slot, number)) => splitters[slot].is_due(number, env),
                 };
                 if is_due { self.run_actor_by(actor, true) } else { Ok(()) }
             }
@@ -216,6 +229,7 @@ impl World {
                             }
                         }
                         Actor::Remote(Party::Publisher(number)) => writers[number].burst(env)?,
+                        Actor::Remote(Party::Splitter(slot, _)) => splitters[slot].burst(env, oracle)?,
                         _ => {}
                     }
                     return self.run_actor(actor);
@@ -225,6 +239,18 @@ impl World {
                 {
                     writers[number].burst(env)?;
                     return self.run_actor(actor);
+                }
+                if let Actor::Remote(Party::Splitter(slot, _)) = actor
+                    && !splitters[slot].is_up()
+                {
+                    splitters[slot].burst(env, oracle)?;
+                    return self.run_actor(actor);
+                }
+                Ok(())
+            }
+            Event::Unmake(life) => {
+                if host.may_unmake(env, life) {
+                    self.unmake()?;
                 }
                 Ok(())
             }
@@ -244,6 +270,14 @@ impl World {
         if let Some(number) = self.gatherers.iter().position(|gatherer| holds(gatherer.socket())) {
             return Some(Actor::Remote(Party::Gatherer(number)));
         }
+        if let Some((slot, number)) = self
+            .splitters
+            .iter()
+            .enumerate()
+            .find_map(|(slot, splitter)| Some((slot, splitter.holds(socket)?)))
+        {
+            return Some(Actor::Remote(Party::Splitter(slot, number)));
+        }
         let number = self.writers.iter().position(|writer| holds(writer.socket()))?;
         Some(Actor::Remote(Party::Publisher(number)))
     }
@@ -253,7 +287,7 @@ impl World {
     }
 
     fn run_actor_by(&mut self, actor: Actor, by_alarm: bool) -> Checked {
-        let World { env, oracle, host, readers, writers, gatherers, phase, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, splitters, phase, .. } = self;
         let may_send = *phase == Phase::Chaos;
         match actor {
             Actor::Served(link) => host.run_served(env, link, by_alarm),
@@ -264,17 +298,21 @@ impl World {
             Actor::Remote(Party::Receiver(number)) => readers[number].run(env, oracle, host),
             Actor::Remote(Party::Publisher(number)) => writers[number].run(env, oracle, may_send, by_alarm),
             Actor::Remote(Party::Gatherer(number)) => gatherers[number].run(env, oracle, host),
+            Actor::Remote(Party::Splitter(slot, number)) => {
+                splitters[slot].run(number, env, oracle, host, (may_send, by_alarm))
+            }
         }
     }
 
     // ---- connections ----
 
     fn dialled(&mut self, party: Party, attempt: u64) -> Checked {
-        let World { env, oracle, host, readers, writers, gatherers, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, splitters, .. } = self;
         let is_wanted = match party {
             Party::Receiver(number) => readers[number].take_dial(attempt),
             Party::Publisher(number) => writers[number].take_dial(attempt),
             Party::Gatherer(number) => gatherers[number].take_dial(attempt),
+            Party::Splitter(slot, number) => splitters[slot].take_dial(number, attempt),
         };
         if !is_wanted {
             return Ok(());
@@ -286,6 +324,10 @@ impl World {
                 Party::Gatherer(number) => gatherers[number].refused(env, oracle, host),
                 Party::Publisher(number) => {
                     writers[number].refused(env);
+                    Ok(())
+                }
+                Party::Splitter(slot, number) => {
+                    splitters[slot].refused(number, env);
                     Ok(())
                 }
             };
@@ -303,6 +345,7 @@ impl World {
             Party::Receiver(number) => readers[number].can_be_called(),
             Party::Publisher(number) => writers[number].can_be_called(),
             Party::Gatherer(number) => gatherers[number].can_be_called(),
+            Party::Splitter(..) => false,
         };
         if can && env.refuses_until <= env.now() {
             return self.connect(party, Side::Listener);
@@ -317,7 +360,7 @@ impl World {
 
     /// A byte stream between the node and a party that is this side of it.
     fn connect(&mut self, party: Party, side: Side) -> Checked {
-        let World { env, oracle, host, readers, writers, gatherers, .. } = self;
+        let World { env, oracle, host, readers, writers, gatherers, splitters, .. } = self;
         let weather = Weather::any(&mut env.dice);
         let link = env.network.connect(weather, env.schedule.now());
         env.counters.connections += 1;
@@ -332,10 +375,42 @@ impl World {
                 writers[number].connected(env, socket);
                 Ok(())
             }
+            Party::Splitter(slot, number) => {
+                splitters[slot].connected(number, env, socket);
+                Ok(())
+            }
         }
     }
 
     // ---- faults ----
+
+    /// Partitions are deleted, when nobody sends any more; or a sender into them is killed, or cut off.
+    fn unmake(&mut self) -> Checked {
+        let World { env, oracle, host, splitters, .. } = self;
+        match env.dice.among(0..=9) {
+            0..=3 => {
+                for splitter in splitters.iter_mut() {
+                    let back = env.dice.time(LOOK / 1000, LOOK * 10);
+                    splitter.die(env, back);
+                }
+                host.unmake(env, oracle)?;
+            }
+            4..=6 => {
+                let (slot, back) = (env.dice.index(splitters.len()), env.dice.time(LOOK / 1000, LOOK * 10));
+                splitters[slot].die(env, back);
+            }
+            _ => {
+                let splitter = &splitters[env.dice.index(splitters.len())];
+                let count = env.plan.parts.as_ref().map_or(1, |parts| parts.count.get());
+                let number = u16::try_from(env.dice.index(usize::from(count))).unwrap_or(0);
+                if let Some(socket) = splitter.socket(number) {
+                    env.cut(socket.link);
+                    env.counters.cuts += 1;
+                }
+            }
+        }
+        Ok(())
+    }
 
     fn go_wrong(&mut self, index: usize) -> Checked {
         let World { env, oracle, host, readers, writers, gatherers, .. } = self;
@@ -405,7 +480,9 @@ impl World {
     // ---- the end ----
 
     fn look(&mut self) -> Checked {
-        let World { env, oracle, host, readers, writers, gatherers, phase, is_turned_over, .. } = self;
+        let World {
+            env, oracle, host, readers, writers, gatherers, splitters, phase, is_turned_over, ..
+        } = self;
         let now = env.now();
         if now > Instant(0).plus(env.plan.chaos + BOUND) {
             let waits: Vec<_> = readers.iter().filter(|reader| !reader.is_over()).collect();
@@ -414,7 +491,7 @@ impl World {
             let appender = host.appender();
             violated!(
                 "nothing goes wrong any more, and yet in {phase:?} these wait: {misses:?}, {waits:?}, {writers:?}, \
-                 {appender:?}; the log is {marks:?}"
+                 {splitters:?}, {appender:?}; the log is {marks:?}"
             );
         }
         if *phase != Phase::Chaos && !*is_turned_over && host.is_up() {
@@ -431,11 +508,16 @@ impl World {
                     writer.burst(env)?;
                     env.schedule.at(now, Event::Run(Actor::Remote(Party::Publisher(number))));
                 }
+                for (slot, splitter) in splitters.iter_mut().enumerate() {
+                    splitter.burst(env, oracle)?;
+                    env.schedule.at(now, Event::Run(Actor::Remote(Party::Splitter(slot, 0))));
+                }
                 Phase::Settling
             }
             Phase::Settling => {
                 let ready = host.appender().is_none_or(|appender| appender.is_settled())
-                    && writers.iter().all(Writer::is_settled);
+                    && writers.iter().all(Writer::is_settled)
+                    && splitters.iter().all(Splitter::is_settled);
                 match host.log().cloned() {
                     Some(_) if ready && !writers.is_empty() && env.dice.percent(40) => {
                         env.is_sealed = true;
@@ -474,7 +556,9 @@ impl World {
 
     /// Everybody has arrived: the log holds all that it should, now and after a power cut.
     fn finish(&mut self) -> Checked {
-        let World { env, oracle, host, writers, .. } = self;
+        let World { env, oracle, host, writers, splitters, .. } = self;
+        host.look_at_names(oracle)?;
+        oracle.parts.check_complete(splitters.iter().filter_map(Splitter::number))?;
         let Some(log) = host.log() else { violated!("the node is down at the end") };
         let found = read_all(log, &env.plan)?;
         let sealed = log.sealed_at();

@@ -272,25 +272,30 @@ async fn closed(of: &PartitionSenders) -> Result<(), Error> {
     all(of.all().iter().map(Sender::close)).await.map(drop)
 }
 
+/// One of them.
+struct One<F: Future> {
+    work: Pin<Box<F>>,
+    done: Option<F::Output>,
+}
+
 /// What comes of all of them, side by side; the first error, once all are done.
 async fn all<F, T>(work: impl Iterator<Item = F>) -> Result<Vec<T>, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let mut work: Vec<(Pin<Box<F>>, Option<Result<T, Error>>)> =
-        work.map(|work| (Box::pin(work), None)).collect();
+    let mut work: Vec<One<F>> = work.map(|work| One { work: Box::pin(work), done: None }).collect();
     poll_fn(|cx| {
         let mut is_ready = true;
-        for (work, done) in work.iter_mut().filter(|(_, done)| done.is_none()) {
-            match work.as_mut().poll(cx) {
-                Poll::Ready(result) => *done = Some(result),
+        for one in work.iter_mut().filter(|one| one.done.is_none()) {
+            match one.work.as_mut().poll(cx) {
+                Poll::Ready(result) => one.done = Some(result),
                 Poll::Pending => is_ready = false,
             }
         }
         if is_ready { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    work.into_iter().filter_map(|(_, done)| done).collect()
+    work.into_iter().filter_map(|one| one.done).collect()
 }
 
 impl<A: Adapter, S> fmt::Debug for PartitionedSender<A, S> {

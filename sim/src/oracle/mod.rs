@@ -9,10 +9,12 @@
 //! | `log` | which record stands where, over the lives of the node |
 //! | `producers` | what was acknowledged |
 //! | `names` | channels that come and go, and who receives them by a pattern |
+//! | `parts` | what stands in the partitions of a channel |
 //! | `receivers` | what each receiver was given, and what must come next |
 
 mod log;
 mod names;
+mod parts;
 mod producers;
 mod receivers;
 
@@ -22,6 +24,7 @@ use netchan_proto::Durability;
 
 use self::log::{Entry, Restart};
 pub use self::names::Names;
+use self::parts::Parts;
 use self::producers::Producer;
 pub use self::receivers::Given;
 use self::receivers::View;
@@ -57,8 +60,10 @@ pub struct Oracle {
     first: u64,
     sealed: Option<u64>,
     lost: u64,
-    /// Channels that come and go.
+    /// Channels that come and go, and partitions, as logs; who receives them by a pattern.
     pub names: Names,
+    /// What partitions hold.
+    pub parts: Parts,
 }
 
 impl Oracle {
@@ -77,6 +82,7 @@ impl Oracle {
             sealed: None,
             lost: 0,
             names: Names::default(),
+            parts: Parts::default(),
         }
     }
 

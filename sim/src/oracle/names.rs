@@ -29,8 +29,8 @@ pub struct Making {
     first: u64,
     /// The visible end, then.
     end: u64,
-    /// The life in which the record at each offset was appended, where somebody has seen it.
-    lives: Vec<Option<u32>>,
+    /// Which record stands at each offset, where somebody has seen it.
+    ids: Vec<Option<u64>>,
 }
 
 /// What one receiver was given of one making.
@@ -80,13 +80,13 @@ impl Making {
         self.end
     }
 
-    fn learn(&mut self, record: NameRecord) -> Checked {
-        let at = index(record.offset);
-        if at >= self.lives.len() {
-            self.lives.resize(at + 1, None);
+    fn learn(&mut self, offset: u64, id: u64) -> Checked {
+        let at = index(offset);
+        if at >= self.ids.len() {
+            self.ids.resize(at + 1, None);
         }
-        if let Some(before) = self.lives[at].replace(record.life).filter(|before| *before != record.life) {
-            violated!("{}: offset {} was of life {before}, and is {record:?}", self.name, record.offset);
+        if let Some(before) = self.ids[at].replace(id).filter(|before| *before != id) {
+            violated!("{}: at offset {offset} stood {before:x}, and {id:x} does", self.name);
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Names {
             is_deleted: false,
             first: 0,
             end: 0,
-            lives: Vec::new(),
+            ids: Vec::new(),
         });
         u32::try_from(self.makings.len() - 1).unwrap_or(u32::MAX)
     }
@@ -152,7 +152,25 @@ impl Names {
         if record.making != making {
             violated!("{} holds {record:?}, and is making {making}", known.name);
         }
-        known.learn(record)
+        known.learn(record.offset, record.id())
+    }
+
+    /// In this log stands this record.
+    ///
+    /// # Errors
+    /// Another stood there.
+    pub fn learn(&mut self, making: u32, offset: u64, id: u64) -> Checked {
+        self.makings[making as usize].learn(offset, id)
+    }
+
+    /// Which log it is.
+    pub fn log_of(&self, making: u32) -> LogId {
+        self.makings[making as usize].log
+    }
+
+    /// Whether there was a log of this identity.
+    pub fn is_known(&self, log: LogId) -> bool {
+        self.makings.iter().any(|making| making.log == log)
     }
 
     // ---- receivers ----
@@ -219,7 +237,7 @@ impl Names {
         self.gatherers[number].joined.clear();
     }
 
-    /// A receiver was given a record.
+    /// A receiver was given a record of this making, of which `id` tells it from others.
     ///
     /// # Errors
     /// It should not have been.
@@ -227,17 +245,17 @@ impl Names {
         &mut self,
         number: usize,
         channel: &ChannelName,
-        record: NameRecord,
+        (making_number, id): (u32, u64),
         offset: u64,
         time: Timestamp,
     ) -> Checked {
-        let Some(making) = self.makings.get(record.making as usize) else {
-            violated!("pattern receiver {number} got {record:?}, which nobody has sent");
+        let Some(making) = self.makings.get(making_number as usize) else {
+            violated!("pattern receiver {number} got {making_number}/{id}, which nobody has sent");
         };
         let gatherer = &self.gatherers[number];
         let plan = gatherer.plan;
-        if making.name != *channel || record.offset != offset {
-            violated!("pattern receiver {number} got {record:?} as {channel} at {offset}");
+        if making.name != *channel {
+            violated!("pattern receiver {number} got {making:?}/{id} as {channel} at {offset}");
         }
         if !plan.pattern.matches(channel.as_str()) {
             violated!("pattern receiver {number} of {} got a record of {channel}", plan.pattern.text());
@@ -245,12 +263,12 @@ impl Names {
         if !plan.wants(offset) {
             violated!("pattern receiver {number} got {channel} at {offset}, which its filter does not pass");
         }
-        if gatherer.now.newest.get(channel).is_some_and(|newest| *newest > record.making) {
-            violated!("pattern receiver {number} got {record:?} of {channel}, which was made again since");
+        if gatherer.now.newest.get(channel).is_some_and(|newest| *newest > making_number) {
+            violated!("pattern receiver {number} got {id} of {channel}, which was made again since");
         }
-        let before = match gatherer.now.views.get(&record.making) {
+        let before = match gatherer.now.views.get(&making_number) {
             Some(view) => *view,
-            None => self.begin(number, record.making, offset)?,
+            None => self.begin(number, making_number, offset)?,
         };
         if !may_pass(&plan, before.next, offset) {
             violated!(
@@ -261,17 +279,17 @@ impl Names {
         if time <= before.last_time {
             violated!("pattern receiver {number}: time does not increase at {channel} {offset}");
         }
-        let making = &mut self.makings[record.making as usize];
+        let making = &mut self.makings[making_number as usize];
         if offset >= making.end {
             violated!(
                 "pattern receiver {number} got {channel} at {offset}; its visible end is {}",
                 making.end
             );
         }
-        making.learn(record)?;
+        making.learn(offset, id)?;
         let now = &mut self.gatherers[number].now;
-        now.newest.insert(channel.clone(), record.making);
-        now.views.insert(record.making, View { next: offset + 1, last_time: time });
+        now.newest.insert(channel.clone(), making_number);
+        now.views.insert(making_number, View { next: offset + 1, last_time: time });
         Ok(())
     }
 
