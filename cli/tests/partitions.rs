@@ -86,41 +86,49 @@ fn a_position_in_all_partitions_is_gone_on_from() {
     assert!(found.values().all(|(payloads, _)| payloads == &["5"]));
 }
 
-/// The node that has the channel is killed again and again while a sender elsewhere sends: each key's records are there once, in
-/// order.
+/// The node that has the channel is killed again and again while eight senders elsewhere send: of each of them each key's records
+/// are there once, in order, in the one partition of the key.
 #[test]
-fn keys_stay_in_order_when_their_node_is_killed() {
-    const LINES: usize = 30_000;
+fn keys_of_eight_senders_stay_in_order_when_their_node_is_killed() {
+    const SENDERS: usize = 8;
+    const LINES: usize = 4_000;
     const KEYS: usize = 13;
     let place = Place::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let lines = (0..LINES).map(|number| format!("key{},{}\n", number % KEYS, number / KEYS));
-    std::fs::write(place.path("input"), lines.collect::<String>()).unwrap();
     let serve = || place.go(&format!("serve --listen 127.0.0.1:{port}"));
     let mut node = serve();
-    let words =
-        format!("send 127.0.0.1:{port}/shops input --key-delimiter , --partitions 4 --acks --rate 8000");
-    let mut sender = place.go(&words);
+    let mut senders: Vec<_> = (0..SENDERS)
+        .map(|who| {
+            let lines = (0..LINES).map(|number| format!("key{},{who} {}\n", number % KEYS, number / KEYS));
+            std::fs::write(place.path(&format!("input{who}")), lines.collect::<String>()).unwrap();
+            let target = format!("127.0.0.1:{port}/shops");
+            let how = "--key-delimiter , --partitions 4 --acks --rate 500";
+            place.go(&format!("send {target} input{who} {how}"))
+        })
+        .collect();
     let mut killed = 0;
-    while sender.is_running() && killed < 5 {
-        let before = sender.out().len();
-        until("more to be durable, or the end", || {
-            (sender.out().len() > before || !sender.is_running()).then_some(())
+    while killed < 5 && senders.iter_mut().any(|sender| sender.is_running()) {
+        let before: Vec<usize> = senders.iter().map(|sender| sender.out().len()).collect();
+        until("more of each to be durable, or its end", || {
+            let mut all = senders.iter_mut().zip(&before);
+            all.all(|(sender, before)| sender.out().len() > *before || !sender.is_running()).then_some(())
         });
         node.kill();
         killed += 1;
         node = serve();
     }
-    sender.end().well();
+    senders.into_iter().for_each(|sender| drop(sender.end().well()));
     assert!(killed >= 3, "killed {killed} times");
     let found = by_key(&place.run(&format!("recv 127.0.0.1:{port}/shops {ALL}")).well().lines());
     assert_eq!(found.len(), KEYS);
     for (key, (payloads, channels)) in &found {
+        assert!(channels.iter().all(|channel| channel == &channels[0]), "{key} in one partition");
         let number: usize = key["key".len()..].parse().unwrap();
-        let count = (LINES - number).div_ceil(KEYS);
-        let expected: Vec<String> = (0..count).map(|number| number.to_string()).collect();
-        assert!(payloads == &expected, "{key}: {} of {count}", payloads.len());
-        assert!(channels.iter().all(|channel| channel == &channels[0]));
+        for who in 0..SENDERS {
+            let expected = (0..(LINES - number).div_ceil(KEYS)).map(|number| format!("{who} {number}"));
+            let found = payloads.iter().filter(|payload| payload.starts_with(&format!("{who} ")));
+            assert!(found.eq(&expected.collect::<Vec<_>>()), "{key} of sender {who}");
+        }
     }
     node.kill();
 }
