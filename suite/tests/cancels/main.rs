@@ -6,6 +6,7 @@
 
 mod cursors;
 mod cut;
+mod kept;
 mod life;
 mod listed;
 mod many;
@@ -34,13 +35,15 @@ const SLICE: u64 = 60;
 const MANY: u64 = 2000;
 /// Schedules that are under way at a time.
 const AT_A_TIME: u64 = 3;
-/// One schedule of so many is about the life of a node as a whole, one is of values, one of many channels, and one of
-/// partitions.
+/// One schedule of so many is about the life of a node as a whole, one is of values, one of many channels, one of
+/// partitions, and one of how a channel is kept.
 const LIVES: u64 = 8;
 
 /// Each function whose future is dropped.
 const DROPPED: &[&str] = &[
+    "Handle::change",
     "Handle::channels",
+    "Handle::create",
     "Handle::cursors",
     "Handle::delete",
     "Handle::delete_cursor",
@@ -51,8 +54,10 @@ const DROPPED: &[&str] = &[
     "Handle::seal",
     "Handle::serve_stream",
     "Handle::set_cursor",
+    "Handle::settings",
     "Handle::shutdown",
     "Handle::status",
+    "Handle::truncate",
     "NodeBuilder::start",
     "PartitionedBuilder::open",
     "PartitionedSender::close",
@@ -118,6 +123,7 @@ fn run<A: Awaited>() {
                         1 => A::block_on(values::exchange(&scene, seed)),
                         2 => A::block_on(many::gather(&scene, seed)),
                         3 => A::block_on(parts::split(&scene, seed)),
+                        4 => A::block_on(kept::keep(&scene, seed)),
                         _ => A::block_on(play::play(&scene, seed)),
                     }
                 }
