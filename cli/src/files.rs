@@ -1,4 +1,4 @@
-//! `recv --output DIR`: a file a record, named by its offset.
+//! `recv --output DIR --files`: a file a record, named by its offset.
 //!
 //! Owns the names and how a file appears: whole, or not at all. A record that was written before a SIGKILL kept its position from
 //! being kept is written again, to the same name and with the same bytes, so nothing comes twice. A file of that name with
@@ -25,11 +25,6 @@ pub(crate) struct Files {
     /// Records and bytes since the position was kept.
     records: u64,
     bytes: usize,
-}
-
-/// Whether `--output` means a directory: there is one, or it is written as one.
-pub(crate) fn is_dir(path: &Path) -> bool {
-    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 impl Files {
@@ -149,11 +144,5 @@ mod tests {
             assert!(error.contains("something else"), "{error}");
             assert_eq!(fs::read_to_string(dir.path().join(name(record))).unwrap(), other);
         }
-    }
-
-    #[test]
-    fn a_directory_is_one_that_is_there_or_is_written_as_one() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(is_dir(dir.path()) && is_dir(Path::new("none/")) && !is_dir(&dir.path().join("none")));
     }
 }

@@ -44,6 +44,7 @@ mod doctor;
 mod exec;
 mod exit;
 mod files;
+mod folder;
 mod home;
 mod input;
 mod json;

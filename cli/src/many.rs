@@ -3,6 +3,7 @@
 //! The order of things is that of [`crate::recv`]: records are gathered while more are there, written when none is, and only
 //! what was written moves the positions.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, IsTerminal};
@@ -23,11 +24,11 @@ use crate::advice::was_closed;
 use crate::args;
 use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
-use crate::files;
+use crate::folder::Folder;
 use crate::news::counted;
 use crate::output::{Form, Output};
 use crate::patience::{Patience, Silence};
-use crate::position::{KeptMany, PositionFile, open_output_at};
+use crate::position::{KeptMany, PositionFile, Written, open_output_at};
 use crate::recv::{
     OutputClosed, is_closed_output, is_unread, missing, no_answer, output_closed, start_of, stdout,
 };
@@ -48,27 +49,7 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     if args.output.is_none() && was_closed(&stdout) {
         bail!("stdout is closed, so that records would be lost: give it a file, a pipe, or --output");
     }
-    let unterminated = kept.as_ref().is_some_and(|kept| kept.unterminated);
-    let (sink, length, shown) = match &args.output {
-        Some(path) => {
-            let (file, length) = open_output_at(path, kept.as_ref().map(|kept| kept.length))?;
-            (file, Some(length), Shown::AsIs)
-        }
-        None => {
-            let shown = if stdout.is_terminal() && !args.raw { Shown::Safely } else { Shown::AsIs };
-            let stdout = stdout.try_clone().context("stdout cannot be written")?;
-            (File::from(stdout), None, shown)
-        }
-    };
-    let sink = match &args.exec {
-        Some(command) => {
-            let form = Form::new(args.style(), args.ending.bytes(), Shown::AsIs);
-            Sink::Exec(Exec::new(command.clone(), ChannelName::new("none")?, form))
-        }
-        None => {
-            Sink::Stream(Output::new(sink, Form::new(args.style(), args.ending.bytes(), shown), unterminated))
-        }
-    };
+    let (sink, length) = Sink::open(&args, kept.as_ref(), &stdout)?;
     let mut stop = Stop::listen()?;
     let watched = args.output.is_none().then(|| stdout.try_clone()).transpose()?;
     let mut closed = pin!(output_closed(watched)?);
@@ -132,10 +113,13 @@ fn refuse_what_is_for_one(args: &args::Recv, is_remote: bool) -> Result<()> {
     if args.via.is_some() && is_remote {
         bail!("--via reaches the channels of the machine the command runs on: give only the PATTERN");
     }
-    if args.output.as_deref().is_some_and(files::is_dir) {
-        bail!("--output DIR/ takes the records of one channel: give its NAME, or a FILE with --json");
+    if args.files {
+        bail!(
+            "--files takes the records of one channel: give its NAME, or have a file for each channel, without --files"
+        );
     }
-    if args.ending.bytes().is_empty() && args.format.is_none() && args.exec.is_none() {
+    let is_mixed = args.exec.is_none() && args.folder().is_none();
+    if args.ending.bytes().is_empty() && args.format.is_none() && is_mixed {
         bail!(
             "with nothing between them nobody could tell which bytes are of which channel: say --json, a --format or \
              another --delimiter"
@@ -187,21 +171,30 @@ impl Keeper {
     /// Before the first record goes into an output it is kept how long that was.
     fn begin(&mut self, positions: impl FnOnce() -> ChannelPositions) -> Result<()> {
         if self.last.is_none() && self.length.is_some() {
-            self.keep(positions(), false, 0)?;
+            self.keep(positions(), &Out::default())?;
         }
         Ok(())
     }
 
     /// All that was received up to these positions is in the output.
-    fn keep(&mut self, positions: ChannelPositions, unterminated: bool, written: u64) -> Result<()> {
-        let length = self.length.map(|length| length + written);
-        let kept = KeptMany { pattern: self.pattern.clone(), positions, unterminated, length };
+    fn keep(&mut self, positions: ChannelPositions, out: &Out) -> Result<()> {
+        let length = self.length.map(|length| length + out.written);
+        let (pattern, files) = (self.pattern.clone(), out.files.clone());
+        let kept = KeptMany { pattern, positions, unterminated: out.unterminated, length, files };
         if self.last.as_ref() != Some(&kept) {
             self.file.save_many(&kept)?;
             self.last = Some(kept);
         }
         Ok(())
     }
+}
+
+/// What went out.
+#[derive(Default)]
+struct Out {
+    unterminated: bool,
+    written: u64,
+    files: BTreeMap<ChannelName, Written>,
 }
 
 /// What can happen next.
@@ -289,6 +282,15 @@ impl Receiving {
     }
 
     fn take(&mut self, Received { channel, record }: &Received) -> Result<()> {
+        if let Sink::Folder(folder) = &mut self.sink {
+            let receiver = &self.receiver;
+            folder.push(channel, record, || {
+                receiver.position(channel).map(|position| Position { offset: record.offset, ..position })
+            });
+            let is_full = folder.is_full();
+            self.done();
+            return if is_full { self.write() } else { Ok(()) };
+        }
         let Sink::Stream(output) = &self.sink else { return Ok(()) };
         if !output.has_room_for(record) {
             // the positions are behind this record already: they are kept when it is written too
@@ -313,14 +315,28 @@ impl Receiving {
     }
 
     fn write_out(&mut self) -> Result<()> {
-        let Sink::Stream(output) = &mut self.sink else { return Ok(()) };
-        if output.is_empty() {
-            return Ok(());
+        match &mut self.sink {
+            Sink::Stream(output) if !output.is_empty() => {
+                output.write().map_err(|error| match error.kind() {
+                    io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
+                    _ => anyhow::Error::new(error).context("the output cannot be written"),
+                })
+            }
+            Sink::Folder(folder) if !folder.is_empty() => {
+                if folder.prepare()?
+                    && let Some(keeper) = &mut self.keeper
+                {
+                    // a file that is begun is known before something stands in it
+                    let mut positions = self.receiver.positions();
+                    for (channel, before) in folder.waiting() {
+                        before.map(|before| positions.set(channel.clone(), before));
+                    }
+                    keeper.keep(positions, &Out { files: folder.written(), ..Out::default() })?;
+                }
+                folder.write()
+            }
+            _ => Ok(()),
         }
-        output.write().map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
-            _ => anyhow::Error::new(error).context("the output cannot be written"),
-        })
     }
 
     /// Writes all that was given, and keeps where that is.
@@ -330,11 +346,14 @@ impl Receiving {
             return Ok(());
         }
         let positions = self.positions();
-        let (unterminated, written) = match &self.sink {
-            Sink::Stream(output) => (output.is_unterminated(), output.written()),
-            Sink::Exec(_) => (false, 0),
+        let out = match &self.sink {
+            Sink::Stream(output) => {
+                Out { unterminated: output.is_unterminated(), written: output.written(), ..Out::default() }
+            }
+            Sink::Folder(folder) => Out { files: folder.written(), ..Out::default() },
+            Sink::Exec(_) => Out::default(),
         };
-        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(positions, unterminated, written))
+        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(positions, &out))
     }
 
     fn tell(&mut self, event: &Event) {
@@ -433,6 +452,37 @@ impl Receiving {
 enum Sink {
     /// One behind the other.
     Stream(Output),
+    /// Into a file for each channel.
+    Folder(Folder),
     /// A command each.
     Exec(Exec),
+}
+
+impl Sink {
+    /// And how long the output was, if that is one file.
+    fn open(args: &args::Recv, kept: Option<&KeptMany>, stdout: &OwnedFd) -> Result<(Sink, Option<u64>)> {
+        let form = |shown| Form::new(args.style(), args.ending.bytes(), shown);
+        let unterminated = kept.is_some_and(|kept| kept.unterminated);
+        if let Some(command) = &args.exec {
+            let exec = Exec::new(command.clone(), ChannelName::new("none")?, form(Shown::AsIs));
+            return Ok((Sink::Exec(exec), None));
+        }
+        if let Some(dir) = args.folder() {
+            let none = BTreeMap::new();
+            let files = kept.map_or(&none, |kept| &kept.files);
+            return Ok((Sink::Folder(Folder::open(dir, form(Shown::AsIs), files)?), None));
+        }
+        let (sink, length, shown) = match &args.output {
+            Some(path) => {
+                let (file, length) = open_output_at(path, kept.map(|kept| kept.length))?;
+                (file, Some(length), Shown::AsIs)
+            }
+            None => {
+                let shown = if stdout.is_terminal() && !args.raw { Shown::Safely } else { Shown::AsIs };
+                let stdout = stdout.try_clone().context("stdout cannot be written")?;
+                (File::from(stdout), None, shown)
+            }
+        };
+        Ok((Sink::Stream(Output::new(sink, form(shown), unterminated)), length))
+    }
 }

@@ -5,6 +5,7 @@
 //! `--output` the position says how long the output was, and what lies behind that is cut off at the next start:
 //! then nothing comes twice either. The file is not synced: after a power cut it may be an older one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -73,13 +74,29 @@ pub(crate) struct KeptMany {
     pub(crate) unterminated: bool,
     /// As in [`Kept`].
     pub(crate) length: Option<u64>,
+    /// With `--output DIR/`: the channels' files.
+    pub(crate) files: BTreeMap<ChannelName, Written>,
+}
+
+/// What of a channel's own file was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The file's length, in bytes.
+    pub(crate) length: u64,
+    /// As in [`Kept`].
+    pub(crate) unterminated: bool,
 }
 
 impl KeptMany {
     fn to_json(&self) -> Value {
         let of = |(channel, position): (&ChannelName, &Position)| {
-            let kept =
-                Kept { channel: channel.to_string(), position: *position, unterminated: false, length: None };
+            let written = self.files.get(channel);
+            let kept = Kept {
+                channel: channel.to_string(),
+                position: *position,
+                unterminated: written.is_some_and(|written| written.unterminated),
+                length: written.map(|written| written.length),
+            };
             kept.to_json()
         };
         let channels: Vec<Value> = self.positions.iter().map(of).collect();
@@ -96,11 +113,17 @@ impl KeptMany {
     fn of_json(value: &Value) -> Option<KeptMany> {
         let of = |value: &Value| {
             let kept = Kept::of_json(value)?;
-            Some((ChannelName::new(&kept.channel).ok()?, kept.position))
+            Some((ChannelName::new(&kept.channel).ok()?, kept))
+        };
+        let channels = value["channels"].as_array()?.iter().map(of).collect::<Option<Vec<_>>>()?;
+        let written = |(channel, kept): &(ChannelName, Kept)| {
+            let written = Written { length: kept.length?, unterminated: kept.unterminated };
+            Some((channel.clone(), written))
         };
         Some(KeptMany {
             pattern: value["pattern"].as_str()?.to_owned(),
-            positions: value["channels"].as_array()?.iter().map(of).collect::<Option<_>>()?,
+            files: channels.iter().filter_map(written).collect(),
+            positions: channels.into_iter().map(|(channel, kept)| (channel, kept.position)).collect(),
             unterminated: value.get("unterminated").map_or(Some(false), Value::as_bool)?,
             length: match value.get("length") {
                 Some(length) => Some(length.as_u64()?),
@@ -206,16 +229,41 @@ pub(crate) fn open_output(path: &Path, kept: Option<&Kept>) -> Result<(File, u64
 /// # Errors
 /// As [`open_output`].
 pub(crate) fn open_output_at(path: &Path, kept: Option<Option<u64>>) -> Result<(File, u64)> {
-    let open = || -> std::io::Result<(File, u64)> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        let length = file.metadata()?.len();
-        Ok((file, length))
-    };
-    let (file, length) = open().with_context(|| format!("the output {} cannot be opened", path.display()))?;
-    let Some(kept) = kept else { return Ok((file, length)) };
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    let file = file.with_context(|| format!("the output {} cannot be opened", path.display()))?;
+    let length = begin_at(&file, path, kept)?;
+    Ok((file, length))
+}
+
+/// Makes an output as long as it is to be, see [`open_output_at`], and says how long that is.
+///
+/// # Errors
+/// As [`open_output`].
+pub(crate) fn begin_at(file: &File, path: &Path, kept: Option<Option<u64>>) -> Result<u64> {
+    let Some(kept) = kept else { return length_of(file, path) };
     let Some(expected) = kept else {
         bail!("the position was kept without --output: it doesn't say how long {} should be", path.display());
     };
+    cut_back(file, path, expected)?;
+    Ok(expected)
+}
+
+/// How long an output is.
+///
+/// # Errors
+/// That cannot be read.
+pub(crate) fn length_of(file: &File, path: &Path) -> Result<u64> {
+    let metadata =
+        file.metadata().with_context(|| format!("the output {} cannot be read", path.display()))?;
+    Ok(metadata.len())
+}
+
+/// Cuts an output back to the length that belongs to a position.
+///
+/// # Errors
+/// It is shorter, or cannot be cut.
+pub(crate) fn cut_back(file: &File, path: &Path, expected: u64) -> Result<()> {
+    let length = length_of(file, path)?;
     if length < expected {
         bail!(
             "{} has {length} bytes, but the position belongs to {expected}: it is not the output that was written, or \
@@ -226,7 +274,7 @@ pub(crate) fn open_output_at(path: &Path, kept: Option<Option<u64>>) -> Result<(
     if length > expected {
         file.set_len(expected).with_context(|| format!("{} cannot be cut back", path.display()))?;
     }
-    Ok((file, expected))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -280,8 +328,15 @@ mod tests {
             positions: positions.into_iter().collect(),
             unterminated: true,
             length: Some(9),
+            files: BTreeMap::new(),
         };
-        for many in [KeptMany { unterminated: false, length: None, ..many.clone() }, many] {
+        let written = Written { length: 3, unterminated: true };
+        let files = BTreeMap::from([(ChannelName::new("a/c").unwrap(), written)]);
+        for many in [
+            KeptMany { unterminated: false, length: None, ..many.clone() },
+            KeptMany { unterminated: false, length: None, files, ..many.clone() },
+            many,
+        ] {
             file.save_many(&many).unwrap();
             assert_eq!(file.load_many("a/*").unwrap(), Some(many));
         }

@@ -22,7 +22,8 @@ use crate::args::{self, From};
 use crate::commits::Commits;
 use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
-use crate::files::{self, Files};
+use crate::files::Files;
+use crate::folder::Place;
 use crate::news::{self, counted};
 use crate::output::{Form, Output};
 use crate::patience::{Patience, Silence};
@@ -318,6 +319,8 @@ impl Keeper {
 enum Sink {
     /// One behind the other: to stdout, or into a file, which had this length.
     Stream { output: Output, length: Option<u64> },
+    /// Into a file of the channel's name, which is not made before it is known that the channel is one, without partitions.
+    Later { place: Place, form: Option<Form> },
     /// A file each.
     Files(Files),
     /// A command each.
@@ -332,9 +335,13 @@ impl Sink {
             (Some(command), _) => {
                 Sink::Exec(Exec::new(command.clone(), target.name.clone(), form(Shown::AsIs)))
             }
-            (None, Some(path)) if files::is_dir(path) => Sink::Files(Files::open(path, form(Shown::AsIs))?),
+            (None, Some(path)) if args.files => Sink::Files(Files::open(path, form(Shown::AsIs))?),
             (None, Some(path)) => {
-                let (file, length) = open_output(path, kept)?;
+                let (file, length) = match (args.folder().map(Place::open).transpose()?, kept) {
+                    (Some(place), None) => return Ok(Sink::Later { place, form: Some(form(Shown::AsIs)) }),
+                    (Some(place), Some(kept)) => place.output(&target.name, kept)?,
+                    (None, kept) => open_output(path, kept)?,
+                };
                 let output = Output::new(file, form(Shown::AsIs), unterminated);
                 Sink::Stream { output, length: Some(length) }
             }
@@ -448,7 +455,7 @@ impl Receiving {
         let has_room = match &self.sink {
             Sink::Stream { output, .. } => output.has_room_for(record),
             Sink::Files(files) => !files.is_full(),
-            Sink::Exec(_) => true,
+            Sink::Later { .. } | Sink::Exec(_) => true,
         };
         if !has_room {
             self.write()?;
@@ -459,15 +466,30 @@ impl Receiving {
                 return Ok(());
             }
         }
+        self.open_now()?;
         if let (Some(keeper), Some(position)) = (&mut self.keeper, self.receiver.position()) {
             keeper.begin(Position { offset: record.offset, ..position })?;
         }
         match &mut self.sink {
             Sink::Stream { output, .. } => output.push(record),
             Sink::Files(files) => files.write(record)?,
-            Sink::Exec(_) => {}
+            Sink::Later { .. } | Sink::Exec(_) => {}
         }
         self.done();
+        Ok(())
+    }
+
+    /// There is a channel: what was not to be made before is made.
+    fn open_now(&mut self) -> Result<()> {
+        if let Sink::Later { place, form } = &mut self.sink
+            && let Some(form) = form.take()
+        {
+            let (file, length) = place.begin(&self.target.name)?;
+            self.sink = Sink::Stream { output: Output::new(file, form, false), length: Some(length) };
+            if let Some(keeper) = &mut self.keeper {
+                keeper.length = Some(length);
+            }
+        }
         Ok(())
     }
 
@@ -528,6 +550,9 @@ impl Receiving {
     }
 
     fn write(&mut self) -> Result<()> {
+        if self.keeper.as_ref().is_some_and(|keeper| keeper.position.is_some()) {
+            self.open_now()?;
+        }
         match &mut self.sink {
             Sink::Stream { output, .. } if !output.is_empty() => {
                 output.write().map_err(|error| match error.kind() {

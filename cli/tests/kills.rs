@@ -282,7 +282,7 @@ fn a_killed_receiver_into_a_directory_leaves_each_record_whole_and_once() {
     let place = Place::new();
     let mut random = Random(0x6469_7273);
     let (_sender, content) = being_sent(&place);
-    let words = "recv x --from earliest --position at --output records/";
+    let words = "recv x --from earliest --position at --output records/ --files";
     let records = place.path("records");
     fs::create_dir(&records).unwrap();
     let whole = || {

@@ -73,7 +73,7 @@ fn what_makes_no_sense_of_many_channels_is_refused_with_what_would() {
     let place = some();
     for (words, told) in [
         ("recv logs/web --merge", "--merge is for a PATTERN"),
-        ("recv logs/* --output records/", "--output DIR/ takes the records of one channel"),
+        ("recv logs/* --output records/ --files", "--files takes the records of one channel"),
         ("recv logs/* --delimiter=", "nobody could tell which bytes are of which channel"),
         ("recv host:1/logs/* --via cat", "give only the PATTERN"),
         ("recv logs/a**", "column 7: ** stands alone between slashes"),

@@ -143,7 +143,7 @@ fn formats_times_and_endings_are_as_said() {
 fn a_directory_gets_a_file_for_each_record() {
     let place = Place::new();
     place.feed("send x", b"one\n\nthree").well();
-    let words = "recv x --from earliest --no-follow --output records/ --position at";
+    let words = "recv x --from earliest --no-follow --output records/ --files --position at";
     assert!(place.run(words).well().out.is_empty());
     place.feed("send x", b"four\n").well();
     place.run(words).well();
@@ -152,7 +152,7 @@ fn a_directory_gets_a_file_for_each_record() {
     assert_eq!(fs::read_dir(place.path("records")).unwrap().count(), 4);
 
     place.feed("send y", b"other\n").well();
-    let done = place.run("recv y --from earliest --no-follow --output records").code(1);
+    let done = place.run("recv y --from earliest --no-follow --output records --files").code(1);
     assert!(done.err.contains("a directory for each channel"), "{}", done.err);
     assert_eq!(read(0), "one", "what is there is not replaced");
 }

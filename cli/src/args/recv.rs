@@ -1,6 +1,6 @@
 //! The command line of `netchan recv`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,7 +36,11 @@ the position stays before that record (or see --on-failure). The command has the
 NETCHAN_OFFSET, NETCHAN_TIME, NETCHAN_EVENT_TIME, NETCHAN_CONTENT_TYPE, NETCHAN_KEY, NETCHAN_KEY_BASE64 and NETCHAN_HEADERS (JSON) in its environment. After \
 a crash the command that was running is run again.
 
-A target with a * in it is a pattern of names: * is any text within one level, ** any number of levels. The records of all channels that match come one behind the other, each channel's in its order, or with --merge all in the order of time; channels that are made meanwhile join in, from their first record. --json and %c tell the channel, --exec has it in NETCHAN_CHANNEL; --position keeps a position for each. --output DIR/ takes one channel only.
+A target with a * in it is a pattern of names: * is any text within one level, ** any number of levels. The records of all channels that match come one behind the other, each channel's in its order, or with --merge all in the order of time; channels that are made meanwhile join in, from their first record. --json and %c tell the channel, --exec has it in NETCHAN_CHANNEL; --position keeps a position for each.
+
+With --output DIR/ each channel has a file of its own, DIR/NAME.log, where / in a name makes directories. Capitals and what is not a-z, 0-9 \
+or one of . _ - @ + = , are written as in a URL (%4c), so that channels have their own files on every file system. Symbolic links \
+in DIR are not followed.
 
 A format has these, besides \\n \\r \\t \\e \\0 \\\\ \\xHH and %%:
   %s  the payload     %S  its size in bytes     %o  the offset     %k  the key
@@ -68,7 +72,8 @@ Examples:
   netchan recv orders --from earliest --filter 'header.event-time > 2026-01-01T00:00:00Z' -f '%e %s'
   netchan recv build7:4747/app --since 1h --filter 'json.level == \"error\"'
   netchan recv orders --from earliest --position orders.at --output orders.out
-  netchan recv orders --from earliest --output records/   # a file a record
+  netchan recv orders --from earliest --output records/ --files   # one each
+  netchan recv 'logs/**' --from earliest --no-follow --output copy/   # copy/logs/web.log ...
   netchan recv jobs --from earliest --exec 'wc -c' --position jobs.at
   netchan recv jobs --from earliest --exec 'echo $NETCHAN_OFFSET; cat' --on-failure retry
   netchan recv jobs --from earliest --cursor worker --commit-every 5s
@@ -140,10 +145,14 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "TIME", value_parser = patience, requires = "cursor", default_value = "1s")]
     pub(crate) commit_every: Duration,
     /// Write to this file instead of stdout: behind what is in it, but with --position behind what was
-    /// written up to there. A directory (or a name with / at its end) gets a file for each record, named by its
-    /// offset, with nothing behind the payload
+    /// written up to there. A directory (or a name with / at its end) gets a file for each channel: logs/web is
+    /// DIR/logs/web.log. See below
     #[arg(short, long, value_name = "FILE|DIR/")]
     pub(crate) output: Option<PathBuf>,
+    /// Of one channel: --output is a directory that gets a file for each record, named by its offset, with nothing behind the
+    /// payload
+    #[arg(long, requires = "output")]
+    pub(crate) files: bool,
     /// Speak over stdin and stdout of this shell command instead of a socket
     #[arg(long, value_name = "COMMAND")]
     pub(crate) via: Option<String>,
@@ -152,6 +161,12 @@ pub(crate) struct Recv {
 }
 
 impl Recv {
+    /// The directory that gets a file for each channel: there is one, or it is written as one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        let path = self.output.as_deref().filter(|_| !self.files)?;
+        (path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")).then_some(path)
+    }
+
     /// What is given out of a record.
     pub(crate) fn style(&self) -> Style {
         match &self.format {

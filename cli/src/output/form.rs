@@ -2,7 +2,7 @@
 
 use netchan_proto::{ChannelName, Record};
 
-use super::Format;
+use super::{Format, UNTERMINATED};
 use crate::json;
 use crate::shown::Shown;
 use crate::when::Clock;
@@ -79,6 +79,20 @@ impl Form {
             (Style::Format(format), shown) => {
                 format.push(out, self.channel.as_ref(), record, shown, &mut self.clock);
             }
+        }
+    }
+
+    /// As [`push`](Self::push), with what ends it; `unterminated` says whether the record before, and then whether this one, had no
+    /// delimiter, which is due if another follows.
+    pub(crate) fn push_ended(&mut self, out: &mut Vec<u8>, record: &Record, unterminated: &mut bool) {
+        let is_open = self.is_payload() && record.headers().get(UNTERMINATED).is_some();
+        if self.is_payload() && std::mem::take(unterminated) {
+            self.end(out);
+        }
+        self.push(out, record);
+        match is_open {
+            true => *unterminated = true,
+            false => self.end(out),
         }
     }
 

@@ -52,20 +52,7 @@ impl Output {
 
     /// Puts a record behind those that wait.
     pub(crate) fn push(&mut self, record: &Record) {
-        if !self.form.is_payload() {
-            self.form.push(&mut self.buffer, record);
-            self.form.end(&mut self.buffer);
-            return;
-        }
-        if std::mem::take(&mut self.unterminated) {
-            self.form.end(&mut self.buffer);
-        }
-        self.form.push(&mut self.buffer, record);
-        if record.headers().get(UNTERMINATED).is_some() {
-            self.unterminated = true;
-        } else {
-            self.form.end(&mut self.buffer);
-        }
+        self.form.push_ended(&mut self.buffer, record, &mut self.unterminated);
     }
 
     /// Whether nothing waits.
