@@ -6,6 +6,7 @@ pub use crate::event::Event;
 pub use crate::handles::ValueSink;
 pub use crate::handles::{
     Left, PartitionedBuilder, PartitionedSender, PatternBuilder, PatternReceiver, Typed, TypedBuilder,
+    TypedPatternReceiver,
 };
 pub use crate::publisher::Producer;
 pub use crate::receiver::{ChannelPositions, MERGE_WINDOW, Received};
@@ -22,7 +23,7 @@ pub use crate::typed::MessagePack;
 pub use crate::typed::Postcard;
 #[cfg(feature = "zstd")]
 pub use crate::typed::Zstd;
-pub use crate::typed::{Beside, Codec, CodecError, Lz4, Raw, Transform, Value};
+pub use crate::typed::{Beside, Codec, CodecError, Lz4, Raw, ReceivedValue, Transform, Value};
 #[cfg(feature = "encryption")]
 pub use crate::typed::{Encryption, EncryptionKey};
 pub use netchan_proto::wire::{

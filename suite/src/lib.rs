@@ -152,6 +152,7 @@ name_scenarios! { $
     values_come_as_they_were_sent_also_to_who_comes_late,
     ten_receivers_get_a_hundred_structs_each_in_any_codec,
     who_means_other_values_is_told_so_at_open,
+    values_of_many_channels_come_with_their_channel_and_others_are_told_once,
     a_receiver_of_values_may_come_before_anybody_says_what_they_are,
     a_record_that_is_no_value_is_told_once_and_reading_goes_on,
     who_has_the_key_reads_and_who_has_another_is_told_so_each_time,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use netchan_node::handles::{Adapter, Brings, Connects};
 use netchan_node::words::{
     Error, Event, LogInfo, NewRecord, Note, Offset, PartitionedSender, PatternReceiver, Position, Producer,
-    Received, Record, Start, Typed, Value,
+    Received, ReceivedValue, Record, Start, Typed, TypedPatternReceiver, Value,
 };
 
 /// What a runtime gives in place of a `T`.
@@ -99,6 +99,10 @@ pub trait Runtime:
     fn position(receiver: &Self::Receiver) -> Option<Position>;
     /// See the receiver of many channels.
     fn recv_of(receiver: &mut PatternReceiver<Self>) -> Result<Option<Received>, Error>;
+    /// See the receiver of the values of many channels.
+    fn value_of<T: 'static>(
+        receiver: &mut TypedPatternReceiver<Self, T>,
+    ) -> Result<Option<ReceivedValue<T>>, Error>;
     /// See the receiver of many channels.
     fn event_of(receiver: &mut PatternReceiver<Self>) -> Option<Event>;
     /// See the receiver.
@@ -228,6 +232,12 @@ macro_rules! awaited {
         }
 
         fn recv_of(receiver: &mut PatternReceiver<Self>) -> Result<Option<Received>, Error> {
+            $wait(receiver.recv())
+        }
+
+        fn value_of<T: 'static>(
+            receiver: &mut TypedPatternReceiver<Self, T>,
+        ) -> Result<Option<ReceivedValue<T>>, Error> {
             $wait(receiver.recv())
         }
 

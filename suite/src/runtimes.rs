@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use netchan_node::words::{
     Error, ErrorKind, Event, LogInfo, NewRecord, Note, Offset, PartitionedSender, PatternReceiver, Position,
-    Producer, Received, Record, Start, Typed, Value,
+    Producer, Received, ReceivedValue, Record, Start, Typed, TypedPatternReceiver, Value,
 };
 use netchan_smol::Smol;
 use netchan_std::Std;
@@ -234,6 +234,12 @@ impl Runtime for Std {
     }
 
     fn recv_of(receiver: &mut PatternReceiver<Self>) -> Result<Option<Received>, Error> {
+        receiver.recv()
+    }
+
+    fn value_of<T: 'static>(
+        receiver: &mut TypedPatternReceiver<Self, T>,
+    ) -> Result<Option<ReceivedValue<T>>, Error> {
         receiver.recv()
     }
 

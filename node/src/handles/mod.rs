@@ -18,6 +18,7 @@ mod receiving;
 mod sending;
 mod tasks;
 mod typed;
+mod typed_pattern;
 
 pub use self::adapter::{
     Adapter, Alarm, Brings, Connects, Entered, FAR, KEEPALIVE, Reached, Running, Task, Way,
@@ -34,3 +35,4 @@ pub use self::sending::SenderBuilder;
 #[cfg(feature = "sink")]
 pub use self::typed::ValueSink;
 pub use self::typed::{Typed, TypedBuilder};
+pub use self::typed_pattern::TypedPatternReceiver;

@@ -19,7 +19,7 @@ use crate::handles::receiving::{accepting, only};
 use crate::handles::sending::through;
 use crate::handles::{Adapter, Brings, Connects, Hub, Receiver, Way};
 use crate::machine::Machine;
-use crate::receiver::{ChannelPositions, Next, PatternCore, PatternOptions, Received};
+use crate::receiver::{ChannelPositions, Next, PatternCore, PatternOptions, Received, Wanted};
 use crate::sync::{Mutex, MutexGuard};
 use crate::target::{Remote, parse_pattern};
 
@@ -128,18 +128,24 @@ impl<A: Adapter> PatternBuilder<A> {
     /// # Cancel safety
     /// Cancel safe.
     pub fn open(self) -> A::Given<Result<PatternReceiver<A>, Error>> {
-        A::give(async move {
-            let (remote, options) = self.what?;
-            let way = match self.way {
-                Some(way) => way,
-                None => self.hub.way(remote)?,
-            };
-            let core = PatternCore::new(&self.hub.node(), options);
-            let line = Mutex::new(Line::new(core, self.hub, way));
-            let mut receiver = PatternReceiver { line, calls: PhantomData };
-            poll_fn(|cx| receiver.line().poll_until(cx, |core| core.is_settled().then_some(()))).await;
-            Ok(receiver)
-        })
+        A::give(self.opened())
+    }
+
+    pub(super) async fn opened(self) -> Result<PatternReceiver<A>, Error> {
+        let (remote, options) = self.what?;
+        let way = match self.way {
+            Some(way) => way,
+            None => self.hub.way(remote)?,
+        };
+        let core = PatternCore::new(&self.hub.node(), options);
+        let line = Mutex::new(Line::new(core, self.hub, way));
+        let mut receiver = PatternReceiver { line, calls: PhantomData };
+        poll_fn(|cx| receiver.line().poll_until(cx, |core| core.is_settled().then_some(()))).await;
+        Ok(receiver)
+    }
+
+    pub(super) fn wanting(self, wanted: Wanted) -> PatternBuilder<A> {
+        self.set(|options| options.content = Some(wanted))
     }
 
     fn set(mut self, set: impl FnOnce(&mut PatternOptions)) -> PatternBuilder<A> {

@@ -25,7 +25,8 @@ use crate::typed::{Codec, Form, Transform, Value};
 #[cfg(feature = "encryption")]
 use crate::typed::{Encryption, EncryptionKey, Lz4};
 
-/// How to send values into a channel, or receive them. Made by [`SenderBuilder::typed`] and [`ReceiverBuilder::typed`].
+/// How to send values into a channel, or receive them. Made by [`SenderBuilder::typed`], [`ReceiverBuilder::typed`] and
+/// [`PatternBuilder::typed`](crate::PatternBuilder::typed).
 ///
 /// What the channel's payloads are (the codec's name and those of the [transforms](Self::transform), in order) is kept with the
 /// channel: by the first who opens it to send values, while nothing was sent into it. Who opens it later for others gets
@@ -39,7 +40,7 @@ pub struct TypedBuilder<B, T> {
 }
 
 impl<B, T: 'static> TypedBuilder<B, T> {
-    fn new(builder: B, codec: impl Codec<T>) -> TypedBuilder<B, T> {
+    pub(super) fn new(builder: B, codec: impl Codec<T>) -> TypedBuilder<B, T> {
         TypedBuilder { builder, codec: Box::new(codec), transforms: Vec::new(), trust: false }
     }
 
@@ -63,7 +64,7 @@ impl<B, T: 'static> TypedBuilder<B, T> {
         TypedBuilder { trust, ..self }
     }
 
-    fn formed(self) -> Result<(B, Form<T>, Wanted), Error> {
+    pub(super) fn formed(self) -> Result<(B, Form<T>, Wanted), Error> {
         let form = Form::new(self.codec, self.transforms);
         let wanted = Wanted { content: form.content()?, trust: self.trust };
         Ok((self.builder, form, wanted))

@@ -181,6 +181,18 @@ pub struct Value<T> {
     pub record: Record,
 }
 
+/// A value that was received, and the channel it was sent into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceivedValue<T> {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What was sent.
+    pub value: T,
+    /// The record it came in, as in [`Value`].
+    pub record: Record,
+}
+
 /// The payload that a value came to, and what goes with it.
 pub(crate) struct Coded {
     payload: Vec<u8>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use netchan_node::typed::Codec;
 use netchan_node::words::{
     Beside, Cbor, CodecError, Compression, EncryptionKey, ErrorKind, Json, MessagePack, NewRecord, Offset,
-    Postcard, ProducerId, Raw, Start, Transform, Typed, TypedBuilder,
+    Postcard, ProducerId, Raw, Start, Transform, Typed, TypedBuilder, TypedPatternReceiver,
 };
 use netchan_node::{Handle, ReceiverBuilder, SenderBuilder};
 use serde::{Deserialize, Serialize};
@@ -173,6 +173,49 @@ pub fn who_means_other_values_is_told_so_at_open<S: Runtime, R: Runtime>() {
     let again = start::<S>(Handle::builder().data_dir(pair.dir.path()));
     refusal(S::wait(|| again.sender("made").typed_as::<Order>(Json).open()));
     drop(sender(again.sender("made").typed::<Order>()));
+}
+
+/// Of each channel, its values in order; one of others is told once, and one that had nothing is asked when it has. NC-VAL-006, NC-VAL-007
+pub fn values_of_many_channels_come_with_their_channel_and_others_are_told_once<S: Runtime, R: Runtime>() {
+    let pair = Pair::<S, R>::start();
+    let logs = ["orders/eu", "orders/us"].map(|name| sender(pair.here.sender(name).typed::<Order>()));
+    let put = |log: &Typed<S::Sender, Order>, number| {
+        S::durable(&S::send_value(log, &order(number)).unwrap()).unwrap()
+    };
+    (0..20).for_each(|number| put(&logs[number as usize % 2], number));
+    put(&sender(pair.here.sender("orders/json").typed_as::<Order>(Json)), 0);
+    drop(open_sender(pair.here.sender("orders/late")));
+    let builder = pair.there.receiver_of(pair.target("orders/*")).from(Start::Earliest).typed::<Order>();
+    let mut receiver: TypedPatternReceiver<R, Order> = R::wait(|| builder.open()).unwrap();
+    let (mut found, mut told) = (BTreeMap::<String, Vec<Order>>::new(), Vec::new());
+    while told.is_empty() || found.values().map(Vec::len).sum::<usize>() < 20 {
+        match R::value_of(&mut receiver) {
+            Ok(received) => {
+                let received = received.expect("it does not end");
+                found.entry(received.channel.to_string()).or_default().push(received.value);
+            }
+            Err(error) => told.push(error),
+        }
+    }
+    let of = |rest: u64| (0..20).filter(|number| number % 2 == rest).map(order).collect::<Vec<_>>();
+    assert_eq!(found, BTreeMap::from([("orders/eu".into(), of(0)), ("orders/us".into(), of(1))]));
+    assert!(told.len() == 1 && told[0].kind() == ErrorKind::Content, "{told:?}");
+    assert!(told[0].to_string().contains("orders/json"), "{}", told[0]);
+
+    put(&sender(pair.here.sender("orders/late").typed::<Order>()), 20);
+    let late = R::value_of(&mut receiver).unwrap().unwrap();
+    assert_eq!(
+        (late.channel.as_str(), late.value, late.record.offset),
+        ("orders/late", order(20), Offset(0))
+    );
+    S::durable(&send::<S>(&open_sender(pair.here.sender("orders/eu")), "no order")).unwrap();
+    let error = R::value_of(&mut receiver).unwrap_err();
+    assert!(error.kind() == ErrorKind::Decode { offset: Offset(10) }, "{error}");
+    assert!(error.to_string().contains("orders/eu"), "{error}");
+    put(&logs[0], 21);
+    assert_eq!(R::value_of(&mut receiver).unwrap().unwrap().value, order(21), "it goes on");
+    let at = receiver.position(&late.channel).unwrap();
+    assert_eq!(at.offset, Offset(1), "positions are those of its receiver");
 }
 
 /// As the codec of that name writes it.

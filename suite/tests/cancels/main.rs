@@ -100,6 +100,7 @@ const DROPPED: &[&str] = &[
     "Typed::send_to",
     "Typed::send_with",
     "TypedBuilder::open",
+    "TypedPatternReceiver::recv",
     "promise",
 ];
 

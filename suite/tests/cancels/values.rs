@@ -13,7 +13,7 @@ type Weighty = (u64, Vec<u8>);
 pub(crate) async fn exchange<A: Awaited>(scene: &Scene<'_, A>, seed: u64) {
     let (pair, counts) = (&scene.pair, scene.counts);
     let mut dice = fastrand::Rng::with_seed(seed);
-    let (name, target) = (format!("values-{seed}"), pair.target(&format!("values-{seed}")));
+    let (name, target) = (format!("values-{seed}/all"), pair.target(&format!("values-{seed}/all")));
     let is_local = dice.bool();
     let sender = loop {
         let (node, to) = if is_local { (&pair.here, &name) } else { (&pair.there, &target) };
@@ -90,6 +90,26 @@ pub(crate) async fn exchange<A: Awaited>(scene: &Scene<'_, A>, seed: u64) {
             Err(error) => assert!(matches!(error.kind(), ErrorKind::Gap { .. }), "{error}"),
         }
     }
+    let mut of_many = loop {
+        let pattern = pair.target(&format!("values-{seed}/*"));
+        let builder = pair.there.receiver_of(pattern).from(Start::Earliest).follow(false);
+        let when = When::patient(&mut dice);
+        let opening = A::future(builder.typed::<Weighty>().open());
+        if let Some(opened) = counts.cut("TypedBuilder::open", when, opening).await.ready() {
+            break opened.unwrap();
+        }
+    };
+    let mut again = Vec::new();
+    loop {
+        let when = When::patient(&mut dice);
+        match counts.cut("TypedPatternReceiver::recv", when, of_many.recv()).await {
+            Cut::Ready(Ok(Some(value))) => again.push(value.value.0),
+            Cut::Ready(Ok(None)) => break,
+            Cut::Ready(Err(error)) => assert!(matches!(error.kind(), ErrorKind::Gap { .. }), "{error}"),
+            Cut::Dropped { .. } => {}
+        }
+    }
+    assert_eq!(again, received, "one of many channels gives the same");
     for batch in begun {
         let count = received.iter().filter(|number| batch.contains(number)).count();
         let at = received.iter().position(|number| *number == batch[0]).unwrap_or(0);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use netchan_proto::limits::CREDIT_WINDOW;
 use netchan_proto::{ChannelName, Filter, Pattern, Position, Record, Start, Timestamp};
 
+use crate::receiver::Wanted;
+
 /// Where to go on in several channels: a position in each. Made of a receiver's, and kept as the program likes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelPositions(BTreeMap<ChannelName, Position>);
@@ -75,6 +77,8 @@ pub struct PatternOptions {
     pub follow: bool,
     /// In each channel, ends before the first record at or after this time. Default: none.
     pub until: Option<Timestamp>,
+    /// What the payloads of each channel must be. Default: whatever they are.
+    pub content: Option<Wanted>,
     /// Only these records, of each channel. Default: all.
     pub filter: Option<Filter>,
     /// Whether the records of all channels come in the order of the times at which the log took them, those of one time in the order of
@@ -95,6 +99,7 @@ impl PatternOptions {
             window: CREDIT_WINDOW,
             follow: true,
             until: None,
+            content: None,
             filter: None,
             merge: None,
             partitions: None,

@@ -31,6 +31,7 @@ impl PatternCore {
                     wait: false,
                     follow: self.options.follow,
                     until: self.options.until,
+                    content: self.options.content.clone(),
                     filter: self.options.filter.clone(),
                     ..ReceiverOptions::new(name.clone())
                 },
