@@ -53,7 +53,7 @@ struct Queue {
     stopping: bool,
 }
 
-/// When a log is looked at again. A log has at most one.
+/// When a log is looked at again. A log has at most one, and one more each time that cursors let something of it go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timer {
     pub(crate) when: Timestamp,

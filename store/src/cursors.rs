@@ -260,8 +260,23 @@ fn changes(info: &CursorInfo) -> Vec<Change> {
     ]
 }
 
-fn prefix_of(channel: &ChannelName) -> Vec<u8> {
+pub(crate) fn prefix_of(channel: &ChannelName) -> Vec<u8> {
     [PREFIX, channel.as_str().as_bytes(), &[0]].concat()
+}
+
+/// Whether a key of the state log is a cursor's.
+pub(crate) fn is_key(key: &[u8]) -> bool {
+    key.starts_with(PREFIX)
+}
+
+/// Whose cursor a key is.
+pub(crate) fn channel_of(key: &[u8]) -> Option<ChannelName> {
+    Some(parse_key(key)?.channel)
+}
+
+/// Where a cursor stands, by what the state log has.
+pub(crate) fn position(key: &[u8], value: &[u8]) -> Option<Positions> {
+    Some(decode(parse_key(key)?, value)?.position)
 }
 
 fn key_of(key: &CursorKey) -> Vec<u8> {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`Store`] | a data directory: its lock, its logs, its committer |
 //! | [`Log`] | one channel: appends in memory, marks, the tail, reads |
-//! | [`StateLog`] | what is not records: keys and values, last one wins; [`Cursors`]: some of them |
+//! | [`StateLog`] | what is not records: keys and values, last one wins; [`Cursors`]: some of them; `holds`: what they keep from retention |
 //! | [`verify`] | reads it all, beside the node if need be, and says what does not hold |
 //! | [`repair`] | sets aside what is damaged, keeps what holds, declares what is lost |
 //! | [`kept`] | how a channel is kept, beside the node if need be |
@@ -42,6 +42,7 @@ mod committer;
 mod counts;
 mod cursors;
 mod error;
+mod holds;
 mod kept;
 mod log;
 mod meta;

@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use netchan_proto::RecordRef;
 use netchan_proto::batch::{Batch, HEADER_LEN};
+use netchan_proto::{Offset, RecordRef};
 
 use crate::log::{Closed, Env, Log};
 use crate::meta::Meta;
@@ -47,6 +47,7 @@ impl Sight<'_> {
 /// Keys and values that survive power loss. Cheap to clone.
 #[derive(Clone)]
 pub struct StateLog {
+    env: Arc<Env>,
     log: Log,
     table: Arc<Mutex<Table>>,
 }
@@ -102,13 +103,17 @@ impl StateLog {
                 };
                 for record in batch.records().map_while(Result::ok) {
                     if let (Some(key), false) = (record.key(), record.payload.is_empty()) {
-                        table.set(key, StateLog::value(&record.payload));
+                        let value = StateLog::value(&record.payload);
+                        env.holds.note(record.offset, key, value);
+                        table.set(key, value);
                     }
                 }
             }
             from = run.next;
         }
-        Ok(StateLog { log, table: Arc::new(Mutex::new(table)) })
+        // Nothing was found that is not durable by now.
+        env.holds.settle(log.durable());
+        Ok(StateLog { env: Arc::clone(env), log, table: Arc::new(Mutex::new(table)) })
     }
 
     /// What a record's payload sets its key to; `None` removes it.
@@ -176,12 +181,11 @@ impl StateLog {
         {
             let mut table = self.table();
             for (key, value) in changes {
-                self.append(key, value)?;
-                table.set(key, value);
+                self.set(&mut table, key, value)?;
             }
             self.compact_if_due(&mut table)?;
         }
-        self.log.sync().map(drop).map_err(store_error)
+        self.sync()
     }
 
     /// Changes what `decide` says after a look at the table, with nobody else in between. All of it, and whatever `decide`
@@ -194,13 +198,12 @@ impl StateLog {
             let mut table = self.table();
             let (decided, changes) = decide(&Sight(&table))?;
             for (key, value) in &changes {
-                self.append(key, value.as_deref())?;
-                table.set(key, value.as_deref());
+                self.set(&mut table, key, value.as_deref())?;
             }
             self.compact_if_due(&mut table)?;
             decided
         };
-        self.log.sync().map_err(store_error)?;
+        self.sync()?;
         Ok(decided)
     }
 
@@ -209,13 +212,27 @@ impl StateLog {
         if is_due { self.compact(table) } else { Ok(()) }
     }
 
-    fn append(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+    fn set(&self, table: &mut Table, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        let change = self.append(key, value)?;
+        self.env.holds.note(change, key, value);
+        table.set(key, value);
+        Ok(())
+    }
+
+    /// Makes durable what was changed.
+    fn sync(&self) -> Result<(), StoreError> {
+        let durable = self.log.sync().map_err(store_error)?;
+        self.env.holds.settle(durable);
+        Ok(())
+    }
+
+    fn append(&self, key: &[u8], value: Option<&[u8]>) -> Result<Offset, StoreError> {
         let mut payload = vec![if value.is_some() { SET } else { REMOVED }];
         payload.extend_from_slice(value.unwrap_or_default());
         let record = RecordRef { payload: &payload, key: Some(key), headers: &[] };
         loop {
             match self.log.append(&record) {
-                Ok(_) => return Ok(()),
+                Ok(change) => return Ok(change),
                 Err(AppendError::Full) => {
                     self.log.sync().map_err(store_error)?;
                 }

@@ -21,6 +21,7 @@ use netchan_proto::{ChannelName, LogId, LogInfo, NodeId, Offset, Partitions, Tim
 use crate::committer::Committer;
 use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock};
+use crate::holds::Holds;
 use crate::log::{Closed, Env, Log};
 use crate::meta::{self, Meta, failed};
 use crate::sync::{Mutex, MutexGuard};
@@ -179,6 +180,7 @@ impl Store {
             committer,
             counts: Tally::default(),
             warm,
+            holds: Holds::default(),
             nearly_full: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::TryLockError;
 use std::sync::atomic::Ordering;
 
-use netchan_proto::{Content, Offset, Settings, Timestamp};
+use netchan_proto::{ChannelName, Content, LogId, Offset, Settings, Timestamp};
 
 use super::state::{Lack, Refusal, State};
 use super::writer::{FIRST_STEP, wake_all};
@@ -95,6 +95,21 @@ impl Inner {
 
     pub(super) fn now(&self) -> Timestamp {
         self.env.options.clock.now()
+    }
+
+    pub(crate) fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    pub(crate) fn id(&self) -> LogId {
+        self.id
+    }
+
+    /// Has the committer look at once at what is due, retention with it. Waits for nothing.
+    pub(crate) fn look_soon(&self) {
+        if let Some(this) = self.this.upgrade() {
+            self.env.committer.tick_at(self.now(), None, &this);
+        }
     }
 
     pub(crate) fn place(&self) -> &Place {

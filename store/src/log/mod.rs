@@ -52,6 +52,7 @@ use netchan_proto::{
 use crate::committer::Committer;
 use crate::counts::Tally;
 use crate::disk::{Disk, DiskLock, Space};
+use crate::holds::Holds;
 use crate::sync::{Mutex, MutexGuard};
 use crate::warm::{Place, Warm};
 use crate::{AppendError, Kept, LogError, Retention, StoreError, StoreOptions};
@@ -78,6 +79,8 @@ pub(crate) struct Env {
     pub(crate) counts: Tally,
     /// Which logs hold what they could do without.
     pub(crate) warm: Arc<Warm>,
+    /// Which records cursors hold.
+    pub(crate) holds: Holds,
     /// Whether it was told that the volume is nearly full, and not yet that it has room again.
     pub(crate) nearly_full: AtomicBool,
     /// Held while any log could write.

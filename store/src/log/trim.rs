@@ -5,11 +5,13 @@
 //! How old a segment is, is told by the time of its last record. Times never go back in a log, so those that a clock
 //! which was ahead has given stay ahead; a segment that seems to be of the future is as old as the first segment after
 //! it that was made in the past.
+//!
+//! What cursors hold stays, up to a size that is said (see `holds`); but not where records go for want of room.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use netchan_proto::{LogInfo, Offset, Timestamp};
+use netchan_proto::{LogInfo, Offset, Position, Timestamp};
 
 use super::segment::Segment;
 use super::writer::wake_all;
@@ -38,7 +40,7 @@ impl Inner {
         let free = retention.min_free.and_then(|least| Some(least.saturating_sub(self.env.free()?)));
         let lacking = free.unwrap_or(0);
         let with_bytes = retention.max_bytes.is_some() || lacking > 0;
-        self.remove_while(retention, with_bytes, |look| {
+        self.remove_while(retention, with_bytes, retention.hold_cursors, |look| {
             retention.max_age.is_some_and(|age| self.is_older(look.later, age, now))
                 || retention.max_bytes.is_some_and(|most| look.bytes > most)
                 || retention.max_records.is_some_and(|most| look.records > most)
@@ -49,19 +51,20 @@ impl Inner {
 
     /// Lets the oldest segments go until `lacking` bytes have come free, or the floor is reached. Says whether any went.
     pub(super) fn trim_for_room(&self, retention: &Retention, lacking: u64) -> bool {
-        let went = self.remove_while(retention, true, |look| look.removed < lacking);
+        let went = self.remove_while(retention, true, None, |look| look.removed < lacking);
         if went > 0 {
             tracing::warn!(channel = %self.name, segments = went, lacking, "full: the oldest records went");
         }
         went > 0
     }
 
-    /// Removes the oldest segments while they are wanted to go, the floor holds and it is not the active one's turn. Says
-    /// how many went.
+    /// Removes the oldest segments while they are wanted to go, the floor holds, no cursor holds them (as long as the log
+    /// takes at most `hold` bytes) and it is not the active one's turn. Says how many went.
     fn remove_while(
         &self,
         retention: &Retention,
         with_bytes: bool,
+        hold: Option<u64>,
         mut wanted: impl FnMut(&Look<'_>) -> bool,
     ) -> usize {
         let (segments, first, visible, active) = {
@@ -69,7 +72,7 @@ impl Inner {
             (state.segments.clone(), state.first(), state.visible(), state.visible_pos)
         };
         let Some((_, closed)) = segments.split_last() else { return 0 };
-        let with_bytes = with_bytes || retention.keep_bytes.is_some();
+        let with_bytes = with_bytes || retention.keep_bytes.is_some() || hold.is_some();
         let len = |segment: &Segment| segment.closed_len(&*self.env.disk).unwrap_or(0);
         let mut bytes = if with_bytes { self.bytes_of(closed).saturating_add(active) } else { 0 };
         let mut removed = 0;
@@ -84,6 +87,17 @@ impl Inner {
             if !keeps || !wanted(&look) {
                 return at;
             }
+            if let (Some(hold), Some(next)) = (hold, later.first())
+                && self.is_held(next.base)
+            {
+                if bytes <= hold {
+                    tracing::debug!(channel = %self.name, before = next.base.0, bytes, "held for cursors");
+                    return at;
+                }
+                tracing::warn!(
+                    channel = %self.name, before = next.base.0, bytes, hold, "records go that cursors hold"
+                );
+            }
             if !self.remove_oldest(oldest) {
                 return at;
             }
@@ -91,6 +105,17 @@ impl Inner {
             removed += len;
         }
         closed.len()
+    }
+
+    /// Whether cursors hold anything before `before`. If so, the log is looked at again when they do not.
+    fn is_held(&self, before: Offset) -> bool {
+        self.this.upgrade().is_some_and(|this| self.env.holds.is_held(&this, before))
+    }
+
+    /// Where a reader goes on that stands at `position` in this log: not behind where its epoch ended.
+    pub(crate) fn goes_on_at(&self, position: &Position) -> Offset {
+        let state = locked(&self.state);
+        position.offset.min(state.epochs.end_of(position.epoch, state.visible()))
     }
 
     /// Whether all records before the segments `later` are older than `age`.
