@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
-use netchan::{Content, Error, LogInfo, Node, Partitions, Target, Timestamp};
+use netchan::{Content, Error, LogInfo, LogOptions, Node, Partitions, Target, Timestamp};
 use serde_json::{Value, json};
 
 use crate::advice::was_closed;
@@ -33,29 +33,27 @@ pub(crate) async fn info(args: args::Info) -> Result<Exit> {
         Err(error) if error.partitions().is_some() => return all_of(&node, &target, &error, args.json).await,
         info => info?,
     };
-    let kept = kept::of(&args.home, &target).filter(|kept| kept.log == info.id);
+    let kept = node.settings(target.to_string()).await?;
+    let options = kept.settings.over(&LogOptions::default());
     if args.json {
         let mut value = json(&info);
         // Whoever has read all of it comes to the same: see spec/07-batch.md.
-        let digest = kept.as_ref().and_then(|kept| kept.digest);
-        value["digest"] = json!(digest.map(|digest| digest.to_string()));
-        value["unsealable"] = json!(kept.as_ref().map(|kept| kept.options.unsealable));
-        value["content"] = json!(kept.as_ref().and_then(|kept| kept.content.as_ref()).map(Content::as_str));
-        value["retention"] = kept.as_ref().map_or(Value::Null, kept::json);
+        value["digest"] = json!(kept.digest.map(|digest| digest.to_string()));
+        value["unsealable"] = json!(options.unsealable);
+        value["content"] = json!(kept.content.as_ref().map(Content::as_str));
+        value["retention"] = kept::json(&options.retention);
         return print(&[value.to_string()]);
     }
     let mut rows = told(&info);
-    if let Some(kept) = kept {
-        if let Some(content) = &kept.content {
-            rows.push(format!("{:8} {content}", "content"));
-        }
-        if let Some(digest) = kept.digest {
-            rows.push(format!("{:8} {digest}", "digest"));
-        }
-        rows.push(format!("{:8} {}", "keeps", kept::words(&kept.options.retention)));
-        if kept.options.unsealable {
-            rows.push(format!("{:8} it can never be sealed", "seal"));
-        }
+    if let Some(content) = &kept.content {
+        rows.push(format!("{:8} {content}", "content"));
+    }
+    if let Some(digest) = kept.digest {
+        rows.push(format!("{:8} {digest}", "digest"));
+    }
+    rows.push(format!("{:8} {}", "keeps", kept::words(&options.retention)));
+    if options.unsealable {
+        rows.push(format!("{:8} it can never be sealed", "seal"));
     }
     print(&rows)
 }
@@ -80,7 +78,7 @@ async fn all_of(node: &Node, target: &Target, error: &Error, is_json: bool) -> R
 }
 
 /// The partitions that there are of a channel.
-async fn parts(node: &Node, target: &Target) -> Result<Vec<Target>> {
+pub(crate) async fn parts(node: &Node, target: &Target) -> Result<Vec<Target>> {
     let mut infos = node.channels(format!("{target}@")).await?;
     infos.sort_by_key(|info| info.name.partition());
     Ok(infos.into_iter().map(|info| Target { remote: target.remote.clone(), name: info.name }).collect())

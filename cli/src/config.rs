@@ -119,12 +119,16 @@ impl Config {
         self.defaults.keys().map(String::as_str)
     }
 
-    /// The value of a setting, as the command line would say it. A path stands beside the file, unless it is absolute.
+    /// The value of a setting, as the command line would say it, several with `between` between them if it may be said so. A
+    /// path stands beside the file, unless it is absolute.
     ///
     /// # Errors
     /// Says what it is instead of a value.
-    pub(crate) fn value(&self, key: &str, is_path: bool) -> Result<Option<OsString>> {
+    pub(crate) fn value(&self, key: &str, is_path: bool, between: Option<char>) -> Result<Option<OsString>> {
         let home = self.path.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+        if let (Some(value), Some(between)) = (self.defaults.get(key), between) {
+            return several(home, key, value, between);
+        }
         Ok(match self.defaults.get(key) {
             None => None,
             Some(toml::Value::String(text)) if is_path => Some(beside(home, Path::new(text)).into()),
@@ -237,6 +241,29 @@ impl fmt::Display for Place {
     }
 }
 
+/// Several `RIGHTS=FILE`, as a variable would say them.
+fn several(home: &Path, key: &str, value: &toml::Value, between: char) -> Result<Option<OsString>> {
+    let texts: Vec<&str> = match value {
+        toml::Value::String(text) => text.split(between).collect(),
+        toml::Value::Array(many) => {
+            let texts: Option<_> = many.iter().map(toml::Value::as_str).collect();
+            texts.with_context(|| format!("{key} has something in [ ] that is no text"))?
+        }
+        other => bail!("{key} is a text, or several in [ ], not {}", other.type_str()),
+    };
+    if let toml::Value::Array(_) = value
+        && let Some(text) = texts.iter().find(|text| text.contains(between))
+    {
+        bail!("{key} has {text:?}, in which no {between:?} may be");
+    }
+    let said = texts.iter().map(|text| match text.split_once('=') {
+        Some((rights, file)) => format!("{rights}={}", beside(home, Path::new(file)).display()),
+        None => (*text).to_owned(),
+    });
+    let said = said.collect::<Vec<_>>().join(&between.to_string());
+    Ok(if said.is_empty() { None } else { Some(said.into()) })
+}
+
 /// A path that a file says: `~/` is the user's home, what is relative stands beside the file.
 fn beside(home: &Path, path: &Path) -> PathBuf {
     match path.strip_prefix("~").ok().zip(etcetera::home_dir().ok()) {
@@ -299,6 +326,21 @@ mod tests {
         ] {
             let error = refused(text);
             assert!(error.contains("/etc/netchan/config.toml") && error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_with_tokens_stand_beside_the_file_one_or_several() {
+        let said = |value: &str| {
+            let config = read(&format!("[defaults]\ngrant = {value}")).unwrap();
+            config.value("grant", false, Some(';')).map(|said| said.and_then(|said| said.into_string().ok()))
+        };
+        let both = Some("read=/etc/netchan/r;seal,read=/s".to_owned());
+        assert_eq!(said("['read=r', 'seal,read=/s']").unwrap(), both);
+        assert_eq!(said("'read=r;seal,read=/s'").unwrap(), both);
+        assert_eq!(said("[]").unwrap(), None);
+        for bad in ["[1]", "1", "['read=a;b']"] {
+            assert!(said(bad).unwrap_err().to_string().starts_with("grant "), "{bad}");
         }
     }
 

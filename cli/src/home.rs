@@ -1,12 +1,12 @@
 //! Nodes as the command line wants them: which directory, which token, which doors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
 use netchan::{Node, NodeBuilder, Target};
 
-use crate::args::{DEFAULT_LISTEN, Home, Listen};
+use crate::args::{DEFAULT_LISTEN, Grant, Home, Listen};
 
 impl Home {
     /// The directory with this machine's channels.
@@ -22,15 +22,7 @@ impl Home {
         let Some(path) = &self.token_file else {
             return Ok(self.token.as_ref().map(|token| token.clone().into_bytes()));
         };
-        let what = || format!("the token file {} cannot be read", path.display());
-        let mut token = std::fs::read(path).with_context(what)?;
-        while token.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-            token.pop();
-        }
-        if token.is_empty() {
-            bail!("the token file {} is empty", path.display());
-        }
-        Ok(Some(token))
+        read_token(path).map(Some)
     }
 
     /// A node for channels of this machine, alone in its directory or beside another.
@@ -58,6 +50,19 @@ impl Home {
     }
 }
 
+/// The token in a file.
+fn read_token(path: &Path) -> Result<Vec<u8>> {
+    let what = || format!("the token file {} cannot be read", path.display());
+    let mut token = std::fs::read(path).with_context(what)?;
+    while token.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        token.pop();
+    }
+    if token.is_empty() {
+        bail!("the token file {} is empty", path.display());
+    }
+    Ok(token)
+}
+
 /// Lets this process, and those that it starts, have as many descriptors as they may: each connection takes one, and each
 /// channel that is written or read.
 pub(crate) fn raise_descriptors() {
@@ -78,7 +83,15 @@ pub(crate) async fn via() -> Result<Node> {
 /// # Errors
 /// [`netchan::Error`] of the start. Only an address that was asked for must be free.
 pub(crate) async fn start(home: &Home, listen: &Listen, shared: bool) -> Result<Node> {
-    let builder = home.here(shared)?.insecure(listen.insecure);
+    start_with(home, listen, shared, &[]).await
+}
+
+/// As [`start`], with further tokens.
+pub(crate) async fn start_with(home: &Home, listen: &Listen, shared: bool, grants: &[Grant]) -> Result<Node> {
+    let mut builder = home.here(shared)?.insecure(listen.insecure);
+    for grant in grants {
+        builder = builder.grant(read_token(&grant.file)?, grant.may);
+    }
     let builder = match listen.listen.as_deref() {
         Some("none") => builder,
         Some(address) => builder.listen(address),

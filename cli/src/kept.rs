@@ -1,120 +1,204 @@
-//! `netchan set` and `truncate`: how a channel of this machine is kept, changed in its directory while no node has it; and what
-//! `info` tells of it.
+//! `netchan create`, `set` and `truncate`: how a channel is kept, here or on another node; and what `info` tells of it.
 
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::num::NonZeroU16;
 
-use anyhow::{Context, Result, anyhow, bail};
-use netchan::{Offset, Retention, Target, WhenFull};
-use netchan_proto::ChannelName;
-use netchan_store::disk::RealDisk;
-use netchan_store::{Kept, Log, Store, StoreError, StoreOptions, kept};
+use anyhow::{Result, bail};
+use netchan::{Before, Error, LogOptions, Node, Offset, Retention, Settings, Target, WhenFull};
 use serde_json::{Value, json};
 
-use crate::admin::bytes;
-use crate::args::{self, Before, Home};
+use crate::admin::{bytes, parts};
+use crate::args::{self, Durability, Keeping};
 use crate::exit::Exit;
 use crate::news::counted;
 use crate::status::Status;
 use crate::when;
 
-pub(crate) fn set(args: &args::Set, status: Status) -> Result<Exit> {
-    let (store, log) = open(&args.home, &args.target)?;
-    let mut retention = kept_by(&args.home, log.name())?.options.retention;
-    args.keep_age.inspect(|limit| retention.max_age = limit.0);
-    args.keep_size.inspect(|limit| retention.max_bytes = limit.0);
-    args.keep_records.inspect(|limit| retention.max_records = limit.0);
-    args.keep_free.inspect(|limit| retention.min_free = limit.0);
-    args.least_size.inspect(|limit| retention.keep_bytes = limit.0);
-    args.least_records.inspect(|limit| retention.keep_records = limit.0);
-    args.ceiling.inspect(|limit| retention.ceiling = limit.0);
-    args.when_full.inspect(|when_full| retention.when_full = (*when_full).into());
-    let before = log.first();
-    let done = log.set_retention(retention);
-    let went = log.first().0 - before.0;
-    store.close();
-    done?;
-    let went = if went > 0 { format!("; {} went", counted(went, "record")) } else { String::new() };
-    status.say(format_args!("{} is kept so: {}{went}", log.name(), words(&retention)));
-    Ok(Exit::Done)
-}
-
-pub(crate) fn truncate(args: &args::Truncate, status: Status) -> Result<Exit> {
-    let (store, log) = open(&args.home, &args.target)?;
-    let done = cut(&log, args);
-    let (name, first) = (log.name().clone(), log.first());
-    store.close();
-    let went = done?;
-    status.say(format_args!("{name} begins at offset {first}: {} went", counted(went, "record")));
-    Ok(Exit::Done)
-}
-
-/// Says how many records went.
-fn cut(log: &Log, args: &args::Truncate) -> Result<u64> {
-    let (name, first) = (log.name(), log.first());
-    let before = match args.before {
-        Before::Offset(offset) if offset > log.visible().0 => {
-            bail!("offset {offset} is beyond the end of {name}, {}; nothing was changed", log.visible());
-        }
-        Before::Offset(offset) => Offset(offset),
-        Before::Time(time) => log.resolve(&netchan::Start::Time(time.at(when::now())))?.start,
+pub(crate) async fn create(args: args::Create, status: Status) -> Result<Exit> {
+    let target: Target = args.target.parse()?;
+    let node = args.home.reach(&target).await?;
+    if args.partitions.is_some() && target.name.partition().is_some() {
+        bail!("{target} is a partition: say the channel's own name");
+    }
+    let mut settings = settings(&args.keeping);
+    if let Some(count) = args.partitions {
+        settings = settings.partitions(NonZeroU16::new(count));
+    }
+    let made = node.create(target.to_string(), settings).await?;
+    let with = match args.partitions {
+        Some(count) => format!(" with {}, each", counted(count.into(), "partition")),
+        None => ",".to_owned(),
     };
-    let count = before.0.saturating_sub(first.0);
-    if !args.yes && count > 0 {
-        if !io::stdin().is_terminal() {
-            bail!("{} of {name} would be gone: say --yes to let them go", counted(count, "record"));
-        }
-        eprint!("let {} of {name} go, offsets {first} to {}? [y/N] ", counted(count, "record"), before.0 - 1);
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer)?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
-            bail!("nothing was truncated");
-        }
-    }
-    Ok(log.truncate_before(before)?.0.saturating_sub(first.0))
+    status.say(format_args!("{target} is there{with} kept so: {}", words(&retention(&made.settings))));
+    Ok(Exit::Done)
 }
 
-/// The channel's log, in a directory that no node holds.
-fn open(home: &Home, target: &str) -> Result<(Store, Log)> {
-    let target: Target = target.parse()?;
-    if target.remote.is_some() {
-        bail!("{target} is on another node: this can only be said on the machine that has the channel");
+/// What the flags say of a channel that is made.
+fn settings(keeping: &Keeping) -> Settings {
+    let durability = match keeping.durability {
+        Durability::Sync => netchan::Durability::Sync,
+        Durability::Interval => netchan::Durability::Interval,
+        Durability::Os => netchan::Durability::Os,
+    };
+    let retention = Retention {
+        max_age: keeping.keep_age,
+        max_bytes: keeping.keep_size,
+        max_records: keeping.keep_records,
+        min_free: keeping.keep_free,
+        keep_bytes: keeping.least_size,
+        keep_records: keeping.least_records,
+        ceiling: keeping.ceiling,
+        hold_cursors: keeping.hold_cursors,
+        when_full: keeping.when_full.into(),
+    };
+    Settings::default().durability(durability).retention(retention).unsealable(keeping.unsealable)
+}
+
+pub(crate) async fn set(args: args::Set, status: Status) -> Result<Exit> {
+    let target: Target = args.target.parse()?;
+    let node = args.home.reach(&target).await?;
+    let changes = changes(&args);
+    match change(&node, &target, &changes, status).await {
+        Err(error) if has_partitions(&target, &error) => {
+            for part in parts(&node, &target).await? {
+                change(&node, &part, &changes, status).await?;
+            }
+        }
+        done => done?,
     }
-    let unknown = || anyhow!("there is no channel {}; netchan ls lists those that are there", target.name);
-    let dir = home.data_dir()?;
-    let disk = RealDisk::existing(&dir).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => unknown(),
-        _ => anyhow!(error).context(format!("the data directory {} cannot be read", dir.display())),
-    })?;
-    let store = Store::open(Arc::new(disk), StoreOptions::default()).map_err(|error| match error {
-        StoreError::Locked { .. } => {
-            anyhow!("a node holds {}; stop it first: nothing was changed", dir.display())
-        }
-        error => error.into(),
-    })?;
-    match store.open_existing(&target.name) {
-        Ok(Some(log)) => Ok((store, log)),
-        Ok(None) => {
-            store.close();
-            Err(unknown())
-        }
-        Err(error) => {
-            store.close();
-            Err(error.into())
-        }
+    Ok(Exit::Done)
+}
+
+async fn change(node: &Node, target: &Target, changes: &Settings, status: Status) -> Result<(), Error> {
+    let before = first(node, target).await;
+    let kept = node.change(target.to_string(), changes.clone()).await?;
+    let went = went(before, first(node, target).await).map(|went| format!("; {went} went"));
+    let words = words(&retention(&kept.settings));
+    status.say(format_args!("{target} is kept so: {words}{}", went.unwrap_or_default()));
+    Ok(())
+}
+
+/// Where a channel begins, if that is told: who may change it need not have the right to read.
+async fn first(node: &Node, target: &Target) -> Option<Offset> {
+    Some(node.info(target.to_string()).await.ok()?.first)
+}
+
+fn went(before: Option<Offset>, after: Option<Offset>) -> Option<String> {
+    let went = after?.0.saturating_sub(before?.0);
+    (went > 0).then(|| counted(went, "record"))
+}
+
+/// What the flags say of a channel that is there.
+fn changes(args: &args::Set) -> Settings {
+    let mut all = Settings::default();
+    macro_rules! said {
+        ($($flag:ident as $setting:ident;)*) => {
+            $(if let Some(limit) = args.$flag {
+                all = all.$setting(limit.0);
+            })*
+        };
+    }
+    said! {
+        keep_age as max_age;
+        keep_size as max_bytes;
+        keep_records as max_records;
+        keep_free as min_free;
+        least_size as keep_bytes;
+        least_records as keep_records;
+        ceiling as ceiling;
+        hold_cursors as hold_cursors;
+    }
+    match args.when_full {
+        Some(when_full) => all.when_full(when_full.into()),
+        None => all,
     }
 }
 
-fn kept_by(home: &Home, name: &ChannelName) -> Result<Kept> {
-    let dir = home.data_dir()?;
-    let what = || format!("how {name} is kept cannot be read in {}", dir.display());
-    let disk = RealDisk::existing(&dir).with_context(what)?;
-    kept(&disk, name).with_context(what)?.with_context(what)
+pub(crate) async fn truncate(args: args::Truncate, status: Status) -> Result<Exit> {
+    let target: Target = args.target.parse()?;
+    let node = args.home.reach(&target).await?;
+    let before = match args.before {
+        args::Before::Offset(offset) => Before::Offset(Offset(offset)),
+        args::Before::Time(time) => Before::Time(time.at(when::now())),
+    };
+    if !args.yes {
+        ask(&node, &target, before).await?;
+    }
+    match cut(&node, &target, before, status).await {
+        Err(error) if has_partitions(&target, &error) => {
+            check(&target, before)?;
+            for part in parts(&node, &target).await? {
+                cut(&node, &part, before, status).await?;
+            }
+        }
+        done => done?,
+    }
+    Ok(Exit::Done)
 }
 
-/// How a channel of this machine is kept, if that can be read; nothing of one on another node.
-pub(crate) fn of(home: &Home, target: &Target) -> Option<Kept> {
-    if target.remote.is_some() { None } else { kept_by(home, &target.name).ok() }
+async fn cut(node: &Node, target: &Target, before: Before, status: Status) -> Result<(), Error> {
+    let was = first(node, target).await;
+    let start = node.truncate(target.to_string(), before).await?.start;
+    let is = first(node, target).await;
+    let went = went(was, is).unwrap_or_else(|| "nothing more".to_owned());
+    status.say(format_args!("{target} begins at offset {}: {went} went", is.unwrap_or(start)));
+    Ok(())
+}
+
+/// Whether the target is a channel with partitions, and not one of them, which it has not.
+fn has_partitions(target: &Target, error: &Error) -> bool {
+    error.partitions().is_some() && target.name.partition().is_none()
+}
+
+/// Of a channel with partitions only a time says the same to each.
+fn check(target: &Target, before: Before) -> Result<()> {
+    if let Before::Offset(_) = before {
+        bail!(
+            "{target} has partitions, each with offsets of its own: say which, as {target}@0, or say a time"
+        );
+    }
+    Ok(())
+}
+
+/// Asks whether records may go that cannot come back.
+async fn ask(node: &Node, target: &Target, before: Before) -> Result<()> {
+    let infos = match node.info(target.to_string()).await {
+        Err(error) if has_partitions(target, &error) => {
+            check(target, before)?;
+            node.channels(format!("{target}@")).await?
+        }
+        info => vec![info?],
+    };
+    let what = match before {
+        Before::Offset(offset) => {
+            // Of what is no place in it the node says why.
+            let goes = infos.first().filter(|info| offset > info.first && offset <= info.next);
+            let Some(info) = goes else { return Ok(()) };
+            let count = counted(offset.0 - info.first.0, "record");
+            format!("{count} of {target}, offsets {} to {}", info.first, offset.0 - 1)
+        }
+        Before::Time(time) => {
+            if infos.iter().all(|info| info.records() == 0 || info.first_time >= time) {
+                return Ok(());
+            }
+            format!("the records of {target} from before {}", when::rfc3339(time))
+        }
+    };
+    if !io::stdin().is_terminal() {
+        bail!("{what} would be gone: say --yes to let them go");
+    }
+    eprint!("let {what} go? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        bail!("nothing was truncated");
+    }
+    Ok(())
+}
+
+/// What of a channel's settings is about retention.
+pub(crate) fn retention(settings: &Settings) -> Retention {
+    settings.over(&LogOptions::default()).retention
 }
 
 /// As words: what goes, what stays, what happens where there is no room.
@@ -152,8 +236,7 @@ pub(crate) fn words(retention: &Retention) -> String {
 }
 
 /// As JSON: a limit that is not set is null.
-pub(crate) fn json(kept: &Kept) -> Value {
-    let retention = &kept.options.retention;
+pub(crate) fn json(retention: &Retention) -> Value {
     json!({
         "max_age_ns": retention.max_age.map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)),
         "max_bytes": retention.max_bytes,

@@ -217,7 +217,7 @@ fn keeping(builder: netchan::SenderBuilder, keeping: &Keeping) -> netchan::Sende
             keep_bytes: keeping.least_size,
             keep_records: keeping.least_records,
             ceiling: keeping.ceiling,
-            hold_cursors: None,
+            hold_cursors: keeping.hold_cursors,
             when_full: keeping.when_full.into(),
         })
         .unsealable(keeping.unsealable)

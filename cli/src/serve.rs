@@ -30,7 +30,7 @@ pub(crate) async fn run(args: args::Serve, status: Status) -> Result<Exit> {
     let metrics = metrics::Place::take(&args.listen).await?;
     let mut told = false;
     let node = loop {
-        match home::start(&args.home, &args.listen, false).await {
+        match home::start_with(&args.home, &args.listen, false, &args.grant).await {
             Ok(node) => break node,
             Err(error) if is_locked(&error) => {
                 if !std::mem::replace(&mut told, true) {

@@ -273,7 +273,10 @@ impl Layers<'_> {
             return Ok(None);
         }
         let is_path = arg.get_value_hint() == ValueHint::AnyPath;
-        let value = self.config.value(key, is_path).map_err(|error| anyhow!("{}: {error}", self.file()))?;
+        let value = self
+            .config
+            .value(key, is_path, arg.get_value_delimiter())
+            .map_err(|error| anyhow!("{}: {error}", self.file()))?;
         let file = self.config.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         Ok(value.map(|value| (value, Origin::File(file))))
     }
@@ -350,6 +353,7 @@ fn checked(arg: &Arg, value: OsString) -> Result<OsString, String> {
         .value_name(name.to_owned())
         .action(ArgAction::Set)
         .allow_hyphen_values(true)
+        .value_delimiter(arg.get_value_delimiter())
         .value_parser(arg.get_value_parser().clone());
     let word: OsString = [OsStr::new(&format!("--{long}=")), &value].into_iter().collect();
     let judged = clap::Command::new("netchan").no_binary_name(true).arg(alone).try_get_matches_from([word]);

@@ -36,7 +36,7 @@ pub struct Retention {
     pub ceiling: Option<u64>,
     /// The oldest segment does not go before every durable cursor of the channel has passed it, until the log's files take
     /// more than this many bytes: then it goes all the same, and who wanted it is told a gap. None, or 0: cursors hold
-    /// nothing.
+    /// nothing; and nothing of what goes for want of room, where `when_full` says so, or is truncated.
     pub hold_cursors: Option<u64>,
     /// What becomes of appends at the ceiling, and on a volume that is nearly full.
     pub when_full: WhenFull,

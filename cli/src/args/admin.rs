@@ -31,7 +31,7 @@ pub(crate) struct Ls {
 const INFO_HELP: &str = "\
 Examples:
   netchan info app
-  netchan info app --json | jq .retention       # how it is kept: told on its own machine only
+  netchan info app --json | jq .retention       # how it is kept
   netchan info build7:4747/app --json | jq .durable";
 
 /// Tell about one channel

@@ -66,6 +66,9 @@ pub(crate) struct Keeping {
     /// Take no more room than this; --when-full says what happens there
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) ceiling: Option<u64>,
+    /// Trim nothing that a cursor has not passed, until the channel is larger than this
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) hold_cursors: Option<u64>,
     /// What becomes of records at the ceiling and on a volume that is nearly full
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = WhenFull::Fail)]
     pub(crate) when_full: WhenFull,

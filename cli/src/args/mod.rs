@@ -28,12 +28,12 @@ pub(crate) use self::channel::{Durability, Home, Keeping, Listen};
 pub(crate) use self::cursor::{Cursor, CursorLs, CursorShow, Of as CursorOf, What as CursorWhat};
 pub(crate) use self::demo::Demo;
 pub(crate) use self::doctor::Doctor;
-pub(crate) use self::kept::{Before, Set, Truncate};
+pub(crate) use self::kept::{Before, Create, Set, Truncate};
 pub(crate) use self::program::{Completions, Config, Examples, Man};
 pub(crate) use self::recv::{From, Recv, Start};
 pub(crate) use self::repair::Repair;
 pub(crate) use self::send::Send;
-pub(crate) use self::serve::Serve;
+pub(crate) use self::serve::{Grant, Serve};
 pub(crate) use self::top::Top;
 pub(crate) use self::verify::Verify;
 
@@ -55,7 +55,7 @@ A channel is named NAME (on this machine), HOST:PORT/NAME, or @PLACE/NAME for a 
 
 Exit codes:
   0  done (recv: the channel is sealed, or what was asked for is complete)
-  1  an error, told on stderr
+  1  an error, told on stderr (also where a token does not give the right to it)
   2  the command line, a NETCHAN_ variable or the configuration file is not understood
   3  recv: done, but records were missing (a gap, told on stderr)
   4  recv: done, but the log was rolled back on the way (told on stderr)
@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Seal(Seal),
     Rm(Rm),
     Cursor(Cursor),
+    Create(Create),
     Set(Set),
     Truncate(Truncate),
     Verify(Verify),
@@ -137,6 +138,7 @@ impl Command {
             Command::Seal(args) => &mut args.target,
             Command::Rm(args) => &mut args.target,
             Command::Cursor(args) => args.what.target(),
+            Command::Create(args) => &mut args.target,
             Command::Set(args) => &mut args.target,
             Command::Truncate(args) => &mut args.target,
             Command::Top(args) => &mut args.place,

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use netchan::{CursorName, Filter};
+use netchan_proto::permissions::InvalidPermissions;
 use unicode_width::UnicodeWidthStr;
 
 use super::channel::Delimiter;
 use super::kept::Before;
+use super::serve::Grant;
 use crate::when::{self, EventTime, When};
 
 pub(super) fn delimiter(text: &str) -> Result<Delimiter, String> {
@@ -79,6 +81,17 @@ pub(super) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a header is NAME=VALUE".into()),
+    }
+}
+
+/// `RIGHTS=FILE`.
+pub(super) fn grant(text: &str) -> Result<Grant, String> {
+    match text.split_once('=') {
+        Some((rights, file)) if !file.is_empty() => {
+            let may = rights.parse().map_err(|error: InvalidPermissions| error.to_string())?;
+            Ok(Grant { may, file: file.into() })
+        }
+        _ => Err("this is RIGHTS=FILE, as in read,cursors=readers.token".into()),
     }
 }
 

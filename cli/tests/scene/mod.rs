@@ -218,6 +218,7 @@ fn made(seal: &str) -> Place {
     fs::write(place.path("app.log"), app).unwrap();
     fs::write(place.path("orders.csv"), orders).unwrap();
     fs::write(place.path("token"), format!("{TOKEN}\n")).unwrap();
+    fs::write(place.path("readers.token"), "for who reads\n").unwrap();
     for dir in ["home", "tmp"] {
         fs::create_dir(place.path(dir)).unwrap();
     }
