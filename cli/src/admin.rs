@@ -30,7 +30,7 @@ pub(crate) async fn info(args: args::Info) -> Result<Exit> {
     let target: Target = args.target.parse()?;
     let node = args.home.reach(&target).await?;
     let info = match node.info(target.to_string()).await {
-        Err(error) if error.partitions().is_some() => return all_of(&node, &target, &error, args.json).await,
+        Err(error) if is_of_all(&error, &target) => return all_of(&node, &target, &error, args.json).await,
         info => info?,
     };
     let kept = node.settings(target.to_string()).await?;
@@ -77,6 +77,11 @@ async fn all_of(node: &Node, target: &Target, error: &Error, is_json: bool) -> R
     print(&rows)
 }
 
+/// Whether an error says that a channel was meant that has partitions: by its own name, not by that of one that it does not have.
+pub(crate) fn is_of_all(error: &Error, target: &Target) -> bool {
+    error.partitions().is_some() && target.name.partition().is_none()
+}
+
 /// The partitions that there are of a channel.
 pub(crate) async fn parts(node: &Node, target: &Target) -> Result<Vec<Target>> {
     let mut infos = node.channels(format!("{target}@")).await?;
@@ -88,7 +93,7 @@ pub(crate) async fn seal(args: args::Seal, status: Status) -> Result<Exit> {
     let target: Target = args.target.parse()?;
     let node = args.home.reach(&target).await?;
     let records = match node.seal(target.to_string()).await {
-        Err(error) if error.partitions().is_some() => {
+        Err(error) if is_of_all(&error, &target) => {
             let mut records = 0;
             for part in parts(&node, &target).await? {
                 records += node.seal(part.to_string()).await?.0;
@@ -109,7 +114,7 @@ pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
             bail!("{target} and all its records would be gone: say --yes to delete it");
         }
         let infos = match node.info(target.to_string()).await {
-            Err(error) if error.partitions().is_some() => node.channels(format!("{target}@")).await?,
+            Err(error) if is_of_all(&error, &target) => node.channels(format!("{target}@")).await?,
             info => vec![info?],
         };
         let records = infos.iter().map(LogInfo::records).sum();
@@ -122,7 +127,7 @@ pub(crate) async fn rm(args: args::Rm, status: Status) -> Result<Exit> {
         }
     }
     match node.delete(target.to_string()).await {
-        Err(error) if error.partitions().is_some() => {
+        Err(error) if is_of_all(&error, &target) => {
             for part in parts(&node, &target).await? {
                 node.delete(part.to_string()).await?;
             }

@@ -1,13 +1,12 @@
 //! `netchan create`, `set` and `truncate`: how a channel is kept, here or on another node; and what `info` tells of it.
 
 use std::io::{self, IsTerminal};
-use std::num::NonZeroU16;
 
 use anyhow::{Result, bail};
-use netchan::{Before, Error, LogOptions, Node, Offset, Retention, Settings, Target, WhenFull};
+use netchan::{Before, Error, LogOptions, Node, Offset, Partitions, Retention, Settings, Target, WhenFull};
 use serde_json::{Value, json};
 
-use crate::admin::{bytes, parts};
+use crate::admin::{bytes, is_of_all, parts};
 use crate::args::{self, Durability, Keeping};
 use crate::exit::Exit;
 use crate::news::counted;
@@ -22,7 +21,7 @@ pub(crate) async fn create(args: args::Create, status: Status) -> Result<Exit> {
     }
     let mut settings = settings(&args.keeping);
     if let Some(count) = args.partitions {
-        settings = settings.partitions(NonZeroU16::new(count));
+        settings = settings.partitions(Some(Partitions::new(count)?));
     }
     let made = node.create(target.to_string(), settings).await?;
     let with = match args.partitions {
@@ -59,7 +58,7 @@ pub(crate) async fn set(args: args::Set, status: Status) -> Result<Exit> {
     let node = args.home.reach(&target).await?;
     let changes = changes(&args);
     match change(&node, &target, &changes, status).await {
-        Err(error) if has_partitions(&target, &error) => {
+        Err(error) if is_of_all(&error, &target) => {
             for part in parts(&node, &target).await? {
                 change(&node, &part, &changes, status).await?;
             }
@@ -125,7 +124,7 @@ pub(crate) async fn truncate(args: args::Truncate, status: Status) -> Result<Exi
         ask(&node, &target, before).await?;
     }
     match cut(&node, &target, before, status).await {
-        Err(error) if has_partitions(&target, &error) => {
+        Err(error) if is_of_all(&error, &target) => {
             check(&target, before)?;
             for part in parts(&node, &target).await? {
                 cut(&node, &part, before, status).await?;
@@ -145,11 +144,6 @@ async fn cut(node: &Node, target: &Target, before: Before, status: Status) -> Re
     Ok(())
 }
 
-/// Whether the target is a channel with partitions, and not one of them, which it has not.
-fn has_partitions(target: &Target, error: &Error) -> bool {
-    error.partitions().is_some() && target.name.partition().is_none()
-}
-
 /// Of a channel with partitions only a time says the same to each.
 fn check(target: &Target, before: Before) -> Result<()> {
     if let Before::Offset(_) = before {
@@ -163,7 +157,7 @@ fn check(target: &Target, before: Before) -> Result<()> {
 /// Asks whether records may go that cannot come back.
 async fn ask(node: &Node, target: &Target, before: Before) -> Result<()> {
     let infos = match node.info(target.to_string()).await {
-        Err(error) if has_partitions(target, &error) => {
+        Err(error) if is_of_all(&error, target) => {
             check(target, before)?;
             node.channels(format!("{target}@")).await?
         }

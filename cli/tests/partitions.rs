@@ -60,6 +60,11 @@ fn a_channel_with_partitions_is_sent_received_listed_and_removed() {
     let told: Value = serde_json::from_slice(&place.run("info shops --json").well().out).unwrap();
     assert_eq!((&told["partitions"], told["each"].as_array().unwrap().len()), (&4.into(), 4));
 
+    for command in ["info", "seal", "rm --yes", "set --keep-size 1M"] {
+        let refused = place.run(&format!("{command} shops@4")).code(1);
+        assert!(refused.err.contains("shops has 4 partitions"), "{command}: {}", refused.err);
+    }
+
     // Sent as another channel than it is.
     let refused = place.feed("send shops", b"x\n").code(1);
     assert!(refused.err.contains("shops has 4 partitions"), "{}", refused.err);
