@@ -153,7 +153,8 @@ fn there_is_one_partition_at_least_and_1024_at_most() {
 #[test]
 fn a_hundred_thousand_keys_spread_evenly() {
     let count = Partitions::new(16).unwrap();
-    let kinds: [(&str, fn(u32) -> Vec<u8>); 4] = [
+    type Kind = (&'static str, fn(u32) -> Vec<u8>);
+    let kinds: [Kind; 4] = [
         ("numbers in text", |number| number.to_string().into_bytes()),
         ("numbers in bytes", |number| number.to_be_bytes().to_vec()),
         ("names", |number| format!("user.{number:08}").into_bytes()),
