@@ -2,7 +2,6 @@
 //!
 //! Owns the settings, their numbers on the wire, and which of them may change. What they do is the store's.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -255,7 +254,7 @@ impl fmt::Debug for Setting {
 /// assert_eq!((kept.durability, kept.retention.max_bytes), (Durability::Os, Some(1 << 30)));
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Settings(BTreeMap<Setting, u64>);
+pub struct Settings(Vec<(Setting, u64)>);
 
 impl Settings {
     /// When an append is acknowledged, and what readers see. Said when a channel is made.
@@ -300,7 +299,7 @@ impl Settings {
     pub fn retention(mut self, retention: Retention) -> Settings {
         let options = LogOptions { retention, ..LogOptions::default() };
         let all = Setting::ALL.iter().filter(|setting| **setting >= Setting::MAX_AGE);
-        self.0.extend(all.map(|setting| (*setting, setting.of(&options))));
+        all.for_each(|setting| self.insert(*setting, setting.of(&options)));
         self
     }
 
@@ -361,8 +360,19 @@ impl Settings {
     fn with(mut self, setting: Setting, set: impl FnOnce(&mut LogOptions)) -> Settings {
         let mut options = LogOptions::default();
         set(&mut options);
-        self.0.insert(setting, setting.of(&options));
+        self.insert(setting, setting.of(&options));
         self
+    }
+
+    /// In the order of their numbers, each once.
+    fn insert(&mut self, setting: Setting, value: u64) {
+        match self.0.binary_search_by_key(&setting, |(setting, _)| *setting) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => {
+                self.0.reserve_exact(1); // there are few
+                self.0.insert(at, (setting, value));
+            }
+        }
     }
 
     /// `options` with what is said in their place.
@@ -391,7 +401,7 @@ impl Settings {
     pub fn say(&mut self, setting: Setting, value: u64) -> bool {
         let holds = setting.put(value, &mut LogOptions::default()).is_some();
         if holds {
-            self.0.insert(setting, value);
+            self.insert(setting, value);
         }
         holds
     }
@@ -405,6 +415,6 @@ impl From<&LogOptions> for Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(&self.0).finish()
+        f.debug_map().entries(self.iter()).finish()
     }
 }
