@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use etcetera::BaseStrategy;
 use netchan::{Node, NodeBuilder, Target};
 
@@ -90,7 +90,15 @@ pub(crate) async fn start(home: &Home, listen: &Listen, shared: bool) -> Result<
 pub(crate) async fn start_with(home: &Home, listen: &Listen, shared: bool, grants: &[Grant]) -> Result<Node> {
     let mut builder = home.here(shared)?.insecure(listen.insecure);
     for grant in grants {
-        builder = builder.grant(read_token(&grant.file)?, grant.may);
+        // What stands there may be a token by mistake: it is not told.
+        let what = || {
+            format!(
+                "the file of --grant {}=FILE cannot be read: FILE names a file that holds the token",
+                grant.may
+            )
+        };
+        let token = read_token(&grant.file).map_err(|error| anyhow!("{}: {}", what(), error.root_cause()))?;
+        builder = builder.grant(token, grant.may);
     }
     let builder = match listen.listen.as_deref() {
         Some("none") => builder,

@@ -176,6 +176,11 @@ impl Keeper {
         Ok(())
     }
 
+    /// Whether it is kept where this channel stands, and so how long its file is.
+    fn knows(&self, channel: &ChannelName) -> bool {
+        self.last.as_ref().is_some_and(|last| last.positions.get(channel).is_some())
+    }
+
     /// All that was received up to these positions is in the output.
     fn keep(&mut self, positions: ChannelPositions, out: &Out) -> Result<()> {
         let length = self.length.map(|length| length + out.written);
@@ -323,10 +328,12 @@ impl Receiving {
                 })
             }
             Sink::Folder(folder) if !folder.is_empty() => {
-                if folder.prepare()?
-                    && let Some(keeper) = &mut self.keeper
+                let is_new = folder.prepare()?;
+                let keeper = self.keeper.as_mut();
+                if let Some(keeper) = keeper
+                    .filter(|keeper| is_new || folder.waiting().any(|(channel, _)| !keeper.knows(channel)))
                 {
-                    // a file that is begun is known before something stands in it
+                    // a file that is begun is known before something stands in it, or more of a channel that is made again
                     let mut positions = self.receiver.positions();
                     for (channel, before) in folder.waiting() {
                         before.map(|before| positions.set(channel.clone(), before));

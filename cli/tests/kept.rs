@@ -250,7 +250,7 @@ fn grants_stand_in_the_configuration_file_and_in_a_variable_too() {
     for (flags, words, code) in [
         ("--grant reader", "RIGHTS=FILE", 2),
         ("--grant write=reader", "there is no right \"write\"", 2),
-        ("--grant read=nowhere", "nowhere cannot be read", 1),
+        ("--grant read=nowhere", "--grant read=FILE cannot be read: FILE names a file", 1),
         ("--grant read=reader --grant seal=reader", "the same", 1),
         ("--stdio --grant read=reader", "cannot be used with", 2),
     ] {

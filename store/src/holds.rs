@@ -108,7 +108,8 @@ impl Holds {
                 let log = waits.log.upgrade().filter(|_| is_meant);
                 match log.filter(|log| !table.is_held(log, waits.before)) {
                     Some(log) => let_go.push(log),
-                    None => drop(table.waiting.insert(name, waits)),
+                    None if waits.log.strong_count() > 0 => drop(table.waiting.insert(name, waits)),
+                    None => {}
                 }
             }
         }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netchan_proto::wire::CursorKey;
-use netchan_proto::{CursorName, Durability, Epoch, LogId, Offset, Position, Positions, Start, Timestamp};
+use netchan_proto::{
+    AsRecord, CursorName, Durability, Epoch, LogId, Offset, Position, Positions, Start, Timestamp,
+};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{Log, LogError, LogOptions, Retention, Store, WhenFull};
 use rig::*;
@@ -277,10 +279,34 @@ fn over_a_restart_cursors_hold_from_the_first_moment() {
         }
         // Nobody but a move lets go, also of what was held in an earlier life.
         scene = scene.again(crash);
-        scene.log.set_retention(few(PLENTY)).unwrap();
+        scene.run();
         assert_eq!(scene.log.first(), Offset(0));
         scene.commit("c", 60);
         assert!(scene.log.first() > Offset(50), "{}", scene.log.first());
+    }
+}
+
+// NC-DSK-089
+#[test]
+fn a_channel_that_was_full_for_a_cursor_goes_on_when_it_has_passed_in_a_later_life_too() {
+    for is_gone in [false, true] {
+        let scene = Scene::new(Retention { ceiling: Some(60_000), ..few(PLENTY) });
+        scene.set("c", &at(&scene.log, 0));
+        while scene.log.append(&"x".repeat(900).as_bytes().as_record()).is_ok() {
+            scene.run();
+        }
+        let end = scene.log.visible();
+        assert!(end > Offset(20) && scene.log.first() == Offset(0), "{end}");
+        let scene = scene.again(false);
+        scene.run();
+        match is_gone {
+            true => scene.store.cursors().delete(&key("c")).unwrap(),
+            false => scene.commit("c", end.0),
+        }
+        scene.run();
+        assert!(scene.log.first() > Offset(0), "{is_gone}");
+        scene.many(2);
+        assert_eq!(scene.log.visible(), end.plus(2));
     }
 }
 

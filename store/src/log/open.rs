@@ -458,6 +458,10 @@ impl Opening<'_> {
         });
         let now = inner.now();
         locked(&inner.writer).arm(&inner, now);
+        if options.retention.hold_cursors.is_some() {
+            // What a cursor held in an earlier life may go now, or has to wait for it in this one.
+            inner.look_soon();
+        }
         if let Some(why) = short {
             locked(&inner.writer).wait_for_room(&inner, why, now);
         }
