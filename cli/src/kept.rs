@@ -7,7 +7,7 @@ use netchan::{Before, Error, LogOptions, Node, Offset, Partitions, Retention, Se
 use serde_json::{Value, json};
 
 use crate::admin::{bytes, is_of_all, parts};
-use crate::args::{self, Durability, Keeping};
+use crate::args::{self, Keeping};
 use crate::exit::Exit;
 use crate::news::counted;
 use crate::status::Status;
@@ -34,22 +34,7 @@ pub(crate) async fn create(args: args::Create, status: Status) -> Result<Exit> {
 
 /// What the flags say of a channel that is made.
 fn settings(keeping: &Keeping) -> Settings {
-    let durability = match keeping.durability {
-        Durability::Sync => netchan::Durability::Sync,
-        Durability::Interval => netchan::Durability::Interval,
-        Durability::Os => netchan::Durability::Os,
-    };
-    let retention = Retention {
-        max_age: keeping.keep_age,
-        max_bytes: keeping.keep_size,
-        max_records: keeping.keep_records,
-        min_free: keeping.keep_free,
-        keep_bytes: keeping.least_size,
-        keep_records: keeping.least_records,
-        ceiling: keeping.ceiling,
-        hold_cursors: keeping.hold_cursors,
-        when_full: keeping.when_full.into(),
-    };
+    let (durability, retention) = (keeping.durability(), keeping.retention());
     Settings::default().durability(durability).retention(retention).unsealable(keeping.unsealable)
 }
 

@@ -12,13 +12,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use netchan::{ErrorKind, Event, Node, Retention, Sender, Sent, Target};
+use netchan::{ErrorKind, Event, Node, Sender, Sent, Target};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::advice::was_closed;
-use crate::args::{self, Durability, Keeping};
+use crate::args::{self, Keeping};
 use crate::exit::Exit;
 use crate::input::{Chunk, Splitter, on_a_thread};
 use crate::making::Making;
@@ -203,24 +203,8 @@ fn stdin() -> Result<File> {
 }
 
 fn keeping(builder: netchan::SenderBuilder, keeping: &Keeping) -> netchan::SenderBuilder {
-    builder
-        .durability(match keeping.durability {
-            Durability::Sync => netchan::Durability::Sync,
-            Durability::Interval => netchan::Durability::Interval,
-            Durability::Os => netchan::Durability::Os,
-        })
-        .retention(Retention {
-            max_age: keeping.keep_age,
-            max_bytes: keeping.keep_size,
-            max_records: keeping.keep_records,
-            min_free: keeping.keep_free,
-            keep_bytes: keeping.least_size,
-            keep_records: keeping.least_records,
-            ceiling: keeping.ceiling,
-            hold_cursors: keeping.hold_cursors,
-            when_full: keeping.when_full.into(),
-        })
-        .unsealable(keeping.unsealable)
+    let (durability, retention) = (keeping.durability(), keeping.retention());
+    builder.durability(durability).retention(retention).unsealable(keeping.unsealable)
 }
 
 async fn open(node: &Node, args: &args::Send, target: &Target, input: &Input) -> Result<Channel> {

@@ -98,6 +98,30 @@ impl From<WhenFull> for netchan::WhenFull {
     }
 }
 
+impl Keeping {
+    pub(crate) fn durability(&self) -> netchan::Durability {
+        match self.durability {
+            Durability::Sync => netchan::Durability::Sync,
+            Durability::Interval => netchan::Durability::Interval,
+            Durability::Os => netchan::Durability::Os,
+        }
+    }
+
+    pub(crate) fn retention(&self) -> netchan::Retention {
+        netchan::Retention {
+            max_age: self.keep_age,
+            max_bytes: self.keep_size,
+            max_records: self.keep_records,
+            min_free: self.keep_free,
+            keep_bytes: self.least_size,
+            keep_records: self.least_records,
+            ceiling: self.ceiling,
+            hold_cursors: self.hold_cursors,
+            when_full: self.when_full.into(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Durability {
     /// When it is synced: survives power loss
