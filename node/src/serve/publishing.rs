@@ -57,10 +57,6 @@ fn accept(node: &Node, open: &PublishOpen, window: u64, may: Permissions) -> Res
     let mut options: LogOptions = *node.created_options();
     options.durability = open.durability.unwrap_or(options.durability);
     options.partitions = open.partitions.and_then(|count| NonZeroU16::new(count.get()));
-    let may_make = || match may.has(Permissions::CREATE) {
-        true => Ok(()),
-        false => Err(lacks(may, Permissions::CREATE)),
-    };
     let log = match store.open_existing(&open.name).map_err(refuse)? {
         Some(log) => {
             // Those that are missing beside it are made, by who may.
@@ -72,11 +68,9 @@ fn accept(node: &Node, open: &PublishOpen, window: u64, may: Permissions) -> Res
                 _ => log,
             }
         }
-        None if open.create => {
-            may_make()?;
-            store.create_or_open(&open.name, &options).map_err(refuse)?
-        }
-        None => return Err(no_channel()),
+        None if !open.create => return Err(no_channel()),
+        None if !may.has(Permissions::CREATE) => return Err(lacks(may, Permissions::CREATE)),
+        None => store.create_or_open(&open.name, &options).map_err(refuse)?,
     };
     if let Some(content) = &open.content {
         agree(&log, content).map_err(refuse)?;

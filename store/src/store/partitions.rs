@@ -127,8 +127,13 @@ impl Store {
             count.all().map(|number| name.with_partition(number)).collect::<Result<_, _>>()?;
         let there = {
             let channels = locked(&self.0.channels);
+            channels.is_refused(names.last().unwrap_or(name), Some(count))?;
             let exists =
                 |name: &&ChannelName| channels.by_name.get(*name).is_some_and(|channel| channel.exists());
+            // Each publisher of a partition asks: most of the time there is nothing to do, and nothing to read.
+            if names.iter().all(|name| exists(&name)) {
+                return Ok(());
+            }
             names.iter().find(exists).cloned()
         };
         let like = there.map(|name| self.open_existing(&name)).transpose()?.flatten();
