@@ -127,8 +127,8 @@ impl Brings<UnixStream> for Std {
     }
 }
 
-/// What is read from and what is written to: a child's output and input, pipes, halves of anything. Two threads carry the
-/// bytes. When the connection is over, the half that is written to is dropped; who reads ends when the other side does.
+/// What is read from and what is written to: a child's output and input, pipes. Two threads carry the bytes. When the connection
+/// is over, the half that is written to is dropped, which must end it (no clone of a socket does); who reads ends with the peer.
 impl<R: io::Read + Send + 'static, W: io::Write + Send + 'static> Brings<(R, W)> for Std {
     fn bring((from, to): (R, W)) -> io::Result<Stream> {
         Stream::carried(from, to)

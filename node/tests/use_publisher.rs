@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use far::sending::{now, numbers, options, poll, publisher, send};
 use far::{Far, Wire, Woken};
 use netchan_node::{ErrorKind, Event, Lost, Machine, PublisherOptions};
-use netchan_proto::limits::BATCH_TARGET;
+use netchan_proto::limits::{BACKOFF_FIRST, BATCH_TARGET};
 use netchan_proto::{Durability, Instant, NewRecord, Offset};
 
 #[test]
@@ -89,6 +89,24 @@ fn a_resend_counts_once() {
     now(sent[4].durable()).unwrap().unwrap();
     assert_eq!(sent[4].offset(), None, "what was found there has no offset to tell");
     assert_eq!(after[0].offset(), Some(Offset(5)));
+}
+
+#[test]
+fn who_gets_on_though_each_acknowledgement_is_lost_dials_soon() {
+    let (mut core, handle, sender) = publisher(options());
+    let mut far = Far::new();
+    far.acknowledges = false;
+    let mut wire = Wire { dials: usize::MAX, ..Wire::new() };
+    for number in 0..12 {
+        send(&sender, number..number + 1);
+        wire.run(&mut core, &mut far);
+        far.hang_up();
+    }
+    assert_eq!(far.published(), numbers(0..12));
+    let waits: Vec<_> = std::iter::from_fn(|| handle.events().try_next())
+        .filter_map(|event| if let Event::Lost { retry_in, .. } = event { Some(retry_in) } else { None })
+        .collect();
+    assert!(waits.len() > 8 && waits.iter().all(|wait| *wait <= BACKOFF_FIRST), "{waits:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The runtimes of this repository.
 
-use std::io;
-use std::net::TcpListener;
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -90,8 +90,28 @@ impl Runtime for Smol {
     }
 }
 
+/// Ends what it writes when it is dropped, as a pipe to a child does.
+#[derive(Debug)]
+pub struct WritingHalf(UnixStream);
+
+impl Write for WritingHalf {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for WritingHalf {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
 impl Runtime for Std {
-    type Brought = (UnixStream, UnixStream);
+    type Brought = (UnixStream, WritingHalf);
     type Attempt = io::Result<UnixStream>;
     type Sent = netchan_std::Sent;
 
@@ -107,7 +127,7 @@ impl Runtime for Std {
     }
 
     fn brought(stream: UnixStream) -> Self::Brought {
-        (stream.try_clone().unwrap(), stream)
+        (stream.try_clone().unwrap(), WritingHalf(stream))
     }
 
     fn attempt(stream: UnixStream) -> Self::Attempt {

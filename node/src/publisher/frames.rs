@@ -90,6 +90,9 @@ impl PublisherCore {
         if told < begin {
             self.shared.events.push(Event::RolledBack { from: told, to: begin });
             self.shared.lose(told..begin);
+        } else if told > begin {
+            // What was sent did arrive, and only its acknowledgement was lost.
+            self.redial.mark_progress();
         }
         // All that the log has is durable, as PUBLISH_OPENED promises.
         self.shared.acknowledge_until(told);
