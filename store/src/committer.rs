@@ -15,12 +15,15 @@ use std::time::Duration;
 use netchan_proto::Timestamp;
 
 use crate::clock::Clock;
-use crate::log::Inner;
+use crate::log::{Inner, Then, nanos};
 use crate::sync::{Builder, Condvar, JoinHandle, Mutex, MutexGuard};
 use crate::warm::Warm;
 
 /// A thread with nothing due looks at its timers again after this long, should the clock have jumped.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
+/// Groups of a log that is fed fast begin so far apart, where nobody waits for them: else each few records would wake a thread,
+/// which writes them and sleeps again, at the cost of who appends.
+const BREATH: Duration = Duration::from_micros(100);
 /// Logs are not looked over more often than that.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// A clock that is so many nanoseconds behind what it said before went back.
@@ -42,6 +45,10 @@ struct Queue {
     /// Threads that wait for work.
     waiting: usize,
     dirty: VecDeque<Arc<Inner>>,
+    /// None where no thread comes back after it.
+    breath: Duration,
+    /// Logs that are fed fast, in which more gathers until then. They count as queued.
+    breathing: VecDeque<(Timestamp, Arc<Inner>)>,
     timers: BTreeMap<Timer, Weak<Inner>>,
     /// Timers that were set by a clock which went back since: they are gone through at once.
     overtaken: VecDeque<(Timer, Weak<Inner>)>,
@@ -90,6 +97,14 @@ impl Queue {
                 return Some(Work::Tick(log, timer));
             }
         }
+        while let Some((due, log)) = self.breathing.pop_front() {
+            // A clock that went back leaves nothing due for as long as it was ahead.
+            if due > now && due <= now.plus_nanos(nanos(self.breath)) && !self.stopping {
+                self.breathing.push_front((due, log));
+                break;
+            }
+            self.dirty.push_back(log);
+        }
         if let Some(log) = self.dirty.pop_front() {
             return Some(Work::Commit(log));
         }
@@ -99,7 +114,8 @@ impl Queue {
     /// When there is something to do next.
     fn due(&self) -> Option<Timestamp> {
         let timer = self.timers.first_key_value().map(|(timer, _)| timer.when);
-        [timer, self.sweep].into_iter().flatten().min()
+        let breath = self.breathing.front().map(|(due, _)| *due);
+        [timer, breath, self.sweep].into_iter().flatten().min()
     }
 }
 
@@ -117,7 +133,9 @@ impl Committer {
 
     /// Starts the first thread; up to `threads` follow as they are needed.
     pub(crate) fn start(self: &Arc<Committer>, threads: usize) -> std::io::Result<()> {
-        self.queue().spare = threads.saturating_sub(1);
+        let mut queue = self.queue();
+        (queue.spare, queue.breath) = (threads.saturating_sub(1), BREATH);
+        drop(queue);
         self.start_one()
     }
 
@@ -129,9 +147,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Starts one more thread if there is work for it and none that waits.
+    /// Starts one more thread if there is work for it and none that waits. One that waits may not know of a breath that ends.
     fn grow(self: &Arc<Committer>, mut queue: MutexGuard<'_, Queue>) {
-        if queue.dirty.is_empty() || queue.waiting > 0 || queue.spare == 0 || queue.stopping {
+        if queue.waiting > 0 && !queue.breathing.is_empty() {
+            self.work.notify_one();
+        }
+        let has_more = !(queue.dirty.is_empty() && queue.breathing.is_empty());
+        if !has_more || queue.waiting > 0 || queue.spare == 0 || queue.stopping {
             return;
         }
         queue.spare -= 1;
@@ -160,8 +182,7 @@ impl Committer {
     pub(crate) fn sweep_later(&self, now: Timestamp) {
         let mut queue = self.queue();
         if queue.sweep.is_none() {
-            let nanos = i64::try_from(self.idle_after.as_nanos()).unwrap_or(i64::MAX);
-            queue.sweep = Some(now.plus_nanos(nanos));
+            queue.sweep = Some(now.plus_nanos(nanos(self.idle_after)));
             drop(queue);
             self.work.notify_one();
         }
@@ -205,11 +226,15 @@ impl Committer {
 
     fn work_on(&self, work: Work, now: Timestamp) {
         match work {
-            Work::Commit(log) => {
-                if log.commit(now) {
-                    self.queue().dirty.push_back(log);
+            Work::Commit(log) => match log.commit(now) {
+                Then::Waits => {}
+                Then::Again => self.queue().dirty.push_back(log),
+                Then::Breathes => {
+                    let mut queue = self.queue();
+                    let due = now.plus_nanos(nanos(queue.breath));
+                    queue.breathing.push_back((due, log));
                 }
-            }
+            },
             Work::Tick(log, timer) => log.tick(timer, now),
             Work::Sweep => {
                 self.warm.sweep();
@@ -265,6 +290,8 @@ impl Committer {
                 let _ = thread.join();
             }
         }
-        self.queue().dirty.clear();
+        let mut queue = self.queue();
+        queue.dirty.clear();
+        queue.breathing.clear();
     }
 }

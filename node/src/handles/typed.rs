@@ -380,7 +380,9 @@ impl<A: Adapter, T: 'static> Typed<Receiver<A>, T> {
     /// Cancel safe: no value is lost if it is dropped before it is ready.
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<Value<T>>, Error> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+        // The value is made last, and where it is to be: a value that is moved at once costs as much as decoding it.
+        let record = poll_fn(|cx| self.handle.poll_recv(cx)).await;
+        self.value(record)
     }
 
     /// As [`recv`](Self::recv), to be polled.

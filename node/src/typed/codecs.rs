@@ -47,8 +47,8 @@ impl Codec<Vec<u8>> for Raw {
 }
 
 #[cfg(any(feature = "postcard", feature = "messagepack", feature = "cbor"))]
-fn nothing_left(left: usize) -> Result<(), CodecError> {
-    if left == 0 { Ok(()) } else { Err(CodecError::new(format_args!("{left} bytes are left over"))) }
+fn left_over(left: usize) -> CodecError {
+    CodecError::new(format_args!("{left} bytes are left over"))
 }
 
 #[cfg(any(feature = "postcard", feature = "json", feature = "messagepack", feature = "cbor"))]
@@ -87,9 +87,14 @@ serde_codec! {
     |value, into| postcard::serialize_with_flavor(value, AtTheEnd(into)).map_err(CodecError::new),
     |bytes| {
         let mut deserializer = postcard::Deserializer::from_bytes(bytes);
-        let value = T::deserialize(&mut deserializer).map_err(CodecError::new)?;
-        nothing_left(deserializer.finalize().map_err(CodecError::new)?.len())?;
-        Ok(value)
+        // The value is not moved before it is returned, which would cost a third of all this.
+        let value = T::deserialize(&mut deserializer);
+        let left = deserializer.finalize().map_or(0, <[u8]>::len);
+        match value {
+            Ok(value) if left == 0 => Ok(value),
+            Ok(_) => Err(left_over(left)),
+            Err(error) => Err(CodecError::new(error)),
+        }
     }
 }
 
@@ -136,8 +141,7 @@ serde_codec! {
         let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
         deserializer.set_max_depth(MAX_NESTING);
         let value = T::deserialize(&mut deserializer).map_err(CodecError::new)?;
-        nothing_left(rest.len())?;
-        Ok(value)
+        if rest.is_empty() { Ok(value) } else { Err(left_over(rest.len())) }
     }
 }
 
@@ -149,7 +153,6 @@ serde_codec! {
     |bytes| {
         let mut rest = bytes;
         let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_NESTING).map_err(CodecError::new)?;
-        nothing_left(rest.len())?;
-        Ok(value)
+        if rest.is_empty() { Ok(value) } else { Err(left_over(rest.len())) }
     }
 }

@@ -70,6 +70,7 @@ pub(crate) use mend::mend;
 pub(crate) use open::open;
 pub(crate) use read::search;
 pub(crate) use segment::{HEAD_LEN, SegmentHead, base_of, identity_of_segment, is_segment, read_exactly};
+pub(crate) use writer::{Then, nanos};
 
 /// What all logs of a store share.
 pub(crate) struct Env {
