@@ -18,12 +18,10 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::clock::{Clock, Sleeper};
-use crate::sockets::{self, ByteStream, Door};
+use crate::sockets::{self, ByteStream, Door, Stream};
 
 /// Bytes between a receiver and its node within one program.
 const MEMORY_STREAM: usize = 64 << 10;
-
-pub(crate) type Stream = Box<dyn ByteStream>;
 
 /// The tokio runtime that a node was started in.
 #[derive(Debug)]

@@ -13,12 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::adapter::Stream;
-
 /// A byte stream of any kind: whatever reads and writes is one.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
+
+/// One of those, whichever.
+pub(crate) type Stream = Box<dyn ByteStream>;
 
 /// Where others come in.
 #[derive(Debug)]
