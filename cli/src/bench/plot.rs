@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::figures::Table;
-use super::soak::Sample;
+use super::vitals::Sample;
 
 type Sheet<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 

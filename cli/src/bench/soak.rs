@@ -13,7 +13,7 @@ use super::figures::{Figures, median};
 use super::machine::Machine;
 use super::roles::Role;
 use super::terms::{Load, Place, Sending};
-use super::vitals::Vitals;
+use super::vitals::{Sample, Vitals};
 use super::{place, plot, plots};
 use crate::args::{Runtime, Soak};
 use crate::exit::Exit;
@@ -33,16 +33,6 @@ const GROWTH: f64 = 0.05;
 const SLACK: f64 = 1048576.0;
 /// Descriptors that come and go: a segment that begins before the last one is let go.
 const COMING_AND_GOING: f64 = 4.0;
-
-/// The node at one moment.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Sample {
-    pub(super) seconds: f64,
-    #[serde(flatten)]
-    pub(super) vitals: Vitals,
-    /// Bytes that the data directory takes.
-    pub(super) disk: u64,
-}
 
 /// Whether something stays as it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -28,6 +28,17 @@ impl Vitals {
     }
 }
 
+/// A node at one moment of a run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Sample {
+    /// Since the run began.
+    pub(super) seconds: f64,
+    #[serde(flatten)]
+    pub(super) vitals: Vitals,
+    /// Bytes that the data directory takes.
+    pub(super) disk: u64,
+}
+
 /// The most memory that a process has had, in MiB (VmHWM).
 pub(super) fn peak_mib(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
