@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::units::{delimiter, length_of_time, size};
+use super::units::{length_of_time, size};
 
 /// Where this machine's channels are, and the secret shared with other nodes.
 #[derive(Clone, Debug, Args)]
@@ -147,6 +147,39 @@ pub(crate) struct Cutting {
 /// The bytes that end a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delimiter(pub(crate) Vec<u8>);
+
+pub(super) fn delimiter(text: &str) -> Result<Delimiter, String> {
+    ending(text).and_then(|found| {
+        if found.0.is_empty() { Err("a delimiter has at least one byte".into()) } else { Ok(found) }
+    })
+}
+
+/// As a delimiter, but that it may be nothing.
+pub(super) fn ending(text: &str) -> Result<Delimiter, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        bytes.push(match rest.next() {
+            Some('n') => b'\n',
+            Some('r') => b'\r',
+            Some('t') => b'\t',
+            Some('0') => 0,
+            Some('\\') => b'\\',
+            Some('x') => {
+                let digits: String = rest.by_ref().take(2).collect();
+                let hex = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                let byte = u8::from_str_radix(&digits, 16).ok().filter(|_| hex);
+                byte.ok_or("\\x wants two hexadecimal digits")?
+            }
+            _ => return Err("after \\ there may be n, r, t, 0, x and \\".into()),
+        });
+    }
+    Ok(Delimiter(bytes))
+}
 
 impl Cutting {
     /// The bytes that end a record.

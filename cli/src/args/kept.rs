@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::channel::{Home, Keeping, WhenFull};
-use super::units::{Limit, age_limit, count_limit, place, size_limit};
-use crate::when::When;
+use super::units::{Limit, age_limit, count_limit, size_limit};
+use crate::when::{self, When};
 
 const CREATE_HELP: &str = "\
 A channel that is there already, and is kept just so, is as good; one that is kept otherwise is an error, and stays as it \
@@ -110,4 +110,12 @@ pub(crate) struct Truncate {
 pub(crate) enum Before {
     Offset(u64),
     Time(When),
+}
+
+/// An offset, a time, or so long ago.
+fn place(text: &str) -> Result<Before, String> {
+    match text.parse() {
+        Ok(offset) => Ok(Before::Offset(offset)),
+        Err(_) => when::parse(text).map(Before::Time),
+    }
 }

@@ -155,7 +155,8 @@ mod tests {
 
     use clap::CommandFactory;
 
-    use super::units::{delimiter, length_of_time, size};
+    use super::channel::delimiter;
+    use super::units::{length_of_time, size};
     use super::*;
     use crate::input::Split;
     use crate::when::When;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use netchan::{CursorName, Filter};
+use unicode_width::UnicodeWidthStr;
 
-use super::channel::{Delimiter, Home};
-use super::units::{cursor, ending, filter, patience};
+use super::channel::{Delimiter, Home, ending};
+use super::units::patience;
 use crate::exec::OnFailure;
 use crate::output::{Format, Style};
 use crate::when::{self, When};
@@ -233,4 +234,21 @@ fn from(text: &str) -> Result<From, String> {
             .map(From::Offset)
             .map_err(|_| "neither earliest, latest nor an offset (--since takes a time)".into()),
     }
+}
+
+/// A cursor's name.
+fn cursor(text: &str) -> Result<CursorName, String> {
+    CursorName::new(text).map_err(|error| error.to_string())
+}
+
+/// A filter; one that cannot be read is shown with a mark under the place where it goes wrong.
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| {
+        let line = text.lines().nth(error.line - 1).unwrap_or_default();
+        let shown =
+            |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+        let before: String = line.chars().take(error.column - 1).collect();
+        let width = shown(&before).width();
+        format!("{error}\n\n  {}\n  {}^", shown(line), " ".repeat(width))
+    })
 }

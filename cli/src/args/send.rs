@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::channel::{Cutting, Delimiter, Home, Keeping, Listen};
-use super::units::{FieldPath, delimiter, event_time, header, path, patience};
+use super::channel::{Cutting, Delimiter, Home, Keeping, Listen, delimiter};
+use super::units::patience;
 use crate::input::Split;
 use crate::making::{ForAll, Making, Meaning};
 use crate::when::EventTime;
@@ -140,5 +140,32 @@ impl Send {
                 content_type: self.content_type.clone(),
             },
         )
+    }
+}
+
+/// `NAME=VALUE`.
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a header is NAME=VALUE".into()),
+    }
+}
+
+/// A time, or a field with one.
+fn event_time(text: &str) -> Result<EventTime, String> {
+    text.parse()
+}
+
+/// Where a field is in an object: names from outside to inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldPath(pub(crate) Vec<String>);
+
+/// `a.b.c`: names of fields.
+fn path(text: &str) -> Result<FieldPath, String> {
+    let names: Vec<String> = text.split('.').map(String::from).collect();
+    if names.iter().any(String::is_empty) {
+        Err("a field is NAME or NAME.NAME".into())
+    } else {
+        Ok(FieldPath(names))
     }
 }

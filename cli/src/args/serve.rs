@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use netchan::Permissions;
+use netchan_proto::permissions::InvalidPermissions;
 
 use super::channel::{Home, Listen};
-use super::units::grant;
 
 const SERVE_HELP: &str = "\
 With --stdio it speaks over stdin and stdout, to whoever started it (`--via 'ssh HOST netchan serve --stdio'`): \
@@ -47,4 +47,15 @@ pub(crate) struct Serve {
 pub(crate) struct Grant {
     pub(crate) may: Permissions,
     pub(crate) file: PathBuf,
+}
+
+/// `RIGHTS=FILE`.
+fn grant(text: &str) -> Result<Grant, String> {
+    match text.split_once('=') {
+        Some((rights, file)) if !file.is_empty() => {
+            let may = rights.parse().map_err(|error: InvalidPermissions| error.to_string())?;
+            Ok(Grant { may, file: file.into() })
+        }
+        _ => Err("this is RIGHTS=FILE, as in read,cursors=readers.token".into()),
+    }
 }
