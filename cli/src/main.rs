@@ -18,7 +18,7 @@
 //! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
 //! | `allocator` | that memory which was held for peers goes back to the system |
 //! | `advice` | what helps against what went wrong |
-//! | `exit`, `status`, `news`, `stop` | exit codes; what is said on stderr, and of connections; signals |
+//! | `exit`, `status`, `repeats`, `news`, `stop` | exit codes; what is said on stderr, how often one thing, and what of connections; signals |
 //! | `log`, `metrics` | what the library logs, as lines; what a node counts, over HTTP |
 #![deny(unsafe_code)]
 
@@ -61,6 +61,7 @@ mod position;
 mod progress;
 mod recv;
 mod repair;
+mod repeats;
 mod resume;
 mod send;
 mod serve;

@@ -12,8 +12,8 @@ use std::time::Instant;
 use tracing::Level;
 
 use crate::args::Color;
-use crate::log::{Held, LINES, Repeats, Verdict};
 use crate::progress;
+use crate::repeats::{Held, LINES, Repeats, Verdict};
 use crate::shown::steers;
 
 const DIM: &str = "\x1b[2m";

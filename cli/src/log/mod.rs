@@ -1,19 +1,14 @@
 //! What the library logs, for who operates it: on stderr, as much as was asked for.
 //!
-//! | room | holds |
-//! |---|---|
-//! | `line` | an event as a line |
-//! | `repeats` | no more than so many lines of one kind a minute |
+//! The room `line` makes a line of an event. How many of one kind are told is the business of [`crate::status`], by which all
+//! that is said on stderr goes.
 
 mod line;
-mod repeats;
 
 use anyhow::{Context, Result};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-
-pub(crate) use self::repeats::{Held, LINES, Repeats, Verdict};
 
 /// Which events become lines.
 #[derive(Clone, Debug)]
