@@ -7,10 +7,11 @@ use netchan::{Content, Error, LogInfo, LogOptions, Node, Partitions, Target, Tim
 use serde_json::{Value, json};
 
 use crate::advice::was_closed;
+use crate::amounts::{bytes, counted};
 use crate::args;
 use crate::exit::Exit;
 use crate::kept;
-use crate::news::counted;
+use crate::partitions::{is_of_all, parts};
 use crate::status::Status;
 use crate::when;
 
@@ -75,18 +76,6 @@ async fn all_of(node: &Node, target: &Target, error: &Error, is_json: bool) -> R
         vec![format!("{} has {count} partitions: {}, {size}", target.name, counted(records, "record"))];
     rows.extend(table(&infos));
     print(&rows)
-}
-
-/// Whether an error says that a channel was meant that has partitions: by its own name, not by that of one that it does not have.
-pub(crate) fn is_of_all(error: &Error, target: &Target) -> bool {
-    error.partitions().is_some() && target.name.partition().is_none()
-}
-
-/// The partitions that there are of a channel.
-pub(crate) async fn parts(node: &Node, target: &Target) -> Result<Vec<Target>> {
-    let mut infos = node.channels(format!("{target}@")).await?;
-    infos.sort_by_key(|info| info.name.partition());
-    Ok(infos.into_iter().map(|info| Target { remote: target.remote.clone(), name: info.name }).collect())
 }
 
 pub(crate) async fn seal(args: args::Seal, status: Status) -> Result<Exit> {
@@ -205,36 +194,4 @@ fn table(channels: &[LogInfo]) -> Vec<String> {
         row(info.name.as_str(), &records, &bytes(info.bytes), &last, state)
     });
     if channels.is_empty() { Vec::new() } else { std::iter::once(head).chain(rows).collect() }
-}
-
-/// Bytes for people: three digits and a unit.
-pub(crate) fn bytes(count: u64) -> String {
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].iter();
-    let mut unit = units.next().unwrap_or(&"B");
-    let mut number = count as f64;
-    while number >= 1000.0
-        && let Some(next) = units.next()
-    {
-        number /= 1024.0;
-        unit = next;
-    }
-    let digits = if number < 10.0 { 2 } else { usize::from(number < 100.0) };
-    format!("{number:.digits$} {unit}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_three_digits_and_a_unit() {
-        for (count, text) in
-            [(0, "0 B"), (999, "999 B"), (1024, "1.00 KiB"), (15 << 20, "15.0 MiB"), (300 << 30, "300 GiB")]
-        {
-            assert_eq!(bytes(count), text);
-        }
-    }
 }

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use netchan::{Before, Error, LogOptions, Node, Offset, Partitions, Retention, Settings, Target, WhenFull};
 use serde_json::{Value, json};
 
-use crate::admin::{bytes, is_of_all, parts};
+use crate::amounts::{bytes, counted};
 use crate::args::{self, Keeping};
 use crate::exit::Exit;
-use crate::news::counted;
+use crate::partitions::{is_of_all, parts};
 use crate::status::Status;
 use crate::when;
 

@@ -7,7 +7,7 @@
 //! | `recv`, `output`, `files`, `exec`, `position` | a channel's records out: the order of things; one stream, a file each, a command each; going on later |
 //! | `json`, `shown` | a record as JSON, both ways; what a terminal may be shown of it |
 //! | `patience`, `progress` | how long nobody may be there; how far long work is |
-//! | `serve`, `admin`, `kept` | being the node; looking at channels and ending them; how they are kept |
+//! | `serve`, `admin`, `kept`, `partitions` | being the node; looking at channels and ending them; how they are kept; all partitions of one |
 //! | `verify`, `repair` | what of a data directory holds; mending what does not |
 //! | `top` | a node, live, on a terminal |
 //! | `bench` | how fast all of it is, beside the limits of the machine |
@@ -15,7 +15,7 @@
 //! | `demo` | all of it under SIGKILL, before your eyes |
 //! | `settings`, `config` | what stands behind flags: variables, the configuration file, places with names |
 //! | `manual` | examples, completions and man pages, out of `args` |
-//! | `home`, `via`, `when` | nodes, commands as byte streams, and times, as the command line says them |
+//! | `home`, `via`, `when`, `amounts` | nodes, commands as byte streams, and times, as the command line says them; sizes and counts, as it tells them |
 //! | `allocator` | that memory which was held for peers goes back to the system |
 //! | `advice` | what helps against what went wrong |
 //! | `exit`, `status`, `repeats`, `news`, `stop` | exit codes; what is said on stderr, how often one thing, and what of connections; signals |
@@ -34,6 +34,7 @@ use anyhow::Result;
 mod admin;
 mod advice;
 mod allocator;
+mod amounts;
 mod args;
 mod bench;
 mod commits;
@@ -56,6 +57,7 @@ mod many;
 mod metrics;
 mod news;
 mod output;
+mod partitions;
 mod patience;
 mod position;
 mod progress;

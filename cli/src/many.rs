@@ -21,11 +21,11 @@ use rustix::event::Timespec;
 use tokio::time::Instant;
 
 use crate::advice::was_closed;
+use crate::amounts::counted;
 use crate::args;
 use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
 use crate::folder::Folder;
-use crate::news::counted;
 use crate::output::{Form, Output};
 use crate::patience::{Patience, Silence};
 use crate::position::{KeptMany, PositionFile, Written, open_output_at};

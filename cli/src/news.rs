@@ -2,6 +2,7 @@
 
 use netchan::{Durability, Event, Target};
 
+use crate::amounts::counted;
 use crate::status::Status;
 
 /// Says what happened on the way to `target`.
@@ -41,9 +42,4 @@ pub(crate) fn tell(event: &Event, target: &Target, status: Status) {
         // gaps and roll-backs of a receiver are told with the records
         _ => {}
     }
-}
-
-/// `1 line`, `2 lines`.
-pub(crate) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -18,13 +18,14 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::advice::was_closed;
+use crate::amounts::counted;
 use crate::args::{self, From};
 use crate::commits::Commits;
 use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
 use crate::files::Files;
 use crate::folder::Place;
-use crate::news::{self, counted};
+use crate::news;
 use crate::output::{Form, Output};
 use crate::patience::{Patience, Silence};
 use crate::position::{Kept, PositionFile, open_output};

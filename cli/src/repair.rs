@@ -12,10 +12,9 @@ use netchan_store::disk::RealDisk;
 use netchan_store::{Repaired, Step, StoreError, repair};
 use serde_json::{Value, json};
 
-use crate::admin::bytes;
+use crate::amounts::{bytes, counted};
 use crate::args;
 use crate::exit::Exit;
-use crate::news::counted;
 use crate::progress::{Progress, Unit, beside};
 use crate::shown::steers;
 use crate::status::Status;

@@ -18,11 +18,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::advice::was_closed;
+use crate::amounts::counted;
 use crate::args::{self, Keeping};
 use crate::exit::Exit;
 use crate::input::{Chunk, Splitter, on_a_thread};
 use crate::making::Making;
-use crate::news::{self, counted};
+use crate::news;
 use crate::patience::{Patience, Silence};
 use crate::progress::{Progress, Unit};
 use crate::resume::{self, Blocks, Note, Step};

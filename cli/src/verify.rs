@@ -16,10 +16,10 @@ use netchan_store::{Verified, verify};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::admin::bytes;
+use crate::amounts::{bytes, counted};
 use crate::args;
 use crate::exit::Exit;
-use crate::news::{counted, tell as tell_event};
+use crate::news::tell as tell_event;
 use crate::patience::Patience;
 use crate::progress::{Progress, Unit, beside};
 use crate::shown::steers;

@@ -72,7 +72,7 @@ fn play(dir: &Path, stop: &Stop) -> Result<bool> {
     stage.done(&format!(
         "a file of {} lines, {}: {}",
         stage::grouped(file.lines),
-        crate::admin::bytes(file.bytes),
+        crate::amounts::bytes(file.bytes),
         file.source
     ));
 

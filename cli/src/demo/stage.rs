@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::proof::{Compared, Proof};
-use crate::admin::bytes;
+use crate::amounts::bytes;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";

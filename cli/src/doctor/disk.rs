@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use netchan::StoreOptions;
 
 use super::Finding;
-use crate::admin::bytes;
+use crate::amounts::bytes;
 
 /// What a sync is timed with: a batch of a few records.
 const WRITTEN: [u8; 4096] = [b'x'; 4096];

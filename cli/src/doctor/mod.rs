@@ -18,9 +18,9 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::admin::print;
+use crate::amounts::counted;
 use crate::args;
 use crate::exit::Exit;
-use crate::news::counted;
 use crate::settings::Settled;
 use crate::status::{self, Plain};
 

@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr;
 use super::look::{Failed, Looker};
 use super::model::{Channel, Lag, Model, NodeRow, PeerRow};
 use super::text;
-use crate::admin::bytes;
+use crate::amounts::bytes;
 use crate::args;
 use crate::exit::Exit;
 use crate::when;

@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::theme::Theme;
 use super::{behind, bytes, peers};
-use crate::news::counted;
+use crate::amounts::counted;
 use crate::top::model::{Channel, History, List, Model, PeerColumn};
 use crate::top::text;
 

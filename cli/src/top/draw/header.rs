@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::theme::Theme;
 use super::{bytes, short_id};
-use crate::news::counted;
+use crate::amounts::counted;
 use crate::top::model::{Model, NodeRow, Tab};
 use crate::top::text;
 

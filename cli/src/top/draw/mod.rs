@@ -28,7 +28,7 @@ mod table;
 mod theme;
 
 pub(super) use self::theme::Theme;
-pub(super) use crate::admin::bytes;
+pub(super) use crate::amounts::bytes;
 
 /// The smallest screen on which something can be told.
 const LEAST: (u16, u16) = (40, 8);
