@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::admin::print;
 use crate::args::{self, CursorWhat as What};
 use crate::exit::Exit;
-use crate::recv::start_of;
 use crate::status::Status;
 use crate::when;
 
@@ -51,7 +50,7 @@ async fn show(args: args::CursorShow) -> Result<Exit> {
 }
 
 async fn set(of: args::CursorOf, to: &args::Start, make: bool, json: bool, status: Status) -> Result<Exit> {
-    let Some(start) = start_of(to) else {
+    let Some(start) = to.place() else {
         bail!("say where to move it: --from, --since or --last");
     };
     let target: Target = of.target.parse()?;

@@ -5,6 +5,7 @@
 //! often, never not at all.
 
 use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -13,18 +14,22 @@ use anyhow::{Context, Result};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::ValueEnum;
 use netchan_proto::{ChannelName, Record, Timestamp};
+use rustix::event::Timespec;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::exit::Exit;
 use crate::json;
-use crate::output::Form;
+use crate::output::{Form, OutputClosed, is_unread};
 use crate::status::{self, Status};
 use crate::stop::Stop;
 use crate::when;
 
 /// The first wait before a failed command is run again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// For what is asked once and not waited for.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// By how much a signal may reach a command before it reaches us.
 const A_MOMENT: Duration = Duration::from_millis(100);
@@ -96,8 +101,6 @@ pub(crate) enum Settled {
     Failed,
     /// It is to be stopped, before the record was done with.
     Stopped(Exit),
-    /// Nobody reads the output any more.
-    Unread,
 }
 
 /// How failures of commands are dealt with.
@@ -115,13 +118,13 @@ impl Exec {
     /// Runs the command for a record until that counts as received, or is not to.
     ///
     /// # Errors
-    /// It cannot be run.
+    /// It cannot be run, or has failed and nobody reads `stdout` any more ([`OutputClosed`]).
     pub(crate) async fn settle(
         &mut self,
         record: &Record,
         Manners { on_failure, target, advice, status }: Manners<'_>,
         stop: &mut Stop,
-        is_unread: impl Fn() -> bool,
+        stdout: &OwnedFd,
     ) -> Result<Settled> {
         let mut failures = 0;
         loop {
@@ -129,8 +132,8 @@ impl Exec {
             if ended.is_well() {
                 return Ok(Settled::Well);
             }
-            if is_unread() {
-                return Ok(Settled::Unread);
+            if is_unread(stdout, Some(&NOW)) {
+                return Err(OutputClosed.into());
             }
             // Ctrl-C goes to the command too, which may be faster than its way to us
             let stopped = match ended.is_by_request() {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::io::{self, IsTerminal};
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -17,7 +17,6 @@ use netchan::{
     ChannelName, ChannelPositions, Error, Event, Node, Offset, PatternReceiver, Position, Received, Start,
     Tokio, parse_pattern,
 };
-use rustix::event::Timespec;
 use tokio::time::Instant;
 
 use crate::advice::was_closed;
@@ -26,16 +25,13 @@ use crate::args;
 use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
 use crate::folder::Folder;
-use crate::output::{Form, Output};
-use crate::patience::{Patience, Silence};
+use crate::output::{Form, Output, OutputClosed, is_closed_output, output_closed, stdout};
+use crate::patience::{Patience, Silence, no_answer};
 use crate::position::{KeptMany, PositionFile, Written, open_output_at};
-use crate::recv::{
-    OutputClosed, is_closed_output, is_unread, missing, no_answer, output_closed, start_of, stdout,
-};
 use crate::shown::Shown;
 use crate::status::Status;
 use crate::stop::Stop;
-use crate::{home, via, when};
+use crate::{home, news, via, when};
 
 /// How long the node, if this was it, takes leave of others.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -69,7 +65,7 @@ pub(crate) async fn run(args: args::Recv, status: Status) -> Result<Exit> {
     let positions = kept.as_ref().map(|kept| kept.positions.clone());
     let receiver = {
         let mut opening = pin!(open(&node, &args, positions));
-        let mut no_answer = pin!(no_answer(&args));
+        let mut no_answer = pin!(no_answer(&args.target, args.wait));
         loop {
             tokio::select! {
                 receiver = &mut opening => break receiver?,
@@ -135,7 +131,7 @@ async fn open(
 ) -> Result<PatternReceiver<Tokio>, Error> {
     let mut builder = node
         .receiver_of(&args.target)
-        .from(start_of(&args.start).unwrap_or(Start::Latest))
+        .from(args.start.place().unwrap_or(Start::Latest))
         .follow(!args.no_follow);
     if !args.partitions.is_empty() {
         builder = builder.partitions(args.partitions.iter().copied());
@@ -321,12 +317,7 @@ impl Receiving {
 
     fn write_out(&mut self) -> Result<()> {
         match &mut self.sink {
-            Sink::Stream(output) if !output.is_empty() => {
-                output.write().map_err(|error| match error.kind() {
-                    io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
-                    _ => anyhow::Error::new(error).context("the output cannot be written"),
-                })
-            }
+            Sink::Stream(output) if !output.is_empty() => output.write(),
             Sink::Folder(folder) if !folder.is_empty() => {
                 let is_new = folder.prepare()?;
                 let keeper = self.keeper.as_mut();
@@ -393,7 +384,7 @@ impl Receiving {
     /// that comes: it is known by that nothing comes behind it.
     fn trouble(&mut self, error: Error) -> Result<()> {
         self.write()?;
-        match missing(error, self.status) {
+        match news::missing(error, self.status) {
             Ok(exit) => self.exit = self.exit.max(exit),
             Err(error) => self.ended = Some(error),
         }
@@ -406,13 +397,11 @@ impl Receiving {
         let target = channel.to_string();
         let (on_failure, status) = (self.on_failure, self.status);
         let manners = Manners { on_failure, target: &target, advice: String::new(), status };
-        let is_unread = || is_unread(&self.stdout, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
         self.undone = Some((channel.clone(), record.offset));
         exec.is_of(channel);
-        match exec.settle(record, manners, &mut self.stop, is_unread).await? {
+        match exec.settle(record, manners, &mut self.stop, &self.stdout).await? {
             Settled::Well => {}
             Settled::Skipped => self.exit = self.exit.max(Exit::Command),
-            Settled::Unread => return Err(OutputClosed.into()),
             Settled::Failed => {
                 (self.exit, self.left) = (Exit::Command, Some(0));
                 return Ok(());

@@ -1,8 +1,9 @@
-//! What happens to a connection, in words for who watches.
+//! What happens to a connection, and what is missing of its records, in words for who watches.
 
-use netchan::{Durability, Event, Target};
+use netchan::{Durability, Error, ErrorKind, Event, Target};
 
 use crate::amounts::counted;
+use crate::exit::Exit;
 use crate::status::Status;
 
 /// Says what happened on the way to `target`.
@@ -42,4 +43,18 @@ pub(crate) fn tell(event: &Event, target: &Target, status: Status) {
         // gaps and roll-backs of a receiver are told with the records
         _ => {}
     }
+}
+
+/// Tells that records are missing. Says what that is at the end.
+///
+/// # Errors
+/// It is something else that went wrong.
+pub(crate) fn missing(error: Error, status: Status) -> Result<Exit, Error> {
+    let (kind, exit) = match error.kind() {
+        ErrorKind::Gap { .. } => ("gap", Exit::Gap),
+        ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
+        _ => return Err(error),
+    };
+    status.warn_often(kind, error);
+    Ok(exit)
 }

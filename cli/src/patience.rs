@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use netchan::{Error, ErrorKind, Event, Target};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::status::Status;
 
@@ -157,6 +157,17 @@ impl Silence {
             "another program holds {} and does not answer: waiting for it (netchan doctor tells who it is)",
             self.dir.display()
         ));
+    }
+}
+
+/// Ready when a first answer was waited for as long as was said, and there is not even a failure.
+pub(crate) async fn no_answer(target: &str, wait: Option<Duration>) -> anyhow::Error {
+    match wait.filter(|wait| !wait.is_zero()) {
+        Some(wait) => {
+            sleep(wait).await;
+            anyhow::anyhow!("{target}: no answer; waited {wait:?} for it")
+        }
+        None => std::future::pending().await,
     }
 }
 

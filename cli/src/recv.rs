@@ -5,36 +5,33 @@
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use netchan::{Error, ErrorKind, Event, Node, Offset, Pattern, Position, Receiver, Record, Start, Target};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::advice::was_closed;
 use crate::amounts::counted;
-use crate::args::{self, From};
+use crate::args;
 use crate::commits::Commits;
 use crate::exec::{Exec, Manners, OnFailure, Settled};
 use crate::exit::Exit;
 use crate::files::Files;
 use crate::folder::Place;
 use crate::news;
-use crate::output::{Form, Output};
-use crate::patience::{Patience, Silence};
+use crate::output::{Form, Output, OutputClosed, is_closed_output, output_closed, stdout};
+use crate::patience::{Patience, Silence, no_answer};
 use crate::position::{Kept, PositionFile, open_output};
 use crate::progress::{Progress, Unit};
 use crate::shown::Shown;
 use crate::status::Status;
 use crate::stop::Stop;
-use crate::when::{self, When};
-use crate::{home, many, via};
+use crate::{home, many, via, when};
 
 /// How long who watches may wait to be shown how much is to come.
 const SOON: Duration = Duration::from_secs(1);
@@ -111,7 +108,7 @@ async fn one(args: args::Recv, status: Status) -> Result<Exit> {
     let mut silence = Silence::new((is_guest && waits).then(|| args.home.data_dir()).transpose()?);
     let receiver = {
         let mut opening = pin!(open(&node, &args, &target, kept.as_ref()));
-        let mut no_answer = pin!(no_answer(&args));
+        let mut no_answer = pin!(no_answer(&args.target, args.wait));
         loop {
             tokio::select! {
                 receiver = &mut opening => break receiver?,
@@ -160,7 +157,7 @@ async fn one(args: args::Recv, status: Status) -> Result<Exit> {
 async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kept>) -> Result<Receiver> {
     let start = match kept {
         Some(kept) => Start::Resume(kept.position),
-        None => start_of(&args.start).unwrap_or(Start::Latest),
+        None => args.start.place().unwrap_or(Start::Latest),
     };
     let mut builder = node.receiver(target.to_string()).from(start).follow(!args.no_follow).wait(waits(args));
     if let Some(until) = args.until {
@@ -178,33 +175,9 @@ async fn open(node: &Node, args: &args::Recv, target: &Target, kept: Option<&Kep
     Ok(builder.open().await?)
 }
 
-/// Where to begin, if that was said.
-pub(crate) fn start_of(said: &args::Start) -> Option<Start> {
-    Some(match said {
-        args::Start { from: Some(From::Earliest), .. } => Start::Earliest,
-        args::Start { from: Some(From::Latest), .. } => Start::Latest,
-        args::Start { from: Some(From::Offset(offset)), .. } => Start::Offset(Offset(*offset)),
-        args::Start { since: Some(When::Ago(ago)), .. } => Start::Ago(*ago),
-        args::Start { since: Some(When::At(time)), .. } => Start::Time(*time),
-        args::Start { last: Some(count), .. } => Start::Last(*count),
-        _ => return None,
-    })
-}
-
 /// Whether a channel that does not exist is waited for.
 pub(crate) fn waits(args: &args::Recv) -> bool {
     args.wait.map_or(!args.no_follow, |wait| !wait.is_zero())
-}
-
-/// Ready when a first answer was waited for as long as was said, and there is not even a failure.
-pub(crate) async fn no_answer(args: &args::Recv) -> anyhow::Error {
-    match args.wait.filter(|wait| !wait.is_zero()) {
-        Some(wait) => {
-            sleep(wait).await;
-            anyhow::anyhow!("{}: no answer; waited {wait:?} for it", args.target)
-        }
-        None => std::future::pending().await,
-    }
 }
 
 /// How far it will go, for who watches: where an end is known, and the records are not on the terminal anyway.
@@ -226,49 +199,6 @@ async fn progress(
     };
     let there = if args.no_follow && args.via.is_none() { there.await } else { None };
     Progress::of(args.count.into_iter().chain(there).min(), Unit::Records)
-}
-
-/// stdout without the standard library's line buffer.
-pub(crate) fn stdout() -> Result<OwnedFd> {
-    io::stdout().as_fd().try_clone_to_owned().context("stdout cannot be written")
-}
-
-/// Ready when nobody reads stdout any more: `recv | head -1` ends without waiting for another record.
-pub(crate) fn output_closed(stdout: Option<OwnedFd>) -> Result<impl Future<Output = ()>> {
-    let (tell, told) = oneshot::channel::<()>();
-    if let Some(stdout) = stdout {
-        std::thread::Builder::new().name("stdout".into()).spawn(move || {
-            // or nothing to watch (a file), or a terminal that hung up: the next write will tell
-            if is_unread(&stdout, None) {
-                let _ = tell.send(());
-            }
-        })?;
-    }
-    Ok(async move {
-        if told.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
-}
-
-/// Whether it is certain that nobody reads `output`, now or within `limit` (`None`: once something is known of it).
-pub(crate) fn is_unread(output: &OwnedFd, limit: Option<&Timespec>) -> bool {
-    let mut watched = [PollFd::new(output, PollFlags::empty())];
-    loop {
-        match poll(&mut watched, limit) {
-            Err(rustix::io::Errno::INTR) => {}
-            found => return found.is_ok() && watched[0].revents().contains(PollFlags::ERR),
-        }
-    }
-}
-
-/// Nobody wants more output.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output")]
-pub(crate) struct OutputClosed;
-
-pub(crate) fn is_closed_output(error: &anyhow::Error) -> bool {
-    error.is::<OutputClosed>()
 }
 
 /// Writes positions.
@@ -513,13 +443,10 @@ impl Receiving {
             advice: format!("; to go on with it, say --from {}", record.offset),
             status: self.status,
         };
-        let now = Some(&Timespec { tv_sec: 0, tv_nsec: 0 });
-        let is_unread = || is_unread(&self.stdout, now);
         self.undone = Some(record.offset);
-        match exec.settle(record, manners, &mut self.stop, is_unread).await? {
+        match exec.settle(record, manners, &mut self.stop, &self.stdout).await? {
             Settled::Well => {}
             Settled::Skipped => self.exit = self.exit.max(Exit::Command),
-            Settled::Unread => return Err(OutputClosed.into()),
             Settled::Failed => {
                 (self.exit, self.left) = (Exit::Command, Some(0));
                 return Ok(());
@@ -556,10 +483,7 @@ impl Receiving {
         }
         match &mut self.sink {
             Sink::Stream { output, .. } if !output.is_empty() => {
-                output.write().map_err(|error| match error.kind() {
-                    io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
-                    _ => anyhow::Error::new(error).context("the output cannot be written"),
-                })?;
+                output.write()?;
             }
             Sink::Files(files) => files.kept(),
             _ => {}
@@ -646,21 +570,7 @@ impl Receiving {
     /// Gaps and roll-backs are told, and it goes on; anything else ends it, after what came before.
     fn trouble(&mut self, error: Error) -> Result<()> {
         self.write()?;
-        self.exit = self.exit.max(missing(error, self.status)?);
+        self.exit = self.exit.max(news::missing(error, self.status)?);
         Ok(())
     }
-}
-
-/// Tells that records are missing. Says what that is at the end.
-///
-/// # Errors
-/// It is something else that went wrong.
-pub(crate) fn missing(error: Error, status: Status) -> Result<Exit, Error> {
-    let (kind, exit) = match error.kind() {
-        ErrorKind::Gap { .. } => ("gap", Exit::Gap),
-        ErrorKind::Truncated { .. } => ("truncated", Exit::Truncated),
-        _ => return Err(error),
-    };
-    status.warn_often(kind, error);
-    Ok(exit)
 }

@@ -30,7 +30,7 @@ pub(crate) use self::demo::Demo;
 pub(crate) use self::doctor::Doctor;
 pub(crate) use self::kept::{Before, Create, Set, Truncate};
 pub(crate) use self::program::{Completions, Config, Examples, Man};
-pub(crate) use self::recv::{From, Recv, Start};
+pub(crate) use self::recv::{Recv, Start};
 pub(crate) use self::repair::Repair;
 pub(crate) use self::send::Send;
 pub(crate) use self::serve::{Grant, Serve};
@@ -156,6 +156,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::channel::delimiter;
+    use super::recv::From;
     use super::units::{length_of_time, size};
     use super::*;
     use crate::input::Split;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use netchan::{CursorName, Filter};
+use netchan::{CursorName, Filter, Offset};
 use unicode_width::UnicodeWidthStr;
 
 use super::channel::{Delimiter, Home, ending};
@@ -216,6 +216,21 @@ pub(crate) struct Start {
     /// Begin with the last N records
     #[arg(long, value_name = "N")]
     pub(crate) last: Option<u64>,
+}
+
+impl Start {
+    /// The place, if one was said.
+    pub(crate) fn place(&self) -> Option<netchan::Start> {
+        Some(match self {
+            Start { from: Some(From::Earliest), .. } => netchan::Start::Earliest,
+            Start { from: Some(From::Latest), .. } => netchan::Start::Latest,
+            Start { from: Some(From::Offset(offset)), .. } => netchan::Start::Offset(Offset(*offset)),
+            Start { since: Some(When::Ago(ago)), .. } => netchan::Start::Ago(*ago),
+            Start { since: Some(When::At(time)), .. } => netchan::Start::Time(*time),
+            Start { last: Some(count), .. } => netchan::Start::Last(*count),
+            _ => return None,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

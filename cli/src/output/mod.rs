@@ -1,24 +1,34 @@
 //! Records as bytes on stdout or in a file.
 //!
 //! Owns the buffer and what goes out in one write: at most [`WRITE`] bytes, or one record that is larger. That bounds what
-//! may come twice after a SIGKILL (see [`crate::position`]). What a record looks like is [`form`]'s.
+//! may come twice after a SIGKILL (see [`crate::position`]). What a record looks like is [`form`]'s,
+//! and [`unread`]'s is whether anybody reads it.
 
 mod form;
 mod format;
+mod unread;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 
+use anyhow::{Context, Result};
 use netchan_proto::{ChannelName, Record};
 
 pub(crate) use self::form::{Form, Style};
 pub(crate) use self::format::Format;
+pub(crate) use self::unread::{OutputClosed, is_closed_output, is_unread, output_closed};
 
 /// Bytes of output in one write.
 pub(crate) const WRITE: usize = 64 << 10;
 
 /// The header of a record that ended its input without a delimiter. Its value is empty.
 pub(crate) const UNTERMINATED: &str = "unterminated";
+
+/// stdout without the standard library's line buffer.
+pub(crate) fn stdout() -> Result<OwnedFd> {
+    io::stdout().as_fd().try_clone_to_owned().context("stdout cannot be written")
+}
 
 /// Where records go, and what has not gone there yet.
 #[derive(Debug)]
@@ -61,8 +71,14 @@ impl Output {
     }
 
     /// Hands out all that waits. Blocks while nobody takes it.
-    pub(crate) fn write(&mut self) -> io::Result<()> {
-        self.sink.write_all(&self.buffer)?;
+    ///
+    /// # Errors
+    /// [`OutputClosed`], or it cannot be written.
+    pub(crate) fn write(&mut self) -> Result<()> {
+        self.sink.write_all(&self.buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => anyhow::Error::new(OutputClosed),
+            _ => anyhow::Error::new(error).context("the output cannot be written"),
+        })?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         // one huge record must not hold its memory for ever
