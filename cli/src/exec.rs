@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use clap::ValueEnum;
 use netchan_proto::{ChannelName, Record, Timestamp};
 use rustix::event::Timespec;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::args::OnFailure;
 use crate::exit::Exit;
 use crate::json;
 use crate::output::{Form, OutputClosed, is_unread};
@@ -33,18 +33,6 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// By how much a signal may reach a command before it reaches us.
 const A_MOMENT: Duration = Duration::from_millis(100);
-
-/// What is done when a command fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnFailure {
-    /// End; the position stays before the record
-    #[default]
-    Stop,
-    /// Tell, and go on with the next record
-    Skip,
-    /// Tell, wait (half a second, then longer, up to 30 s) and run it again with the same record
-    Retry,
-}
 
 /// Runs a command for each record.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use crate::advice::was_closed;
 use crate::amounts::counted;
-use crate::args;
-use crate::exec::{Exec, Manners, OnFailure, Settled};
+use crate::args::{self, OnFailure};
+use crate::exec::{Exec, Manners, Settled};
 use crate::exit::Exit;
 use crate::folder::Folder;
 use crate::output::{Form, Output, OutputClosed, is_closed_output, output_closed, stdout};

@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::advice::was_closed;
 use crate::amounts::counted;
-use crate::args;
+use crate::args::{self, OnFailure};
 use crate::commits::Commits;
-use crate::exec::{Exec, Manners, OnFailure, Settled};
+use crate::exec::{Exec, Manners, Settled};
 use crate::exit::Exit;
 use crate::files::Files;
 use crate::folder::Place;

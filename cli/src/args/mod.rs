@@ -30,7 +30,7 @@ pub(crate) use self::demo::Demo;
 pub(crate) use self::doctor::Doctor;
 pub(crate) use self::kept::{Before, Create, Set, Truncate};
 pub(crate) use self::program::{Completions, Config, Examples, Man};
-pub(crate) use self::recv::{Recv, Start};
+pub(crate) use self::recv::{OnFailure, Recv, Start};
 pub(crate) use self::repair::Repair;
 pub(crate) use self::send::Send;
 pub(crate) use self::serve::{Grant, Serve};

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use netchan::{CursorName, Filter, Offset};
 use unicode_width::UnicodeWidthStr;
 
 use super::channel::{Delimiter, Home, ending};
 use super::units::patience;
-use crate::exec::OnFailure;
 use crate::output::{Format, Style};
 use crate::when::{self, When};
 
@@ -177,6 +176,18 @@ impl Recv {
             None => Style::Payload,
         }
     }
+}
+
+/// What is done when a command fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// End; the position stays before the record
+    #[default]
+    Stop,
+    /// Tell, and go on with the next record
+    Skip,
+    /// Tell, wait (half a second, then longer, up to 30 s) and run it again with the same record
+    Retry,
 }
 
 /// What stands behind each record.
