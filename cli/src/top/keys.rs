@@ -2,36 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::model::Tab;
-
-/// What somebody wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Quit,
-    Interrupt,
-    Suspend,
-    Redraw,
-    /// So many rows down, or up.
-    Go(isize),
-    GoPages(isize),
-    Open,
-    Back,
-    Show(Tab),
-    /// The page so many to the right, or the left.
-    Beside(isize),
-    /// The column so many to the right, or the left.
-    SortNext(isize),
-    Reverse,
-    Filter,
-    Type(char),
-    Erase,
-    Accept,
-    Clear,
-    Pause,
-    Slower,
-    Faster,
-    Help,
-}
+use super::model::{Action, Tab};
 
 /// Every key and what it does, as the help shows it.
 pub(crate) const HELP: &[(&str, &str)] = &[

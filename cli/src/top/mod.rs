@@ -18,9 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use self::draw::Theme;
-use self::keys::Action;
 use self::look::{Failed, Looker};
-use self::model::{Model, Outcome};
+use self::model::{Action, Model, Outcome};
 use self::sample::Sample;
 use self::screen::Screen;
 use crate::args;

@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use crate::top::fixture::{channel, look, reader};
-use crate::top::keys::Action;
+use crate::top::model::Action;
 
 const PLAIN: Theme = Theme { has_colour: false };
 

@@ -12,7 +12,6 @@
 
 use std::time::Duration;
 
-use super::keys::Action;
 use super::sample::Sample;
 
 mod columns;
@@ -49,6 +48,35 @@ impl Tab {
         let at = (self as isize + by).rem_euclid(Tab::ALL.len() as isize);
         Tab::ALL.get(at as usize).copied().unwrap_or(self)
     }
+}
+
+/// What somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Quit,
+    Interrupt,
+    Suspend,
+    Redraw,
+    /// So many rows down, or up.
+    Go(isize),
+    GoPages(isize),
+    Open,
+    Back,
+    Show(Tab),
+    /// The page so many to the right, or the left.
+    Beside(isize),
+    /// The column so many to the right, or the left.
+    SortNext(isize),
+    Reverse,
+    Filter,
+    Type(char),
+    Erase,
+    Accept,
+    Clear,
+    Pause,
+    Slower,
+    Faster,
+    Help,
 }
 
 /// What comes of an action, beyond what is seen.
