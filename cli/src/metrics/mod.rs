@@ -5,7 +5,9 @@
 //! | `server` | the HTTP door and its limits |
 //! | `page` | making the page, by one at a time, and not more often than is fair |
 //! | `text`, `process` | the page: what the node tells; what the operating system says of the process |
+//! | `gauge` | a number of it |
 
+mod gauge;
 mod page;
 mod process;
 mod server;

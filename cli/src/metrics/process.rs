@@ -7,15 +7,14 @@ use std::fs;
 
 use netchan::Timestamp;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::text::since_1970;
+use super::gauge::{since_1970, tell};
 
 /// This process now.
 #[derive(Debug)]
@@ -78,16 +77,4 @@ impl Collector for Process {
         gauge("open_fds", "File descriptors of the process.", None, self.descriptors)?;
         gauge("max_fds", "The most file descriptors that it may have.", None, self.descriptors_limit)
     }
-}
-
-/// A gauge without labels.
-pub(super) fn tell(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    unit: Option<Unit>,
-    value: impl EncodeGaugeValue,
-) -> fmt::Result {
-    let gauge = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
-    ConstGauge::new(value).encode(gauge)
 }

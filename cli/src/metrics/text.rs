@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use netchan::{ChannelName, Error, LogInfo, Node, Timestamp};
+use netchan::{ChannelName, Error, LogInfo, Node};
 use netchan_proto::wire::{Counter, CounterKind, CounterUnit, NodeStatus, ReaderKind, ReadersReply};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, NoLabelSet, text};
@@ -15,7 +15,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::process::{Process, tell};
+use super::gauge::{since_1970, tell};
+use super::process::Process;
 
 /// Channels that are told one by one; a page of more would be megabytes.
 const MAX_CHANNELS: usize = 4096;
@@ -221,10 +222,4 @@ fn unit_of(counter: Counter) -> Option<Unit> {
 #[expect(clippy::cast_precision_loss, reason = "microseconds are enough")]
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
-}
-
-/// A time as Prometheus has it; `None` if there is none.
-#[expect(clippy::cast_precision_loss, reason = "microseconds are enough")]
-pub(super) fn since_1970(time: Timestamp) -> Option<f64> {
-    (time != Timestamp::MIN).then_some(time.0 as f64 / 1e9)
 }
