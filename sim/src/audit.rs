@@ -1,25 +1,14 @@
 //! Reads a whole log, as somebody would who opens it after a crash.
 
 use netchan_proto::inflow::Inflow;
-use netchan_proto::{Offset, Record, Timestamp};
+use netchan_proto::{Offset, Record};
 use netchan_store::Log;
 
-use crate::oracle::{Violation, violated};
-use crate::workload::{Plan, RecordId};
+use crate::oracle::{Found, Violation, violated};
+use crate::workload::Plan;
 
 /// Bytes of one read.
 const READ: usize = 1 << 20;
-
-/// A record of the log.
-#[derive(Clone, Copy, Debug)]
-pub struct Found {
-    /// Which one it is.
-    pub id: RecordId,
-    /// Where it stands.
-    pub offset: u64,
-    /// Its time.
-    pub time: Timestamp,
-}
 
 /// Everything in the log, from its first record to its visible end.
 ///

@@ -4,7 +4,6 @@ use netchan_proto::wire::AckLevel;
 use netchan_proto::{Durability, Timestamp};
 
 use super::{Checked, Oracle, index, violated};
-use crate::audit::Found;
 use crate::workload::RecordId;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,6 +11,17 @@ pub(super) struct Entry {
     pub(super) id: Option<RecordId>,
     pub(super) time: Option<Timestamp>,
     pub(super) was_given: bool,
+}
+
+/// A record that somebody found in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Which one it is.
+    pub id: RecordId,
+    /// Where it stands.
+    pub offset: u64,
+    /// Its time.
+    pub time: Timestamp,
 }
 
 /// How a generation of the node's process ended, and what the next one found.

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 use netchan_proto::Durability;
 
+pub use self::log::Found;
 use self::log::{Entry, Restart};
 pub use self::names::Names;
 use self::parts::Parts;
