@@ -1,14 +1,14 @@
-//! What a seed stands for, of channels that come and go: their names, how they are kept, and who receives them by a pattern.
+//! What a seed stands for, of channels that come and go: their names, how they are kept, and who receives them by a pattern. The
+//! names of a channel with partitions stand here too, for they are received in the same way.
 //!
 //! Each time that a name is made is a *making*, with a number of its own. A payload says of which making it is, at which
 //! offset, and in which life of the node it was appended, so that whoever sees it knows what it must be.
 
 use std::time::Duration;
 
-use netchan_proto::Instant;
+use netchan_proto::{ChannelName, Instant};
 
 use crate::dice::Dice;
-use crate::parts;
 
 /// The names that are made, deleted and made again.
 pub const NAMES: [&str; 8] = ["f", "f/a", "f/b", "f/b/1", "f/b/2", "g/a", "g/1", "gf/a"];
@@ -24,6 +24,21 @@ const PATTERNS: [(&str, &[&str]); 8] = [
     ("f/**/*", &["f/a", "f/b", "f/b/1", "f/b/2"]),
     ("*", &["f"]),
 ];
+
+/// The channel with partitions.
+pub const PARTED: &str = "p/arted";
+/// The pattern of all its partitions.
+const ALL_PARTS: &str = "p/arted@*";
+
+/// The name of one of its partitions.
+///
+/// # Panics
+/// Never: there are few partitions.
+#[must_use]
+pub fn partition(number: u16) -> ChannelName {
+    let base = ChannelName::new(PARTED).expect("a fixed, valid name");
+    base.with_partition(number).expect("a short name")
+}
 
 /// Of how many records one has a key.
 const KEYED: u64 = 3;
@@ -43,7 +58,7 @@ impl PatternPlan {
     pub fn text(self) -> &'static str {
         match self {
             PatternPlan::Names(at) => PATTERNS[at].0,
-            PatternPlan::Parts(_) => parts::ALL,
+            PatternPlan::Parts(_) => ALL_PARTS,
         }
     }
 
@@ -65,7 +80,7 @@ impl PatternPlan {
             PatternPlan::Names(at) => PATTERNS[at].1.contains(&name),
             PatternPlan::Parts(bits) => {
                 let mut numbers = (0..16).filter(|number| bits >> number & 1 == 1);
-                numbers.any(|number| parts::partition(number).as_str() == name)
+                numbers.any(|number| partition(number).as_str() == name)
             }
         }
     }

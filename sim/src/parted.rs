@@ -8,8 +8,9 @@ use netchan_store::Log;
 
 use crate::audit::read_from;
 use crate::env::Env;
+use crate::names::{PARTED, partition};
 use crate::oracle::{Checked, Oracle, Violation, violated};
-use crate::parts::{BASE, PartRecord, partition};
+use crate::parts::PartRecord;
 
 /// The partitions that are known in this life, each by its making.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Parted {
             self.logs.insert(number, (making, log));
         }
         if store.contains(&partition(0).base()) {
-            violated!("{BASE} has partitions, and is there");
+            violated!("{PARTED} has partitions, and is there");
         }
         Ok(())
     }
@@ -97,7 +98,7 @@ impl Parted {
         }
         if oracle.parts.is_used() && self.logs.len() != usize::from(self.count.get()) {
             violated!(
-                "{BASE} is used, and of {} partitions these are there: {:?}",
+                "{PARTED} is used, and of {} partitions these are there: {:?}",
                 self.count,
                 self.logs.keys()
             );

@@ -5,25 +5,10 @@
 
 use std::time::Duration;
 
-use netchan_proto::{ChannelName, Partitions};
+use netchan_proto::Partitions;
 
 use crate::dice::Dice;
 use crate::names::{GathererPlan, PatternPlan, gatherer};
-
-/// The channel.
-pub const BASE: &str = "p/arted";
-/// The pattern of all its partitions.
-pub const ALL: &str = "p/arted@*";
-
-/// The name of one partition.
-///
-/// # Panics
-/// Never: there are few partitions.
-#[must_use]
-pub fn partition(number: u16) -> ChannelName {
-    let base = ChannelName::new(BASE).expect("a fixed, valid name");
-    base.with_partition(number).expect("a short name")
-}
 
 /// One sender into all partitions.
 #[derive(Clone, Copy, Debug)]

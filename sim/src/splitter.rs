@@ -14,9 +14,10 @@ use netchan_proto::{Durability, NewRecord, ProducerId, Side};
 use crate::clock::Bell;
 use crate::env::{Actor, Env, Event, Line, Party};
 use crate::host::Host;
+use crate::names::{PARTED, partition};
 use crate::network::{Ending, Socket};
 use crate::oracle::{Checked, Oracle, Violation, violated};
-use crate::parts::{BASE, PartRecord, SplitterPlan, partition};
+use crate::parts::{PartRecord, SplitterPlan};
 
 /// Rounds of IO, and records, before others have their turn.
 const TURNS: usize = 50;
@@ -152,7 +153,7 @@ impl Splitter {
         let first = env.dice.index(100);
         let senders = match PartitionSenders::new(partition(0).base(), count, senders, first) {
             Ok(senders) => senders,
-            Err(error) => violated!("there are no senders into {BASE}: {error}"),
+            Err(error) => violated!("there are no senders into {PARTED}: {error}"),
         };
         let partitions = usize::from(count.get());
         self.life = Some(Life {
