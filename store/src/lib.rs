@@ -65,7 +65,8 @@ pub use log::{
 };
 pub use netchan_proto::{LogOptions, Retention, WhenFull};
 pub use options::{Commit, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, StoreOptions};
-pub use repair::{Left, Repaired, Step, repair};
+pub use repair::mending::{Left, Repaired, Step};
+pub use repair::repair;
 pub use state_log::StateLog;
 pub use store::{Made, MadeTicket, Store};
 pub use verify::{Problem, Verified, VerifyProgress, verify};

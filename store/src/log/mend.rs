@@ -21,7 +21,7 @@ use crate::StoreError;
 use crate::aside;
 use crate::disk::{Disk, DiskFile, Open};
 use crate::meta::{Meta, failed, join};
-use crate::repair::{Mending, Step};
+use crate::repair::mending::{Mending, Step};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
