@@ -212,3 +212,21 @@ pub enum LogError {
         source: Arc<io::Error>,
     },
 }
+
+/// What an error of a log is where the store is asked.
+pub(crate) fn store_error(error: LogError) -> StoreError {
+    match error {
+        LogError::Closed => StoreError::Closed,
+        LogError::Io { path, source } => StoreError::Io { action: "reading", path, source },
+        other => broken(other.to_string()),
+    }
+}
+
+/// The state log is not as it must be.
+pub(crate) fn broken(why: String) -> StoreError {
+    StoreError::Io {
+        action: "writing the state log in",
+        path: "state".to_owned(),
+        source: Arc::new(std::io::Error::other(why)),
+    }
+}

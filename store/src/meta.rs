@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use netchan_proto::crc::crc32c;
 use netchan_proto::limits::MAX_CONTENT;
-use netchan_proto::{ChannelName, Compression, Content, Durability, LogId, NodeId, Offset, Timestamp};
+use netchan_proto::{
+    ChannelName, Compression, Content, Durability, LogId, NodeId, Offset, Partitions, Timestamp,
+};
 
 use crate::disk::{Disk, Open};
 use crate::{LogOptions, Retention, StoreError, WhenFull};
@@ -133,6 +135,11 @@ impl Meta {
         }
         Some(meta)
     }
+}
+
+/// How many partitions the channel has of which this is one, as its options say.
+pub(crate) fn partition_count(options: &LogOptions) -> Option<Partitions> {
+    options.partitions.and_then(|count| Partitions::new(count.get()).ok())
 }
 
 pub(crate) fn encode_node(id: NodeId) -> Vec<u8> {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use netchan_proto::batch::{Batch, HEADER_LEN};
 use netchan_proto::{Offset, RecordRef};
 
+use crate::error::{broken, store_error};
 use crate::log::{Closed, Env, Log};
 use crate::meta::Meta;
 use crate::sync::{Mutex, MutexGuard};
@@ -272,20 +273,4 @@ fn split_batch(log: &Log, rest: &mut Bytes) -> Option<Result<Batch, netchan_prot
     let header = netchan_proto::batch::BatchHeader::decode(rest.first_chunk()?, &seed).ok()?;
     let len = header.stored_len();
     (len <= rest.len()).then(|| Batch::verify_body(header, rest.split_to(len)))
-}
-
-fn broken(why: String) -> StoreError {
-    StoreError::Io {
-        action: "writing the state log in",
-        path: "state".to_owned(),
-        source: Arc::new(std::io::Error::other(why)),
-    }
-}
-
-pub(crate) fn store_error(error: LogError) -> StoreError {
-    match error {
-        LogError::Closed => StoreError::Closed,
-        LogError::Io { path, source } => StoreError::Io { action: "reading", path, source },
-        other => broken(other.to_string()),
-    }
 }

@@ -32,7 +32,6 @@ mod directory;
 mod partitions;
 mod row;
 
-pub(crate) use partitions::count_of;
 use row::Row;
 pub use row::{Made, MadeTicket};
 
@@ -86,7 +85,7 @@ impl Channel {
         Arc::new(Channel {
             exists: AtomicBool::new(exists),
             bytes: AtomicU64::new(0),
-            partitions: count_of(&meta.options),
+            partitions: meta::partition_count(&meta.options),
             slot: Mutex::new(Slot {
                 meta,
                 log: None,
@@ -241,7 +240,7 @@ impl Store {
         if let Some(known) = channels.by_name.get(name) {
             return Ok(Arc::clone(known));
         }
-        let count = name.partition().and_then(|_| count_of(options));
+        let count = name.partition().and_then(|_| meta::partition_count(options));
         channels.is_refused(name, count)?;
         let id = LogId(locked(&self.0.random).identity());
         let created = self.0.env.options.clock.now();

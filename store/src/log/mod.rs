@@ -485,7 +485,7 @@ impl Log {
     /// # Errors
     /// What reading the disk says; as there.
     pub fn truncate_before_time(&self, time: Timestamp) -> Result<Offset, StoreError> {
-        let before = self.0.first_since(time).map_err(crate::state_log::store_error)?;
+        let before = self.0.first_since(time).map_err(crate::error::store_error)?;
         self.0.truncate(before)
     }
 

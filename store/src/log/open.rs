@@ -25,7 +25,7 @@ use super::writer::Writer;
 use super::{Closed, Env, Inner, locked};
 use crate::aside;
 use crate::disk::{DiskFile, Open};
-use crate::meta::{Meta, failed};
+use crate::meta::{Meta, failed, partition_count};
 use crate::options::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
 use crate::sync::Mutex;
 use crate::warm::{Place as PlaceInLine, is_shortage};
@@ -447,7 +447,7 @@ impl Opening<'_> {
             id: self.meta.id,
             created: self.meta.created,
             unsealable: options.unsealable,
-            partitions: crate::store::count_of(&options),
+            partitions: partition_count(&options),
             content: self.meta.content.clone().map_or_else(OnceLock::new, OnceLock::from),
             dir: self.dir.to_owned(),
             state: Mutex::new(state),

@@ -17,11 +17,6 @@ use crate::log::Log;
 use crate::meta::{self, Meta};
 use crate::{LogOptions, StoreError};
 
-/// How many partitions the channel has of which this is one, as its options say.
-pub(crate) fn count_of(options: &LogOptions) -> Option<Partitions> {
-    options.partitions.and_then(|count| Partitions::new(count.get()).ok())
-}
-
 /// Of a partition whose meta was made again from a segment's head: what the others say, and it says from now on.
 ///
 /// # Errors
@@ -172,7 +167,7 @@ impl Store {
         options: &LogOptions,
     ) -> Result<(), StoreError> {
         let base = name.base();
-        let count = count_of(options).or_else(|| self.partitions(&base));
+        let count = meta::partition_count(options).or_else(|| self.partitions(&base));
         let count = count.ok_or_else(|| StoreError::NoChannel { name: name.clone() })?;
         locked(&self.0.channels).is_refused(name, Some(count))?;
         self.create_partitioned(&base, count, options)
