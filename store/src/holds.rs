@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use bytes::Bytes;
 use netchan_proto::{ChannelName, Offset, Position, Positions};
 
-use crate::cursors;
+use crate::cursors::entry;
 use crate::log::Inner;
 use crate::sync::Mutex;
 
@@ -58,7 +58,7 @@ impl Table {
         let name = log.name();
         // A cursor of a channel with partitions may stand under the channel's own name.
         let whole = name.partition().map(|_| name.base());
-        let mut prefixes = std::iter::once(name).chain(&whole).map(cursors::prefix_of);
+        let mut prefixes = std::iter::once(name).chain(&whole).map(entry::prefix_of);
         prefixes.any(|prefix| {
             let cursors = self.cursors.range(Bytes::copy_from_slice(&prefix)..);
             let mut cursors = cursors.take_while(|(key, _)| key.starts_with(&prefix));
@@ -75,10 +75,10 @@ impl Holds {
     /// The state log's record `change` sets `key` to `value`, or removes it. Heeded at once, and what was before it too until
     /// it is durable.
     pub(crate) fn note(&self, change: Offset, key: &[u8], value: Option<&[u8]>) {
-        if !cursors::is_key(key) {
+        if !entry::is_key(key) {
             return;
         }
-        let at = value.and_then(|value| cursors::position(key, value));
+        let at = value.and_then(|value| entry::position(key, value));
         let key = Bytes::copy_from_slice(key);
         let mut table = self.table();
         table.cursors.entry(key.clone()).or_default().push(Version { change, at });
@@ -99,7 +99,7 @@ impl Holds {
             if let [Version { at: None, .. }] = &versions[..] {
                 table.cursors.remove(&key);
             }
-            moved.extend(cursors::channel_of(&key).filter(|name| !moved.contains(name)));
+            moved.extend(entry::channel_of(&key).filter(|name| !moved.contains(name)));
         }
         if !moved.is_empty() {
             let waiting = std::mem::take(&mut table.waiting);
