@@ -230,3 +230,16 @@ pub(crate) fn broken(why: String) -> StoreError {
         source: Arc::new(std::io::Error::other(why)),
     }
 }
+
+/// Whether the system has no more of something that others may give back: room on the volume, open files.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    is_short_of_files(error)
+        || matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether there are no more open files to have: what was to be opened was not touched.
+pub(crate) fn is_short_of_files(error: &io::Error) -> bool {
+    let ours = rustix::io::Errno::MFILE.raw_os_error();
+    let everybodys = rustix::io::Errno::NFILE.raw_os_error();
+    error.raw_os_error().is_some_and(|code| code == ours || code == everybodys)
+}

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::disk::{Disk, DiskFile, DiskLock, Open, Space};
+pub(crate) use crate::error::{is_short_of_files, is_shortage};
 use crate::log::Inner;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -197,19 +198,6 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.give_back(self.bytes);
     }
-}
-
-/// Whether the system has no more of something that others may give back: room on the volume, open files.
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
-    is_short_of_files(error)
-        || matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Whether there are no more open files to have: what was to be opened was not touched.
-pub(crate) fn is_short_of_files(error: &io::Error) -> bool {
-    let ours = rustix::io::Errno::MFILE.raw_os_error();
-    let everybodys = rustix::io::Errno::NFILE.raw_os_error();
-    error.raw_os_error().is_some_and(|code| code == ours || code == everybodys)
 }
 
 /// A disk on which few files are open at a time.

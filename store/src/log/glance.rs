@@ -9,9 +9,9 @@ use std::io;
 use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN};
 use netchan_proto::{Digest, LogId, LogInfo, Offset, Timestamp};
 
-use super::index::Window;
-use super::read::search;
-use super::segment::{HEAD_LEN, Segment, SegmentHead, base_of, read_exactly};
+use super::file::read_exactly;
+use super::index::{Window, search};
+use super::segment::{HEAD_LEN, Segment, SegmentHead, base_of};
 use super::sound::{Checked, check};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::meta::Meta;

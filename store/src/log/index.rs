@@ -5,16 +5,19 @@
 
 use std::io;
 
-use netchan_proto::batch::BatchHeader;
+use netchan_proto::batch::{BatchHeader, HEADER_LEN, MAGIC};
+use netchan_proto::limits::MAX_BATCH;
 use netchan_proto::{Offset, Timestamp};
 
-use super::segment::read_exactly;
+use super::file::read_exactly;
 use crate::disk::DiskFile;
 
 /// Bytes of log between two places that are kept.
 const INTERVAL: u64 = 32 << 10;
 /// Ends of runs that are kept.
 const LATELY: usize = 4;
+/// Bytes read at a time in search of a batch after damage.
+const SEARCH_CHUNK: usize = 1 << 20;
 
 /// Where a batch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +181,37 @@ impl<'a> Window<'a> {
         let end = self.bytes.len().min(start + len);
         Ok(&self.bytes[start..end])
     }
+}
+
+/// The first header that holds at `from` or after it, in steps of 8, and that `fits`.
+pub(crate) fn search(
+    file: &dyn DiskFile,
+    seed: &[u8; 16],
+    from: u64,
+    end: u64,
+    fits: impl Fn(&BatchHeader) -> bool,
+) -> io::Result<Option<(Place, BatchHeader)>> {
+    let mut pos = from.next_multiple_of(8);
+    while pos < end {
+        let bytes = read_exactly(file, pos, SEARCH_CHUNK + HEADER_LEN)?;
+        let mut at = 0;
+        while at + HEADER_LEN <= bytes.len() && at < SEARCH_CHUNK {
+            if bytes[at..].starts_with(&MAGIC)
+                && let Some(chunk) = bytes[at..].first_chunk()
+                && let Ok(header) = BatchHeader::decode(chunk, seed)
+                && header.stored_len() <= MAX_BATCH
+                && fits(&header)
+            {
+                return Ok(Some((Place { offset: header.base_offset, pos: pos + at as u64 }, header)));
+            }
+            at += 8;
+        }
+        if bytes.len() < SEARCH_CHUNK + HEADER_LEN {
+            return Ok(None);
+        }
+        pos += SEARCH_CHUNK as u64;
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use netchan_proto::batch::{BatchHeader, HEADER_LEN, PRODUCER_PREFIX, Stamp, seal
 use netchan_proto::{Offset, Timestamp};
 
 use super::Closed;
-use super::index::{Place, Window};
-use super::read::search;
-use super::segment::{HEAD_LEN, NewHead, Segment, SegmentHead, base_of, file_name, read_exactly};
+use super::file::read_exactly;
+use super::index::{Place, Window, search};
+use super::segment::{HEAD_LEN, NewHead, Segment, SegmentHead, base_of, file_name};
 use super::sound::{Before, Look, MAX_PIECES, Piece, Sound, is_zero_from, look};
 use super::torn::{Torn, copy};
 use crate::StoreError;

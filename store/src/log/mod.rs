@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state` | what appenders and readers share, under one short lock: queue, marks, tail, waiters |
 //! | `writer` | the side that writes, under a lock of its own: groups, syncs, the seal; `writer/room`: its file, and the next |
-//! | `read`, `index`, `seek` | batches from disk, and where they stand |
+//! | `read`, `index`, `seek` | batches from disk, and where they stand; `file`: its bytes |
 //! | `open` | making a log, and finding it again after whatever happened |
 //! | `segment`, `producers`, `epochs` | what a segment's head keeps |
 //! | `torn` | what stands after the end, and where it goes |
@@ -20,6 +20,7 @@ mod answers;
 mod behind;
 mod buffers;
 mod epochs;
+mod file;
 mod glance;
 mod index;
 mod inner;
@@ -64,12 +65,12 @@ use writer::Writer;
 pub use answers::{Appended, Claim, Mark, Part, Resolved, Run, Seen, TailRead, TruncatedAt};
 pub use behind::Behind;
 pub use buffers::{Buffer, Buffers};
+pub(crate) use file::read_exactly;
 pub(crate) use glance::{Closed, digest, glance};
-pub(crate) use index::Window;
+pub(crate) use index::{Window, search};
 pub(crate) use mend::mend;
 pub(crate) use open::open;
-pub(crate) use read::search;
-pub(crate) use segment::{HEAD_LEN, SegmentHead, base_of, identity_of_segment, is_segment, read_exactly};
+pub(crate) use segment::{HEAD_LEN, SegmentHead, base_of, identity_of_segment, is_segment};
 pub(crate) use writer::{Then, nanos};
 
 /// What all logs of a store share.

@@ -14,10 +14,10 @@ use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, PRODUCER_PREFIX, 
 use netchan_proto::{Digest, LogId, Offset, Timestamp};
 
 use super::epochs::Epochs;
-use super::index::{Place, Window};
+use super::file::read_exactly;
+use super::index::{Place, Window, search};
 use super::producers::Producers;
-use super::read::search;
-use super::segment::{self, HEAD_LEN, NewHead, Segment, SegmentHead, read_exactly};
+use super::segment::{self, HEAD_LEN, NewHead, Segment, SegmentHead};
 use super::sound::{Checked, check};
 use super::state::{Opened, State};
 use super::torn::{LeftOver, Torn};
@@ -25,10 +25,11 @@ use super::writer::Writer;
 use super::{Closed, Env, Inner, locked};
 use crate::aside;
 use crate::disk::{DiskFile, Open};
+use crate::error::is_shortage;
 use crate::meta::{Meta, failed, partition_count};
 use crate::options::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
 use crate::sync::Mutex;
-use crate::warm::{Place as PlaceInLine, is_shortage};
+use crate::warm::Place as PlaceInLine;
 use crate::{LogOptions, StoreError};
 
 /// Bytes read at a time while the newest segment is checked.

@@ -7,14 +7,14 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN, MAGIC};
+use netchan_proto::batch::{BatchHeader, BatchKind, HEADER_LEN};
 use netchan_proto::crc::{RunningCrc, crc32c};
-use netchan_proto::limits::MAX_BATCH;
 use netchan_proto::{Offset, Timestamp};
 
 use super::buffers::Buffer;
-use super::index::{Place, Window};
-use super::segment::{Segment, read_into};
+use super::file::read_into;
+use super::index::{Place, Window, search};
+use super::segment::Segment;
 use super::{Inner, Part, Run, locked};
 use crate::LogError;
 use crate::disk::DiskFile;
@@ -25,9 +25,6 @@ const OPEN_SEGMENTS: usize = 4;
 const HOP_CHUNK: usize = 8 << 10;
 /// Bytes read at a time where a batch is only checked.
 const CHECK_CHUNK: usize = 64 << 10;
-/// Bytes read at a time in search of a batch after damage.
-const SEARCH_CHUNK: usize = 1 << 20;
-
 /// The part of a segment that readers may see.
 pub(super) struct Extent {
     pub(super) segment: Arc<Segment>,
@@ -490,35 +487,4 @@ fn after_damage(extent: &Extent, next: Option<(Place, BatchHeader)>) -> (Place, 
         Some((place, header)) => (place, Some(header.base_time)),
         None => (Place { offset: extent.end, pos: extent.end_pos }, None),
     }
-}
-
-/// The first header that holds at `from` or after it, in steps of 8, and that `fits`.
-pub(crate) fn search(
-    file: &dyn DiskFile,
-    seed: &[u8; 16],
-    from: u64,
-    end: u64,
-    fits: impl Fn(&BatchHeader) -> bool,
-) -> io::Result<Option<(Place, BatchHeader)>> {
-    let mut pos = from.next_multiple_of(8);
-    while pos < end {
-        let bytes = super::segment::read_exactly(file, pos, SEARCH_CHUNK + HEADER_LEN)?;
-        let mut at = 0;
-        while at + HEADER_LEN <= bytes.len() && at < SEARCH_CHUNK {
-            if bytes[at..].starts_with(&MAGIC)
-                && let Some(chunk) = bytes[at..].first_chunk()
-                && let Ok(header) = BatchHeader::decode(chunk, seed)
-                && header.stored_len() <= MAX_BATCH
-                && fits(&header)
-            {
-                return Ok(Some((Place { offset: header.base_offset, pos: pos + at as u64 }, header)));
-            }
-            at += 8;
-        }
-        if bytes.len() < SEARCH_CHUNK + HEADER_LEN {
-            return Ok(None);
-        }
-        pos += SEARCH_CHUNK as u64;
-    }
-    Ok(None)
 }

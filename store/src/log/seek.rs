@@ -5,9 +5,10 @@ use std::sync::Arc;
 use netchan_proto::batch::{Batch, BatchHeader};
 use netchan_proto::{Offset, Start, Timestamp};
 
+use super::file::read_exactly;
 use super::index::Place;
 use super::read::{Extent, Hop};
-use super::segment::{Segment, read_exactly};
+use super::segment::Segment;
 use super::{Inner, Resolved, TruncatedAt, locked};
 use crate::LogError;
 

@@ -7,11 +7,12 @@ use netchan_proto::crc::crc32c;
 use netchan_proto::{ChannelName, Digest, Epoch, LogId, Offset, Timestamp};
 
 use super::epochs::{Epochs, MAX_EPOCHS};
+use super::file::read_exactly;
 use super::index::Index;
 use super::producers::{ENTRY_LEN, MAX_PRODUCERS, Producers};
 use crate::disk::{Disk, DiskFile, Open};
+use crate::error::{is_short_of_files, is_shortage};
 use crate::sync::{Mutex, MutexGuard};
-use crate::warm::{is_short_of_files, is_shortage};
 
 /// Bytes of the fixed part of a head. Batches begin at a multiple of it.
 pub(crate) const HEAD_LEN: usize = 4096;
@@ -150,27 +151,6 @@ impl SegmentHead {
         Ok((bytes.len() == self.producers_len && crc32c(&bytes) == self.producers_crc)
             .then(|| Producers::decode(&bytes)))
     }
-}
-
-/// Reads `len` bytes at `at`, fewer only where the file ends.
-pub(crate) fn read_exactly(file: &dyn DiskFile, at: u64, len: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(len);
-    read_into(file, at, len, &mut bytes)?;
-    Ok(bytes)
-}
-
-/// As [`read_exactly`], into memory that is there.
-pub(super) fn read_into(file: &dyn DiskFile, at: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-    bytes.clear();
-    bytes.reserve_exact(len);
-    while bytes.len() < len {
-        let next = at + bytes.len() as u64;
-        if file.read_at(bytes, next)? == 0 {
-            break;
-        }
-    }
-    bytes.truncate(len);
-    Ok(())
 }
 
 /// The name of the segment whose first offset is `base`.

@@ -10,10 +10,10 @@ use netchan_proto::crc::crc32c;
 use netchan_proto::{Digest, LogId, Offset, Timestamp};
 
 use super::epochs::Epochs;
-use super::index::{Place, Window};
+use super::file::read_exactly;
+use super::index::{Place, Window, search};
 use super::producers::Producers;
-use super::read::search;
-use super::segment::{SegmentHead, read_exactly};
+use super::segment::SegmentHead;
 use crate::disk::DiskFile;
 
 /// Bytes read at a time.

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use netchan_proto::Offset;
 
-use super::segment::read_exactly;
+use super::file::read_exactly;
 use crate::aside;
 use crate::disk::{Disk, DiskFile, Open};
 

@@ -9,10 +9,11 @@ use netchan_proto::Timestamp;
 use super::{Failed, Writer, failing, short_of, wake_all};
 use crate::WhenFull;
 use crate::disk::{DiskFile, Open};
+use crate::error::is_shortage;
 use crate::log::segment::{self, NewHead};
 use crate::log::state::{Lack, Refusal};
 use crate::log::{Inner, locked};
-use crate::warm::{Cooling, is_shortage};
+use crate::warm::Cooling;
 
 /// The first step of preallocation; the steps grow with the segment.
 pub(in crate::log) const FIRST_STEP: u64 = 64 << 10;
