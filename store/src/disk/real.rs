@@ -138,44 +138,8 @@ impl DiskFile for RealFile {
         Ok(rustix::io::preadv2(&self.0, into, at, rustix::io::ReadWriteFlags::NOWAIT)?)
     }
 
-    fn write_all_at(&self, mut parts: &[IoSlice<'_>], mut at: u64) -> io::Result<()> {
-        // Bytes of the first part that an earlier, shorter write took.
-        let mut taken = 0;
-        while let Some((first, rest)) = parts.split_first() {
-            let written = if taken == 0 {
-                let slice = &parts[..parts.len().min(MAX_PARTS)];
-                rustix::io::pwritev(&self.0, slice, at)
-            } else {
-                rustix::io::pwrite(&self.0, &first[taken..], at)
-            };
-            let mut written = match written {
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-                Ok(0) if first.len() > taken => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => written,
-            };
-            at += written as u64;
-            if taken > 0 {
-                taken += written;
-                if taken == first.len() {
-                    parts = rest;
-                    taken = 0;
-                }
-                continue;
-            }
-            while let Some((first, rest)) = parts.split_first() {
-                if written < first.len() {
-                    taken = written;
-                    break;
-                }
-                written -= first.len();
-                parts = rest;
-                if written == 0 {
-                    break;
-                }
-            }
-        }
-        Ok(())
+    fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        write_all(parts, at, |parts, at| Ok(rustix::io::pwritev(&self.0, parts, at)?))
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
@@ -203,5 +167,105 @@ impl DiskFile for RealFile {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+/// Writes all of `parts` from `at` on by `write`, which says how many bytes it took of what it is given.
+fn write_all(
+    mut parts: &[IoSlice<'_>],
+    mut at: u64,
+    mut write: impl FnMut(&[IoSlice<'_>], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    // Bytes of the first part that an earlier, shorter write took.
+    let mut taken = 0;
+    while let Some((first, rest)) = parts.split_first() {
+        let written = if taken == 0 {
+            write(&parts[..parts.len().min(MAX_PARTS)], at)
+        } else {
+            write(&[IoSlice::new(&first[taken..])], at)
+        };
+        let mut written = match written {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+            Ok(0) if first.len() > taken => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+        };
+        at += written as u64;
+        if taken > 0 {
+            taken += written;
+            if taken == first.len() {
+                parts = rest;
+                taken = 0;
+            }
+            continue;
+        }
+        while let Some((first, rest)) = parts.split_first() {
+            if written < first.len() {
+                taken = written;
+                break;
+            }
+            written -= first.len();
+            parts = rest;
+            if written == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parts of these lengths, no two bytes of which are alike within 251, written by a system that takes at most `most`
+    /// bytes at a time, and is interrupted before each.
+    fn written(lens: &[usize], most: usize) -> Vec<u8> {
+        let mut next = 0_u8;
+        let mut bytes = || {
+            next = (next + 1) % 251;
+            next
+        };
+        let parts: Vec<Vec<u8>> = lens.iter().map(|&len| (0..len).map(|_| bytes()).collect()).collect();
+        let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let (mut file, mut was_interrupted) = (vec![0xff; 3], false);
+        let done = write_all(&slices, 3, |parts, at| {
+            assert!(parts.len() <= MAX_PARTS);
+            was_interrupted = !was_interrupted;
+            if was_interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            assert_eq!(at, file.len() as u64, "a hole, or written twice");
+            let before = file.len();
+            file.extend(parts.iter().flat_map(|part| part.iter()).take(most));
+            assert!(file.len() <= 3 + lens.iter().sum::<usize>(), "more than there is");
+            Ok(file.len() - before)
+        });
+        done.unwrap();
+        assert_eq!(file[3..], parts.concat(), "{lens:?}, {most} bytes at a time");
+        file
+    }
+
+    #[test]
+    fn however_little_the_system_takes_at_a_time_all_is_written_and_where_it_belongs() {
+        let many = vec![1; 2 * MAX_PARTS + 1];
+        for lens in [&[][..], &[9], &[0, 5, 0, 3, 7, 0, 1], &[4, 4, 4], &[1; 12], &many] {
+            let all: usize = lens.iter().sum();
+            for most in (1..=all.min(20)).chain([all + 1]) {
+                assert_eq!(written(lens, most).len(), 3 + all);
+            }
+        }
+    }
+
+    #[test]
+    fn a_system_that_takes_nothing_any_more_is_not_asked_for_ever() {
+        for before in 0..3 {
+            let mut left = before;
+            let parts = [IoSlice::new(b"abc"), IoSlice::new(b"d")];
+            let refused = write_all(&parts, 0, |_, _| Ok(std::mem::replace(&mut left, 0)));
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::WriteZero, "after {before} bytes");
+        }
+        let refused = write_all(&[IoSlice::new(b"abc")], 0, |_, _| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }
