@@ -128,3 +128,91 @@ impl Holds {
         is_held
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+    use crate::{Commit, Log, LogOptions, Store, StoreOptions};
+    use netchan_proto::wire::CursorKey;
+    use netchan_proto::{CursorName, Timestamp};
+
+    /// Three logs, and how the state log says that a cursor of the first stands at an offset in it.
+    fn logs() -> (Store, [Log; 3], Bytes, impl Fn(u64) -> Bytes) {
+        let options = StoreOptions { commit: Commit::Manual, min_free_percent: 0, ..StoreOptions::default() };
+        let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
+        let make =
+            |name| store.create_or_open(&ChannelName::new(name).unwrap(), &LogOptions::default()).unwrap();
+        let logs = ["a", "b", "c"].map(make);
+        for _ in 0..10 {
+            logs[0].append(&netchan_proto::AsRecord::as_record(&"record")).unwrap();
+        }
+        logs[0].sync().unwrap();
+        let cursor = CursorKey { channel: logs[0].name().clone(), cursor: CursorName::new("c").unwrap() };
+        let (state, cursors, log) = (store.state().clone(), store.cursors(), logs[0].clone());
+        let set = move |offset| {
+            let offset = Offset(offset);
+            let at = Position { log: log.id(), epoch: log.epoch_before(offset), offset };
+            cursors.set(&cursor, &at.into(), true, Timestamp(1)).unwrap();
+            state.scan(b"cursor/").pop().unwrap().1
+        };
+        set(0);
+        let key = store.state().scan(b"cursor/").pop().unwrap().0;
+        (store, logs, key, set)
+    }
+
+    // NC-DSK-089
+    #[test]
+    fn a_cursor_holds_from_where_it_stood_until_just_the_change_that_moves_it_is_durable() {
+        let (_store, [log, ..], key, set) = logs();
+        let (from, to) = (set(0), set(10));
+        for settled_between in [false, true] {
+            let holds = Holds::default();
+            holds.note(Offset(0), &key, Some(&from));
+            if settled_between {
+                holds.settle(Offset(1));
+            }
+            holds.note(Offset(1), &key, Some(&to));
+            holds.settle(Offset(1));
+            assert!(holds.is_held(&log.0, Offset(5)), "the second change is not durable");
+            holds.settle(Offset(2));
+            assert!(!holds.is_held(&log.0, Offset(5)) && holds.is_held(&log.0, Offset(11)));
+            holds.note(Offset(2), &key, None);
+            holds.settle(Offset(2));
+            assert!(holds.is_held(&log.0, Offset(11)), "nor is the third");
+            holds.settle(Offset(3));
+            assert!(!holds.is_held(&log.0, Offset(11)));
+            assert!(holds.table().cursors.is_empty() && holds.table().pending.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_gone_does_not_wait_for_ever() {
+        let (store, [log, other, third], key, set) = logs();
+        let (from, to) = (set(0), set(10));
+        let holds = Holds::default();
+        let key_of = |log: &Log| {
+            let key = String::from_utf8(key.to_vec()).unwrap();
+            key.replacen("/a\0", &format!("/{}\0", log.name()), 1).into_bytes()
+        };
+        // Without a position: it reads all there is.
+        let nowhere = [&from[..32], &[0; 8]].concat();
+        for (change, log) in [(0, &log), (1, &other), (2, &third)] {
+            holds.note(Offset(change), &key_of(log), Some(&nowhere));
+        }
+        holds.settle(Offset(3));
+        let waiting = || holds.table().waiting.keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(holds.is_held(&log.0, Offset(5)) && holds.is_held(&other.0, Offset(1)));
+        assert_eq!(waiting(), ["a", "b"]);
+        store.delete(&ChannelName::new("b").unwrap()).unwrap();
+        drop(other);
+        assert!(holds.is_held(&third.0, Offset(1)));
+        assert_eq!(waiting(), ["a", "c"], "who asks sees to those that are gone");
+        store.delete(&ChannelName::new("c").unwrap()).unwrap();
+        drop(third);
+        // So does a move, of another cursor too.
+        holds.note(Offset(3), &key, Some(&to));
+        holds.settle(Offset(4));
+        assert_eq!(waiting(), [""; 0], "the first was let go");
+    }
+}

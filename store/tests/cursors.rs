@@ -66,6 +66,12 @@ fn only_who_took_a_cursor_last_moves_it() {
     let store = open(&disk);
     let (log, cursors) = (log_of(&store, 0), store.cursors());
     assert!(matches!(cursors.take(&key, None, None, NOW), Err(CursorError::NoCursor(_))));
+    // Who was given it is told that it is gone, and does not make it again where it began.
+    let gone = cursors.take(&key, Some(third.generation), Some(&at(&log, 0)), NOW);
+    assert!(matches!(gone, Err(CursorError::NoCursor(_))), "{gone:?}");
+    let unmade = cursors.set(&key, &at(&log, 0), false, NOW);
+    assert!(matches!(unmade, Err(CursorError::NoCursor(_))), "{unmade:?}");
+    assert_eq!(stands(&store, &key), None);
     let fourth = cursors.take(&key, None, Some(&at(&log, 0)), NOW).unwrap();
     assert!(fourth.generation > third.generation);
     let late = cursors.commit(&log, &key, third.generation, &at(&log, 5), NOW);
@@ -102,7 +108,12 @@ fn a_commit_stays_in_the_log_and_does_not_go_back_and_a_set_may() {
     other(Position { log: LogId([9; 16]), ..here });
     other(Position { epoch: Epoch(99), ..here });
     let two = Positions::new([here, Position { log: LogId([9; 16]), ..here }]).unwrap();
-    assert!(matches!(commit(two), Err(CursorError::Log(LogError::OtherLog { .. }))));
+    match commit(two) {
+        Err(CursorError::Log(LogError::OtherLog { theirs, ours })) => {
+            assert_eq!((theirs, ours), (LogId([9; 16]), log.id()));
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(stands(&store, &key), Some(5), "what was refused has moved nothing");
 
     commit(at(&log, 10)).unwrap();
@@ -205,6 +216,11 @@ fn cursors_are_listed_by_channel_and_name_from_anywhere() {
     assert_eq!(keys(Some("a"), Some(&all[0]), 9), all[1..2]);
     assert_eq!(keys(Some("ab"), Some(&all[0]), 9), all[3..4]);
     assert_eq!(keys(Some("a"), Some(&all[4]), 9), []);
+    // One that cannot be read is left out; a page is no longer for it, and no shorter.
+    store.state().put(b"cursor/a\0xx", b"of another version").unwrap();
+    for limit in 0..=all.len() {
+        assert_eq!(keys(None, None, limit), all[..limit]);
+    }
 }
 
 /// NC-CUR-008

@@ -241,6 +241,36 @@ fn a_partition_is_held_by_a_cursor_of_the_whole() {
     assert!(held.first() > Offset(20));
 }
 
+// NC-DSK-088, NC-DSK-089
+#[test]
+fn each_log_that_waits_goes_on_when_its_own_cursor_has_passed() {
+    let scene = Scene::new(Retention::default());
+    let options = LogOptions { partitions: std::num::NonZeroU16::new(2), ..kept(few(PLENTY)) };
+    let logs = ["b", "p@0", "p@1", "c"].map(|channel| {
+        let options = if channel.contains('@') { options.clone() } else { kept(few(PLENTY)) };
+        scene.store.create_or_open(&name(channel), &options).unwrap()
+    });
+    let stand = |log: &Log, offset| {
+        let own = CursorKey { channel: log.name().clone(), ..key("c") };
+        scene.store.cursors().set(&own, &at(log, offset), true, scene.now()).unwrap();
+        scene.run();
+    };
+    logs.iter().for_each(|log| stand(log, 0));
+    for log in &logs {
+        for _ in 0..40 {
+            append(log, &"x".repeat(900));
+            scene.run();
+        }
+    }
+    let held = || logs.iter().map(|log| log.first() == Offset(0)).collect::<Vec<_>>();
+    assert_eq!(held(), [true; 4], "each by its own cursor");
+    for (nth, log) in logs.iter().enumerate() {
+        stand(log, 40);
+        assert_eq!(held(), [0, 1, 2, 3].map(|other| other > nth), "after {nth}");
+        assert!(log.first() > Offset(20));
+    }
+}
+
 // NC-DSK-088
 #[test]
 fn where_a_cursor_was_rolled_back_it_holds_from_where_it_goes_on() {

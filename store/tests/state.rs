@@ -110,3 +110,17 @@ fn the_state_log_is_compacted_when_most_of_it_is_stale_and_not_before() {
     assert_eq!(store.state().scan(b"").len(), 1);
     assert!(store.state().get(b"one").unwrap().ends_with(&1999_u32.to_le_bytes()));
 }
+
+/// Long keys are not counted for more than they are.
+#[test]
+fn the_state_log_is_not_compacted_while_all_of_it_counts() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    for n in 0..6000_u32 {
+        let key = [&[b'k'; 100][..], &n.to_le_bytes()].concat();
+        store.state().put(&key, &[7; 100]).unwrap();
+    }
+    assert!(disk.used() > 1 << 20, "{}", disk.used());
+    assert_eq!(disk.list("state").unwrap().iter().filter(|name| name.ends_with(".log")).count(), 1);
+    assert!(disk.contents(&format!("state/{:020}.log", 0)).is_some());
+}
