@@ -223,6 +223,37 @@ fn a_large_batch_is_checked_whole_before_its_first_part_is_given() {
 
 /// The next batch is found however far behind the damage it begins: the search reads a MiB at a time.
 // NC-DSK-044
+/// The index has a place each 32 KiB: the batches between are found by their headers, without their bytes.
+#[test]
+fn a_reader_with_little_room_finds_its_batch_among_large_ones_whatever_was_read_before() {
+    let disk = SimDisk::new(1);
+    let options = LogOptions { segment_bytes: 1 << 20, ..small(Durability::Sync) };
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &options).unwrap();
+    for n in 0..12 {
+        append(&log, &format!("{n} {}", "x".repeat(9000)));
+        commit(&store);
+    }
+    store.close();
+    for max in [1, 1000, 9500, 20_000] {
+        for from in (0..12).step_by(4) {
+            let (_store, log) = reopened(&disk.fork(1));
+            for from in [from, 11 - from, (from + 5) % 12] {
+                let run = log.read(Offset(from), max).unwrap();
+                assert_eq!(run.first, Offset(from), "{max} bytes");
+                let texts = batches(log.id(), run.bytes).into_iter().flat_map(|batch| {
+                    batch.records().map(|record| record.unwrap().payload.to_vec()).collect::<Vec<_>>()
+                });
+                for (n, text) in (from..).zip(texts) {
+                    assert!(text.starts_with(format!("{n} x").as_bytes()), "{max} bytes from {from}");
+                }
+                let part = read_in_parts(&log, Offset(from), max).unwrap();
+                assert_eq!((part.first, part.next > Offset(from)), (Offset(from), true));
+            }
+        }
+    }
+}
+
 #[test]
 fn behind_a_damaged_batch_of_megabytes_the_next_one_is_found() {
     const STEP: usize = 1 << 20;

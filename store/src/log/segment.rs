@@ -324,6 +324,7 @@ pub(super) fn create(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::{Fault, SimDisk};
     use netchan_proto::ProducerId;
 
     fn encoded() -> Vec<u8> {
@@ -383,6 +384,66 @@ mod tests {
             !with(2, 1, 4096) && !with(2, 1, 8193) && !with(2, 0, 8192),
             "the first batch stands elsewhere"
         );
+    }
+
+    /// What was done of a segment that could not be made, and what may be tried again, whichever operation fails.
+    #[test]
+    fn a_segment_that_could_not_be_made_says_whether_its_file_may_be_there() {
+        let (epochs, producers) = (Epochs::default(), Producers::default());
+        let name = ChannelName::new("a").unwrap();
+        let head = NewHead {
+            log: LogId([7; 16]),
+            name: &name,
+            base: Offset(12),
+            previous_crc: 99,
+            previous_time: Timestamp(1000),
+            created: Timestamp(1001),
+            epochs: &epochs,
+            producers: &producers,
+            digest: None,
+            lost_to: None,
+        };
+        let path = Segment::path_of("dir", head.base);
+        let make = |disk: &SimDisk, begun_before| {
+            let made = create(disk, "dir", &head, begun_before).map(drop);
+            made.map_err(|not_made| (not_made.begun, not_made.may_retry))
+        };
+        let there = |begun: bool| {
+            let disk = SimDisk::new(1);
+            disk.create_dir("dir").unwrap();
+            if begun {
+                let file = disk.open(&path, Open::CreateNew).unwrap();
+                file.write_all_at(&[IoSlice::new(b"half a head")], 0).unwrap();
+            }
+            disk
+        };
+        // A file that is there is in the way, and is taken away only where it is known to be what was begun.
+        assert_eq!(make(&there(true), false), Err((false, false)));
+        for is_there in [false, true] {
+            let disk = there(is_there);
+            assert_eq!(make(&disk, true), Ok(()));
+            assert_eq!(disk.contents(&path).unwrap(), head.encode());
+        }
+        assert_eq!(make(&there(false), false), Ok(()));
+        // What fails, the number of the operation, and whether more room helps.
+        let steps = [("remove", 0, true), ("create", 1, true), ("write", 2, true), ("sync", 3, true)];
+        for (step, at, helps) in [&steps[..], &[("sync the directory", 4, false)]].concat() {
+            for (fault, is_short) in [(Fault::Io, false), (Fault::NoSpace, true)] {
+                for begun_before in [false, true] {
+                    if at == 0 && !begun_before {
+                        continue; // nothing is removed
+                    }
+                    let disk = there(begun_before);
+                    disk.fail_at(at + u64::from(begun_before), fault);
+                    let begun = begun_before || at > 1;
+                    let expected = Err((begun, is_short && helps));
+                    assert_eq!(make(&disk, begun_before), expected, "{step}, {fault:?}, {begun_before}");
+                    // Tried again, it is made, as far as that is tried at all.
+                    assert_eq!(make(&disk, begun), Ok(()), "after {step}, {fault:?}, {begun_before}");
+                    assert_eq!(disk.contents(&path).unwrap(), head.encode());
+                }
+            }
+        }
     }
 
     // NC-DSK-004
