@@ -295,3 +295,71 @@ impl Committer {
         queue.breathing.clear();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+    use crate::{Commit, Log, LogOptions, Store, StoreOptions};
+    use netchan_proto::ChannelName;
+
+    fn log() -> (Store, Log) {
+        let options = StoreOptions { commit: Commit::Manual, min_free_percent: 0, ..StoreOptions::default() };
+        let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
+        let log = store.create_or_open(&ChannelName::new("a").unwrap(), &LogOptions::default()).unwrap();
+        (store, log)
+    }
+
+    #[test]
+    fn a_log_breathes_just_as_long_as_it_shall_and_not_where_the_clock_went_back_or_all_is_to_end() {
+        let (_store, log) = log();
+        let (begun, second) = (Timestamp(5_000_000_000), 1_000_000_000);
+        let due = begun.plus_nanos(nanos(BREATH));
+        for (now, stopping, is_taken) in [
+            (begun, false, false),
+            (due.plus_nanos(-1), false, false),
+            (due, false, true),
+            (due.plus_nanos(second), false, true),
+            (begun.plus_nanos(-1), false, true),
+            (begun.plus_nanos(-second), false, true),
+            (begun, true, true),
+        ] {
+            let mut queue = Queue { breath: BREATH, stopping, ..Queue::default() };
+            queue.breathing.push_back((due, Arc::clone(&log.0)));
+            assert_eq!(queue.due(), Some(due));
+            assert_eq!(matches!(queue.take(now), Some(Work::Commit(_))), is_taken, "{now:?}, {stopping}");
+            assert_eq!(queue.breathing.len(), usize::from(!is_taken));
+        }
+    }
+
+    /// Who takes work may be gone for long: the thread that waits is to come back for the log that breathes.
+    #[test]
+    fn a_thread_that_waits_is_told_of_a_breath_that_ends() {
+        let (store, log) = log();
+        let options = StoreOptions::default();
+        let warm = Warm::new(options.max_open_files, options.tail_budget);
+        let committer = Committer::new(options.clock, warm, options.idle_after);
+        let (told, hears) = std::sync::mpsc::channel();
+        let waits = std::thread::spawn({
+            let committer = Arc::clone(&committer);
+            move || {
+                let mut queue = committer.queue();
+                queue.waiting += 1;
+                told.send(()).unwrap();
+                while queue.breathing.is_empty() {
+                    queue = committer.work.wait(queue).unwrap();
+                }
+                told.send(()).unwrap();
+            }
+        });
+        hears.recv().unwrap();
+        // The lock is free: it waits.
+        let mut queue = committer.queue();
+        queue.breathing.push_back((Timestamp(1), Arc::clone(&log.0)));
+        committer.grow(queue);
+        // Longer than it takes on any machine.
+        hears.recv_timeout(Duration::from_secs(60)).unwrap();
+        waits.join().unwrap();
+        store.close();
+    }
+}
