@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 
 use netchan_proto::{Durability, LogId, Partitions};
-use netchan_store::disk::{Fault, SimDisk};
+use netchan_store::disk::{Disk, Fault, SimDisk};
 use netchan_store::{Store, StoreError};
 use rig::*;
 
@@ -62,6 +62,11 @@ fn what_contradicts_a_set_is_refused_and_makes_nothing() {
     };
     assert!(matches!(store.create_or_open(&name("x@0"), &options), Err(StoreError::NoChannel { .. })));
     assert!(store.open_existing(&name("x@0")).unwrap().is_none());
+    for beyond in ["x@4", "x@5"] {
+        let options = netchan_store::LogOptions { partitions: std::num::NonZeroU16::new(4), ..options };
+        let refused = store.create_or_open(&name(beyond), &options).unwrap_err();
+        assert_eq!(partitioned(refused), ("x".to_owned(), 4), "{beyond}");
+    }
     assert!(names(&store).is_empty());
     make(&store, "x", 4).unwrap();
     let before = ids(&store);
@@ -192,13 +197,14 @@ impl Wake for Count {
 fn who_waits_for_a_name_hears_that_it_has_partitions() {
     let store = open(&SimDisk::new(6));
     for waits_for in ["x", "x@9", "x@1"] {
-        let woken = Arc::new(Count::default());
-        let waker = Waker::from(Arc::clone(&woken));
+        let [woken, other] = [(), ()].map(|()| Arc::new(Count::default()));
+        let [waker, waits_on] = [&woken, &other].map(|count| Waker::from(Arc::clone(count)));
         let mut cx = Context::from_waker(&waker);
         assert_eq!(store.poll_created(&name(waits_for), &mut cx), Poll::Pending);
-        assert_eq!(store.poll_created(&name("xy"), &mut cx), Poll::Pending);
+        assert_eq!(store.poll_created(&name("xy"), &mut Context::from_waker(&waits_on)), Poll::Pending);
         make(&store, "x", 2).unwrap();
         assert!(woken.0.load(Ordering::SeqCst) > 0, "{waits_for}");
+        assert_eq!(other.0.load(Ordering::SeqCst), 0, "xy is another channel");
         assert_eq!(store.poll_created(&name(waits_for), &mut cx), Poll::Ready(()));
         assert_eq!(store.poll_created(&name("xy"), &mut cx), Poll::Pending);
         store.delete(&name("x@0")).unwrap();
@@ -240,7 +246,9 @@ fn of_two_who_make_the_same_name_at_once_one_is_refused() {
 fn a_partition_whose_meta_is_lost_is_one_of_its_set_still() {
     let disk = SimDisk::new(7);
     let store = open(&disk);
-    make(&store, "x", 3).unwrap();
+    for (other, partitions) in [("w", 5), ("x", 3), ("x/y", 7), ("z", 2)] {
+        make(&store, other, partitions).unwrap();
+    }
     let id = store.open_existing(&name("x@1")).unwrap().unwrap().id();
     store.close();
     drop(store);
@@ -255,4 +263,29 @@ fn a_partition_whose_meta_is_lost_is_one_of_its_set_still() {
     }
     store.close();
     assert_eq!(open(&disk).partitions(&name("x")), Some(count(3)));
+}
+
+/// What each meta says it says once.
+#[test]
+fn opening_a_store_writes_nothing_into_the_partitions_that_it_finds() {
+    let metas = |disk: &SimDisk| {
+        let dirs = disk.list("channels").unwrap();
+        dirs.iter().map(|dir| disk.contents(&format!("channels/{dir}/meta")).unwrap()).collect::<Vec<_>>()
+    };
+    let opened = |partitioned: bool| {
+        let disk = SimDisk::new(8);
+        let store = open(&disk);
+        match partitioned {
+            true => make(&store, "x", 6).unwrap(),
+            false => (0..6).for_each(|n| {
+                store.create_or_open(&name(&format!("x{n}")), &small(Durability::Sync)).unwrap();
+            }),
+        }
+        store.close();
+        let (before, had) = (disk.operations(), metas(&disk));
+        open(&disk).close();
+        assert_eq!(metas(&disk), had);
+        disk.operations() - before
+    };
+    assert_eq!(opened(true), opened(false));
 }
