@@ -8,7 +8,9 @@ use std::num::NonZeroU16;
 
 use netchan_proto::batch::{Batch, BatchHeader, BatchKind, HEADER_LEN};
 use netchan_proto::crc::crc32c;
-use netchan_proto::{Content, Durability, Offset, Partitions, ProducerId, RecordRef, Timestamp};
+use netchan_proto::{
+    Compression, Content, Durability, Offset, Partitions, ProducerId, RecordRef, Settings, Timestamp,
+};
 use netchan_store::disk::{Disk, Open, SimDisk};
 use netchan_store::{Log, LogOptions, Retention, StoreError};
 use rig::*;
@@ -367,4 +369,41 @@ fn of_how_many_partitions_a_channel_is_one_stays_as_it_was_made() {
         let kept = netchan_store::kept(&disk, &name("a@256")).unwrap().unwrap();
         assert_eq!(kept.options, LogOptions { durability, ..of(300) });
     }
+}
+
+/// A lone change of how a channel is compressed is one of what may change; the durability is none.
+// NC-DSK-010
+#[test]
+fn what_may_change_is_kept_otherwise_from_the_next_batch_on_and_over_restarts_and_nothing_else_is() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let made = LogOptions {
+        retention: Retention { max_records: Some(1000), ..Retention::default() },
+        segment_bytes: 1 << 20,
+        ..small(Durability::Sync)
+    };
+    let log = store.create_or_open(&name("a"), &made).unwrap();
+    let send = |log: &Log| {
+        let before = log.info().bytes;
+        append(log, &"x".repeat(3000));
+        log.sync().unwrap();
+        log.info().bytes - before
+    };
+    assert!(send(&log) > 3000);
+    let settings = Settings::default().compression(Compression::Lz4).durability(Durability::Os);
+    log.change(&settings).unwrap();
+    assert!(send(&log) < 300, "compressed");
+    let expected = LogOptions { compression: Compression::Lz4, ..made };
+    assert_eq!(netchan_store::kept(&disk, &name("a")).unwrap().unwrap().options, expected);
+    drop((store, log));
+    disk.lose_all();
+    disk.crash();
+    let store = open(&disk);
+    let log = store.open_existing(&name("a")).unwrap().unwrap();
+    assert!(send(&log) < 300, "compressed in the next life");
+    log.change(&Settings::default().max_records(None)).unwrap();
+    let expected = LogOptions { retention: Retention::default(), ..expected };
+    assert_eq!(log.kept().unwrap().options, expected);
+    store.close();
+    assert!(matches!(log.change(&settings), Err(StoreError::Closed)));
 }
