@@ -398,6 +398,26 @@ fn what_is_read_without_waiting_is_what_is_read_by_waiting() {
 }
 
 #[test]
+fn who_goes_on_where_the_last_one_ended_has_all_that_is_in_memory_without_waiting() {
+    let disk = SimDisk::new(1);
+    some(&disk).0.close();
+    let (_store, log) = reopened(&disk);
+    assert_eq!(
+        log.read(Offset(0), 1000).unwrap().next,
+        Offset(2),
+        "one batch, and nothing is known of the next"
+    );
+    let run = log.read_now(Offset(2), Buffer::new(1000)).unwrap();
+    assert_eq!((run.first, run.next), (Offset(2), Offset(4)));
+    // The system gives it in pieces that are smaller than a batch.
+    let run = log.read_now(Offset(0), Buffer::new(2000)).unwrap();
+    assert_eq!(
+        (run.first, run.next, run.bytes),
+        (Offset(0), Offset(4), log.read(Offset(0), 2000).unwrap().bytes)
+    );
+}
+
+#[test]
 fn what_needs_more_than_a_look_is_left_to_who_waits() {
     let disk = SimDisk::new(1);
     let (store, log) = some(&disk);

@@ -68,6 +68,8 @@ impl SimFile {
 
 /// Bytes of a file that are in memory, before as many that are not.
 const CACHED: u64 = 6 << 10;
+/// The most bytes of them that are given at once.
+const PIECE: usize = 700;
 
 fn to_usize(len: u64) -> io::Result<usize> {
     usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput.into())
@@ -94,7 +96,7 @@ impl DiskFile for SimFile {
         let mut sim = self.alive()?;
         let file = sim.file(self.inode)?;
         let bytes = file.now.get(to_usize(at)?..).unwrap_or_default();
-        let len = into.len().min(bytes.len()).min(to_usize(CACHED - at % CACHED)?);
+        let len = into.len().min(bytes.len()).min(to_usize(CACHED - at % CACHED)?).min(PIECE);
         into[..len].copy_from_slice(&bytes[..len]);
         sim.bytes_read += len as u64;
         Ok(len)
