@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
 use meanwhile::Meanwhile;
-use netchan_proto::{Durability, Offset};
+use netchan_proto::{AsRecord, Durability, Offset};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{Log, Mark, Store};
 use rig::*;
@@ -87,4 +87,54 @@ fn who_looks_during_the_sync_is_woken_by_its_end() {
     });
     commit(&store);
     assert_eq!((log.visible(), woken.0.load(Ordering::Relaxed)), (Offset(2), 1));
+}
+
+/// A log whose next record comes alone, after so long, and the clock that says so.
+fn quiet() -> (Arc<Meanwhile>, HandClock, Store, Log) {
+    let (disk, clock) = (Arc::new(Meanwhile::new(SimDisk::new(1))), HandClock::default());
+    let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options(&clock)).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
+    append(&log, "the first of its epoch wants a sync");
+    commit(&store);
+    (disk, clock, store, log)
+}
+
+/// Appends as who may wait does, long after the last, and says whether that has written it.
+fn alone(clock: &HandClock, log: &Log) -> bool {
+    clock.set(clock.0.load(Ordering::Relaxed) + 50_000);
+    let offset = log.append_waiting(&"alone".as_record()).unwrap();
+    log.written() > offset
+}
+
+#[test]
+fn who_may_wait_does_not_open_the_file_of_a_log_at_rest() {
+    let (disk, clock, store, log) = quiet();
+    assert!(alone(&clock, &log));
+    while disk.disk.open_files() > 0 {
+        commit(&store);
+    }
+    assert!(!alone(&clock, &log), "its file has to be opened");
+    commit(&store);
+    assert!(alone(&clock, &log));
+    assert_eq!(texts(&log).len(), 4);
+}
+
+#[test]
+fn what_comes_while_who_appends_writes_alone_is_left_to_the_committer() {
+    let (disk, clock, store, log) = quiet();
+    let by = log.clone();
+    disk.on_write(move || assert_eq!(append(&by, "meanwhile"), Offset(2)));
+    assert!(alone(&clock, &log));
+    assert_eq!((log.written(), log.queued()), (Offset(2), Offset(3)));
+    commit(&store);
+    assert_eq!(log.written(), Offset(3));
+    // And who only waits for a sync that comes meanwhile.
+    let by = log.clone();
+    disk.on_write(move || {
+        assert!(with_cx(|cx| by.poll_reached(Mark::Durable, Offset(4), cx)).is_pending());
+    });
+    assert!(alone(&clock, &log));
+    assert_eq!((log.written(), log.durable()), (Offset(4), Offset(1)));
+    commit(&store);
+    assert_eq!(log.durable(), Offset(4));
 }

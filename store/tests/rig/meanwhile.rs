@@ -1,4 +1,4 @@
-//! A disk on which something happens just before a file is opened to be read, or synced: what another thread or process would do
+//! A disk on which something happens just before a file is opened to be read, written or synced: what another thread or process would do
 //! meanwhile.
 #![allow(dead_code)] // each test file uses its part
 
@@ -14,11 +14,12 @@ pub(crate) struct Meanwhile {
     pub(crate) disk: SimDisk,
     hook: Mutex<Option<(String, Hook)>>,
     on_sync: Arc<Mutex<Option<Hook>>>,
+    on_write: Arc<Mutex<Option<Hook>>>,
 }
 
 impl Meanwhile {
     pub(crate) fn new(disk: SimDisk) -> Meanwhile {
-        Meanwhile { disk, hook: Mutex::default(), on_sync: Arc::default() }
+        Meanwhile { disk, hook: Mutex::default(), on_sync: Arc::default(), on_write: Arc::default() }
     }
 
     /// Lets it happen once, before the next file is opened whose path ends like that. An error of it is the opening's.
@@ -28,12 +29,20 @@ impl Meanwhile {
 
     /// Lets it happen once, before a file is synced next.
     pub(crate) fn on_sync(&self, hook: impl FnOnce() + Send + 'static) {
-        let hook = || {
-            hook();
-            Ok(())
-        };
-        *self.on_sync.lock().unwrap() = Some(Box::new(hook));
+        *self.on_sync.lock().unwrap() = Some(well(hook));
     }
+
+    /// Lets it happen once, before a file is written next.
+    pub(crate) fn on_write(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.on_write.lock().unwrap() = Some(well(hook));
+    }
+}
+
+fn well(hook: impl FnOnce() + Send + 'static) -> Hook {
+    Box::new(|| {
+        hook();
+        Ok(())
+    })
 }
 
 impl fmt::Debug for Meanwhile {
@@ -54,7 +63,8 @@ impl Disk for Meanwhile {
         let hook = self.hook.lock().unwrap().take_if(is_it);
         hook.map_or(Ok(()), |(_, hook)| hook())?;
         let file = self.disk.open(path, how)?;
-        Ok(Arc::new(File { file, on_sync: Arc::clone(&self.on_sync) }))
+        let (on_sync, on_write) = (Arc::clone(&self.on_sync), Arc::clone(&self.on_write));
+        Ok(Arc::new(File { file, on_sync, on_write }))
     }
     fn size(&self, path: &str) -> Result<u64> {
         self.disk.size(path)
@@ -82,6 +92,7 @@ impl Disk for Meanwhile {
 struct File {
     file: Arc<dyn DiskFile>,
     on_sync: Arc<Mutex<Option<Hook>>>,
+    on_write: Arc<Mutex<Option<Hook>>>,
 }
 
 impl fmt::Debug for File {
@@ -95,6 +106,8 @@ impl DiskFile for File {
         self.file.read_at(into, at)
     }
     fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> Result<()> {
+        let hook = self.on_write.lock().unwrap().take();
+        hook.map_or(Ok(()), |hook| hook())?;
         self.file.write_all_at(parts, at)
     }
     fn allocate(&self, len: u64) -> Result<()> {
