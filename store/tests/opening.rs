@@ -216,3 +216,30 @@ fn a_segment_is_not_smaller_than_the_smallest_whatever_was_asked_for() {
     }
     assert_eq!(log.info().segments, 1);
 }
+
+struct Told(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_channel_that_is_only_being_made_is_not_there_for_who_waits_for_it() {
+    let disk = Arc::new(Meanwhile::new(SimDisk::new(1)));
+    let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options(&HandClock::default())).unwrap();
+    let told = Arc::new(Told(false.into()));
+    let (by, waits) = (store.clone(), Arc::clone(&told));
+    let (saw, seen) = std::sync::mpsc::channel();
+    disk.on_sync(move || {
+        let waker = std::task::Waker::from(waits);
+        let polled = by.poll_created(&name("a"), &mut std::task::Context::from_waker(&waker));
+        saw.send((polled.is_pending(), by.contains(&name("a")))).unwrap();
+    });
+    store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let (waits, contains) = seen.try_recv().unwrap();
+    assert!(waits && !contains, "it is not durable yet");
+    assert!(told.0.load(std::sync::atomic::Ordering::SeqCst), "it is now");
+    assert!(with_cx(|cx| store.poll_created(&name("a"), cx)).is_ready());
+}

@@ -265,6 +265,25 @@ fn a_partition_whose_meta_is_lost_is_one_of_its_set_still() {
     assert_eq!(open(&disk).partitions(&name("x")), Some(count(3)));
 }
 
+#[test]
+fn a_channel_that_is_no_partition_has_no_number_of_them_whatever_is_said() {
+    let disk = SimDisk::new(9);
+    let store = open(&disk);
+    let said =
+        netchan_store::LogOptions { partitions: std::num::NonZeroU16::new(4), ..small(Durability::Sync) };
+    let log = store.create_or_open(&name("x"), &said).unwrap();
+    let none = |log: &netchan_store::Log| {
+        assert_eq!(log.partitions(), None);
+        assert_eq!(log.kept().unwrap().options, small(Durability::Sync));
+        assert_eq!(netchan_store::kept(&disk, &name("x")).unwrap().unwrap().options, small(Durability::Sync));
+    };
+    none(&log);
+    store.close();
+    let store = open(&disk);
+    none(&store.create_or_open(&name("x"), &said).unwrap());
+    assert_eq!((store.partitions(&name("x")), names(&store)), (None, vec!["x".to_owned()]));
+}
+
 /// What each meta says it says once.
 #[test]
 fn opening_a_store_writes_nothing_into_the_partitions_that_it_finds() {
