@@ -296,7 +296,7 @@ impl Committer {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::SimDisk;
