@@ -247,7 +247,7 @@ fn each_log_that_waits_goes_on_when_its_own_cursor_has_passed() {
     let scene = Scene::new(Retention::default());
     let options = LogOptions { partitions: std::num::NonZeroU16::new(2), ..kept(few(PLENTY)) };
     let logs = ["b", "p@0", "p@1", "c"].map(|channel| {
-        let options = if channel.contains('@') { options.clone() } else { kept(few(PLENTY)) };
+        let options = if channel.contains('@') { options } else { kept(few(PLENTY)) };
         scene.store.create_or_open(&name(channel), &options).unwrap()
     });
     let stand = |log: &Log, offset| {
