@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
 use meanwhile::Meanwhile;
-use netchan_proto::{AsRecord, Durability, Offset};
+use netchan_proto::{AsRecord, Durability, Offset, Timestamp};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{Log, Mark, Store};
 use rig::*;
@@ -137,4 +137,20 @@ fn what_comes_while_who_appends_writes_alone_is_left_to_the_committer() {
     assert_eq!((log.written(), log.durable()), (Offset(4), Offset(1)));
     commit(&store);
     assert_eq!(log.durable(), Offset(4));
+}
+
+#[test]
+fn who_waits_for_something_to_be_written_or_seen_has_nothing_synced() {
+    for durability in [Durability::Os, Durability::Interval] {
+        let (disk, store, log) = made(durability);
+        append(&log, "the first of its epoch wants a sync");
+        commit(&store);
+        let syncs = disk.disk.syncs();
+        for (mark, at) in [(Mark::Written, 2), (Mark::Visible, 3)] {
+            append(&log, "x");
+            assert!(with_cx(|cx| log.poll_reached(mark, Offset(at), cx)).is_pending());
+            store.run_commits(Timestamp(0));
+            assert_eq!((log.visible(), log.durable(), disk.disk.syncs()), (Offset(at), Offset(1), syncs));
+        }
+    }
 }
