@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -52,6 +53,9 @@ fn alone(name: &str, test: fn()) {
     if std::env::var_os(ALONE).is_some() {
         return test();
     }
+    // A port that a node gives back for a moment may be given to a node of another process, which takes what is sent.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock();
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(ALONE, "yes")
