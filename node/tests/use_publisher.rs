@@ -6,10 +6,11 @@ mod far;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use far::sending::{now, numbers, options, poll, publisher, send};
 use far::{Far, Wire, Woken};
-use netchan_node::{ErrorKind, Event, Lost, Machine, PublisherOptions};
+use netchan_node::{ErrorKind, Event, Lost, Machine, Publisher, PublisherOptions};
 use netchan_proto::limits::{BACKOFF_FIRST, BATCH_TARGET};
 use netchan_proto::{Durability, Instant, NewRecord, Offset};
 
@@ -91,6 +92,12 @@ fn a_resend_counts_once() {
     assert_eq!(after[0].offset(), Some(Offset(5)));
 }
 
+fn waits(handle: &Publisher) -> Vec<Duration> {
+    std::iter::from_fn(|| handle.events().try_next())
+        .filter_map(|event| if let Event::Lost { retry_in, .. } = event { Some(retry_in) } else { None })
+        .collect()
+}
+
 #[test]
 fn who_gets_on_though_each_acknowledgement_is_lost_dials_soon() {
     let (mut core, handle, sender) = publisher(options());
@@ -103,10 +110,28 @@ fn who_gets_on_though_each_acknowledgement_is_lost_dials_soon() {
         far.hang_up();
     }
     assert_eq!(far.published(), numbers(0..12));
-    let waits: Vec<_> = std::iter::from_fn(|| handle.events().try_next())
-        .filter_map(|event| if let Event::Lost { retry_in, .. } = event { Some(retry_in) } else { None })
-        .collect();
+    let waits = waits(&handle);
     assert!(waits.len() > 8 && waits.iter().all(|wait| *wait <= BACKOFF_FIRST), "{waits:?}");
+}
+
+/// Where the log has half a batch, each PUBLISH_OPENED tells of more than was acknowledged whole: once that is news.
+#[test]
+fn who_is_told_the_same_again_and_again_waits_longer_each_time() {
+    let (mut core, handle, sender) = publisher(options());
+    let mut far = Far::new();
+    far.acknowledges = false;
+    let mut wire = Wire { dials: usize::MAX, ..Wire::new() };
+    send(&sender, 0..6);
+    wire.run(&mut core, &mut far);
+    far.producers.values_mut().for_each(|producer| producer.next = 3);
+    far.window = 0;
+    waits(&handle);
+    for _ in 0..8 {
+        far.hang_up();
+        wire.run(&mut core, &mut far);
+    }
+    let waits = waits(&handle);
+    assert!(waits.iter().any(|wait| *wait > 10 * BACKOFF_FIRST), "{waits:?}");
 }
 
 #[test]

@@ -15,15 +15,12 @@ use std::time::Duration;
 use netchan_proto::Timestamp;
 
 use crate::clock::Clock;
-use crate::log::{Inner, Then, nanos};
+use crate::log::Inner;
 use crate::sync::{Builder, Condvar, JoinHandle, Mutex, MutexGuard};
 use crate::warm::Warm;
 
 /// A thread with nothing due looks at its timers again after this long, should the clock have jumped.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
-/// Groups of a log that is fed fast begin so far apart, where nobody waits for them: else each few records would wake a thread,
-/// which writes them and sleeps again, at the cost of who appends.
-const BREATH: Duration = Duration::from_micros(100);
 /// Logs are not looked over more often than that.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// A clock that is so many nanoseconds behind what it said before went back.
@@ -45,10 +42,6 @@ struct Queue {
     /// Threads that wait for work.
     waiting: usize,
     dirty: VecDeque<Arc<Inner>>,
-    /// None where no thread comes back after it.
-    breath: Duration,
-    /// Logs that are fed fast, in which more gathers until then. They count as queued.
-    breathing: VecDeque<(Timestamp, Arc<Inner>)>,
     timers: BTreeMap<Timer, Weak<Inner>>,
     /// Timers that were set by a clock which went back since: they are gone through at once.
     overtaken: VecDeque<(Timer, Weak<Inner>)>,
@@ -97,14 +90,6 @@ impl Queue {
                 return Some(Work::Tick(log, timer));
             }
         }
-        while let Some((due, log)) = self.breathing.pop_front() {
-            // A clock that went back leaves nothing due for as long as it was ahead.
-            if due > now && due <= now.plus_nanos(nanos(self.breath)) && !self.stopping {
-                self.breathing.push_front((due, log));
-                break;
-            }
-            self.dirty.push_back(log);
-        }
         if let Some(log) = self.dirty.pop_front() {
             return Some(Work::Commit(log));
         }
@@ -114,8 +99,7 @@ impl Queue {
     /// When there is something to do next.
     fn due(&self) -> Option<Timestamp> {
         let timer = self.timers.first_key_value().map(|(timer, _)| timer.when);
-        let breath = self.breathing.front().map(|(due, _)| *due);
-        [timer, breath, self.sweep].into_iter().flatten().min()
+        [timer, self.sweep].into_iter().flatten().min()
     }
 }
 
@@ -133,9 +117,7 @@ impl Committer {
 
     /// Starts the first thread; up to `threads` follow as they are needed.
     pub(crate) fn start(self: &Arc<Committer>, threads: usize) -> std::io::Result<()> {
-        let mut queue = self.queue();
-        (queue.spare, queue.breath) = (threads.saturating_sub(1), BREATH);
-        drop(queue);
+        self.queue().spare = threads.saturating_sub(1);
         self.start_one()
     }
 
@@ -147,13 +129,9 @@ impl Committer {
         Ok(())
     }
 
-    /// Starts one more thread if there is work for it and none that waits. One that waits may not know of a breath that ends.
+    /// Starts one more thread if there is work for it and none that waits.
     fn grow(self: &Arc<Committer>, mut queue: MutexGuard<'_, Queue>) {
-        if queue.waiting > 0 && !queue.breathing.is_empty() {
-            self.work.notify_one();
-        }
-        let has_more = !(queue.dirty.is_empty() && queue.breathing.is_empty());
-        if !has_more || queue.waiting > 0 || queue.spare == 0 || queue.stopping {
+        if queue.dirty.is_empty() || queue.waiting > 0 || queue.spare == 0 || queue.stopping {
             return;
         }
         queue.spare -= 1;
@@ -182,7 +160,8 @@ impl Committer {
     pub(crate) fn sweep_later(&self, now: Timestamp) {
         let mut queue = self.queue();
         if queue.sweep.is_none() {
-            queue.sweep = Some(now.plus_nanos(nanos(self.idle_after)));
+            let nanos = i64::try_from(self.idle_after.as_nanos()).unwrap_or(i64::MAX);
+            queue.sweep = Some(now.plus_nanos(nanos));
             drop(queue);
             self.work.notify_one();
         }
@@ -226,15 +205,11 @@ impl Committer {
 
     fn work_on(&self, work: Work, now: Timestamp) {
         match work {
-            Work::Commit(log) => match log.commit(now) {
-                Then::Waits => {}
-                Then::Again => self.queue().dirty.push_back(log),
-                Then::Breathes => {
-                    let mut queue = self.queue();
-                    let due = now.plus_nanos(nanos(queue.breath));
-                    queue.breathing.push_back((due, log));
+            Work::Commit(log) => {
+                if log.commit(now) {
+                    self.queue().dirty.push_back(log);
                 }
-            },
+            }
             Work::Tick(log, timer) => log.tick(timer, now),
             Work::Sweep => {
                 self.warm.sweep();
@@ -290,76 +265,6 @@ impl Committer {
                 let _ = thread.join();
             }
         }
-        let mut queue = self.queue();
-        queue.dirty.clear();
-        queue.breathing.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::SimDisk;
-    use crate::{Commit, Log, LogOptions, Store, StoreOptions};
-    use netchan_proto::ChannelName;
-
-    fn log() -> (Store, Log) {
-        let options = StoreOptions { commit: Commit::Manual, min_free_percent: 0, ..StoreOptions::default() };
-        let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
-        let log = store.create_or_open(&ChannelName::new("a").unwrap(), &LogOptions::default()).unwrap();
-        (store, log)
-    }
-
-    #[test]
-    fn a_log_breathes_just_as_long_as_it_shall_and_not_where_the_clock_went_back_or_all_is_to_end() {
-        let (_store, log) = log();
-        let (begun, second) = (Timestamp(5_000_000_000), 1_000_000_000);
-        let due = begun.plus_nanos(nanos(BREATH));
-        for (now, stopping, is_taken) in [
-            (begun, false, false),
-            (due.plus_nanos(-1), false, false),
-            (due, false, true),
-            (due.plus_nanos(second), false, true),
-            (begun.plus_nanos(-1), false, true),
-            (begun.plus_nanos(-second), false, true),
-            (begun, true, true),
-        ] {
-            let mut queue = Queue { breath: BREATH, stopping, ..Queue::default() };
-            queue.breathing.push_back((due, Arc::clone(&log.0)));
-            assert_eq!(queue.due(), Some(due));
-            assert_eq!(matches!(queue.take(now), Some(Work::Commit(_))), is_taken, "{now:?}, {stopping}");
-            assert_eq!(queue.breathing.len(), usize::from(!is_taken));
-        }
-    }
-
-    /// Who takes work may be gone for long: the thread that waits is to come back for the log that breathes.
-    #[test]
-    fn a_thread_that_waits_is_told_of_a_breath_that_ends() {
-        let (store, log) = log();
-        let options = StoreOptions::default();
-        let warm = Warm::new(options.max_open_files, options.tail_budget);
-        let committer = Committer::new(options.clock, warm, options.idle_after);
-        let (told, hears) = std::sync::mpsc::channel();
-        let waits = std::thread::spawn({
-            let committer = Arc::clone(&committer);
-            move || {
-                let mut queue = committer.queue();
-                queue.waiting += 1;
-                told.send(()).unwrap();
-                while queue.breathing.is_empty() {
-                    queue = committer.work.wait(queue).unwrap();
-                }
-                told.send(()).unwrap();
-            }
-        });
-        hears.recv().unwrap();
-        // The lock is free: it waits.
-        let mut queue = committer.queue();
-        queue.breathing.push_back((Timestamp(1), Arc::clone(&log.0)));
-        committer.grow(queue);
-        // Longer than it takes on any machine.
-        hears.recv_timeout(Duration::from_secs(60)).unwrap();
-        waits.join().unwrap();
-        store.close();
+        self.queue().dirty.clear();
     }
 }

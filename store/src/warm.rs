@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::disk::{Disk, DiskFile, DiskLock, Open, Space};
-pub(crate) use crate::error::{is_short_of_files, is_shortage};
+use crate::error::is_short_of_files;
 use crate::log::Inner;
 use crate::sync::{Mutex, MutexGuard};
 

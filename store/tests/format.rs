@@ -371,8 +371,7 @@ fn of_how_many_partitions_a_channel_is_one_stays_as_it_was_made() {
     }
 }
 
-/// A lone change of how a channel is compressed is one of what may change; the durability is none.
-// NC-DSK-010
+/// How a channel is compressed may change; its durability may not.
 #[test]
 fn what_may_change_is_kept_otherwise_from_the_next_batch_on_and_over_restarts_and_nothing_else_is() {
     let disk = SimDisk::new(1);

@@ -221,8 +221,6 @@ fn a_large_batch_is_checked_whole_before_its_first_part_is_given() {
     }
 }
 
-/// The next batch is found however far behind the damage it begins: the search reads a MiB at a time.
-// NC-DSK-044
 /// The index has a place each 32 KiB: the batches between are found by their headers, without their bytes.
 #[test]
 fn a_reader_with_little_room_finds_its_batch_among_large_ones_whatever_was_read_before() {
@@ -254,6 +252,8 @@ fn a_reader_with_little_room_finds_its_batch_among_large_ones_whatever_was_read_
     }
 }
 
+/// The next batch is found however far behind the damage it begins: the search reads a MiB at a time.
+// NC-DSK-044
 #[test]
 fn behind_a_damaged_batch_of_megabytes_the_next_one_is_found() {
     const STEP: usize = 1 << 20;

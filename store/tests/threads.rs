@@ -7,20 +7,16 @@ mod meanwhile;
 mod rig;
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use meanwhile::Meanwhile;
-use netchan_proto::{Durability, Offset, Timestamp};
+use netchan_proto::{Durability, Offset};
 use netchan_store::disk::{Disk, SimDisk};
-use netchan_store::{Clock, Commit, Log, LogOptions, Mark, Store, StoreOptions};
+use netchan_store::{Commit, Log, Mark, Store, StoreOptions};
 use rig::{append, name, small};
-
-/// The threads of this process are counted.
-static ALONE: Mutex<()> = Mutex::new(());
 
 #[derive(Default)]
 struct Bell(Mutex<bool>, Condvar);
@@ -33,13 +29,13 @@ impl Wake for Bell {
 }
 
 fn durable(log: &Log, end: Offset) {
-    reached(log, Mark::Durable, end);
-}
-
-fn reached(log: &Log, mark: Mark, end: Offset) {
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
-    while log.poll_reached(mark, end, &mut Context::from_waker(&waker)).map(Result::unwrap).is_pending() {
+    while log
+        .poll_reached(Mark::Durable, end, &mut Context::from_waker(&waker))
+        .map(Result::unwrap)
+        .is_pending()
+    {
         let rung = bell.0.lock().unwrap();
         *bell.1.wait_while(rung, |rung| !*rung).unwrap() = false;
     }
@@ -66,7 +62,6 @@ fn threads() -> usize {
 #[test]
 fn while_one_sync_hangs_another_log_is_committed_by_another_thread_and_there_are_no_more_than_were_asked_for()
 {
-    let _alone = ALONE.lock();
     let disk = Arc::new(Meanwhile::new(SimDisk::new(1)));
     let options = StoreOptions {
         commit: Commit::Threads(NonZeroUsize::new(2).unwrap()),
@@ -109,53 +104,4 @@ fn while_one_sync_hangs_another_log_is_committed_by_another_thread_and_there_are
     drop(go_c);
     durable(&c, Offset(2));
     store.close();
-}
-
-/// Goes on when it is told.
-#[derive(Debug)]
-struct Still(AtomicI64);
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
-    }
-}
-
-#[test]
-fn what_comes_while_a_log_breathes_is_written_though_the_thread_that_would_come_back_hangs() {
-    let _alone = ALONE.lock();
-    let disk = Arc::new(Meanwhile::new(SimDisk::new(1)));
-    let clock = Arc::new(Still(AtomicI64::new(1)));
-    let options = StoreOptions {
-        commit: Commit::Threads(NonZeroUsize::new(2).unwrap()),
-        min_free_percent: 0,
-        idle_after: Duration::from_secs(3600),
-        clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        ..StoreOptions::default()
-    };
-    let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options).unwrap();
-    // Its segments are large: none is closed, and synced, here.
-    let large = LogOptions { durability: Durability::Os, ..LogOptions::default() };
-    let fast = store.create_or_open(&name("fast"), &large).unwrap();
-    let slow = store.create_or_open(&name("slow"), &small(Durability::Sync)).unwrap();
-    append(&fast, "x");
-    durable(&fast, Offset(1));
-    for round in 0..20 {
-        // Until more is expected: then it gathers for as long as the clock stands still.
-        while fast.written() == fast.queued() {
-            for _ in 0..200 {
-                append(&fast, "x");
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let (at_slow, go_slow) = hang(&disk);
-        append(&slow, "x");
-        at_slow.recv().unwrap();
-        clock.0.fetch_add(1_000_000, Ordering::Relaxed);
-        reached(&fast, Mark::Written, fast.queued());
-        drop(go_slow);
-        durable(&slow, Offset(round + 1));
-    }
-    store.close();
-    assert_eq!(fast.durable(), fast.queued());
 }

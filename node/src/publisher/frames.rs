@@ -86,11 +86,12 @@ impl PublisherCore {
             Outgoing::Note(_) => None,
         });
         let begin = begin.unwrap_or(self.shared.written());
+        let known = self.shared.next_sequence().map(|_| self.shared.written().max(begin));
         self.shared.begin(Producer { id: self.open.producer, next_sequence: told, note: opened.note });
         if told < begin {
             self.shared.events.push(Event::RolledBack { from: told, to: begin });
             self.shared.lose(told..begin);
-        } else if told > begin {
+        } else if known.is_some_and(|known| told > known) {
             // What was sent did arrive, and only its acknowledgement was lost.
             self.redial.mark_progress();
         }

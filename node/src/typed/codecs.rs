@@ -89,7 +89,7 @@ serde_codec! {
         let mut deserializer = postcard::Deserializer::from_bytes(bytes);
         // The value is not moved before it is returned, which would cost a third of all this.
         let value = T::deserialize(&mut deserializer);
-        let left = deserializer.finalize().map_or(0, <[u8]>::len);
+        let left = deserializer.finalize().map_or(usize::MAX, <[u8]>::len);
         match value {
             Ok(value) if left == 0 => Ok(value),
             Ok(_) => Err(left_over(left)),

@@ -71,7 +71,6 @@ pub(crate) use index::{Window, search};
 pub(crate) use mend::mend;
 pub(crate) use open::open;
 pub(crate) use segment::{HEAD_LEN, SegmentHead, base_of, identity_of_segment, is_segment};
-pub(crate) use writer::{Then, nanos};
 
 /// What all logs of a store share.
 pub(crate) struct Env {

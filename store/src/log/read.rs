@@ -25,6 +25,7 @@ const OPEN_SEGMENTS: usize = 4;
 const HOP_CHUNK: usize = 8 << 10;
 /// Bytes read at a time where a batch is only checked.
 const CHECK_CHUNK: usize = 64 << 10;
+
 /// The part of a segment that readers may see.
 pub(super) struct Extent {
     pub(super) segment: Arc<Segment>,

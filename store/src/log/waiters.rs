@@ -87,11 +87,6 @@ pub(super) struct Waiters {
 }
 
 impl Waiters {
-    /// Whether somebody waits for a mark to move: for an acknowledgement.
-    pub(super) fn await_marks(&self) -> bool {
-        !(self.written.is_empty() && self.durable.is_empty())
-    }
-
     pub(super) fn take_all(&mut self, into: &mut Vec<Waker>) {
         self.written.take_all(into);
         self.durable.take_all(into);

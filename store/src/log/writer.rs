@@ -19,7 +19,7 @@ use super::torn::Torn;
 use super::{Inner, locked};
 use crate::committer::Timer;
 use crate::disk::DiskFile;
-use crate::warm::{is_short_of_files, is_shortage};
+use crate::error::{is_short_of_files, is_shortage};
 use crate::{LogOptions, Retention, WhenFull};
 
 mod room;
@@ -28,8 +28,6 @@ pub(super) use room::FIRST_STEP;
 
 /// Bytes of batches that are written, and synced, at once.
 const GROUP_BYTES: usize = 4 << 20;
-/// A group of so many records is not the last of them, likely.
-const FED_FAST: u64 = 64;
 /// Bytes of a seal.
 const SEAL_LEN: u64 = HEADER_LEN as u64 + 8;
 /// How long a log that is short of something waits before it tries again.
@@ -479,44 +477,21 @@ impl Writer {
     }
 }
 
-/// What becomes of a log after a group was committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// Whoever appends next schedules it.
-    Waits,
-    /// More is queued.
-    Again,
-    /// It is fed fast, and nobody waits for an acknowledgement: again after a breath, in which more gathers.
-    Breathes,
-}
-
 impl Inner {
-    /// Commits a group. Called by who took the log from the committer's queue, and who comes back to it unless it waits.
-    pub(crate) fn commit(&self, now: Timestamp) -> Then {
-        let then = self.commit_with(&mut locked(&self.writer), now);
+    /// Commits a group; says whether more is queued. Called by who took the log from the committer's queue.
+    pub(crate) fn commit(&self, now: Timestamp) -> bool {
+        let again = self.commit_with(&mut locked(&self.writer), now);
         self.env.warm.relieve();
-        then
+        again
     }
 
-    fn commit_with(&self, writer: &mut Writer, now: Timestamp) -> Then {
-        let is_awaited = || locked(&self.state).waiters.await_marks();
-        let may_breathe = writer.options.durability != Durability::Sync && !is_awaited();
-        let begin = writer.written;
+    fn commit_with(&self, writer: &mut Writer, now: Timestamp) -> bool {
         writer.commit(self, now, false);
         // Before anybody else has the writer, and finds that it goes on. Who cannot is come back to when it is due.
         let mut state = locked(&self.state);
-        let more = state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none());
-        let then = if writer.stalled.is_some() {
-            Then::Waits
-        } else if more {
-            Then::Again
-        } else if may_breathe && writer.written.0 - begin.0 >= FED_FAST && !state.waiters.await_marks() {
-            Then::Breathes
-        } else {
-            Then::Waits
-        };
-        state.scheduled = then != Then::Waits;
-        then
+        state.scheduled = writer.stalled.is_none()
+            && (state.has_queue() || (state.sync_wanted > state.durable && state.failure().is_none()));
+        state.scheduled
     }
 
     /// Commits what was queued, if that takes one write and nothing else. Called by who has the log to schedule; false if it
@@ -527,9 +502,9 @@ impl Inner {
         if self.env.warm.is_strained() || !writer.needs_only_to_write(&locked(&self.state)) {
             return false;
         }
-        let then = self.commit_with(&mut writer, self.now());
+        let again = self.commit_with(&mut writer, self.now());
         drop(writer);
-        if then != Then::Waits {
+        if again {
             self.schedule();
         }
         true
@@ -547,7 +522,7 @@ pub(super) fn wake_all(wakers: Vec<Waker>) {
     }
 }
 
-pub(crate) fn nanos(time: Duration) -> i64 {
+fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
@@ -595,34 +570,5 @@ mod tests {
         locked(&log.0.writer).seal(&log.0, Timestamp(0));
         assert_eq!(log.sealed_at(), None);
         assert!(matches!(log.seal(), Err(crate::LogError::Deleted)));
-    }
-
-    #[test]
-    fn a_log_breathes_that_is_fed_fast_and_whose_acknowledgements_nobody_waits_for() {
-        let options = StoreOptions { commit: Commit::Manual, min_free_percent: 0, ..StoreOptions::default() };
-        let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
-        let then = |durability, count: u64, is_awaited: bool| {
-            let kept = LogOptions { durability, ..LogOptions::default() };
-            let name = ChannelName::new(&format!("{durability:?}")).unwrap();
-            let log = store.create_or_open(&name, &kept).unwrap();
-            log.append(&"the first is synced, and begins the epoch".as_record()).unwrap();
-            store.run_commits(log.0.now());
-            for _ in 0..count {
-                log.append(&"record".as_record()).unwrap();
-            }
-            if is_awaited {
-                let mut cx = std::task::Context::from_waker(Waker::noop());
-                assert!(log.poll_reached(crate::Mark::Written, log.queued(), &mut cx).is_pending());
-            }
-            let then = log.0.commit(log.0.now());
-            assert_eq!(log.written(), log.queued());
-            store.run_commits(log.0.now());
-            then
-        };
-        assert_eq!(then(Durability::Os, FED_FAST - 1, false), Then::Waits);
-        assert_eq!(then(Durability::Os, FED_FAST, false), Then::Breathes);
-        assert_eq!(then(Durability::Os, FED_FAST, true), Then::Waits);
-        assert_eq!(then(Durability::Interval, FED_FAST, false), Then::Breathes);
-        assert_eq!(then(Durability::Sync, FED_FAST, false), Then::Waits);
     }
 }
