@@ -213,22 +213,19 @@ pub enum LogError {
     },
 }
 
-/// What an error of a log is where the store is asked.
-pub(crate) fn store_error(error: LogError) -> StoreError {
-    match error {
+/// What an error of the log in `dir` is where the store is asked.
+pub(crate) fn store_error(dir: &str) -> impl Fn(LogError) -> StoreError {
+    move |error| match error {
         LogError::Closed => StoreError::Closed,
         LogError::Io { path, source } => StoreError::Io { action: "reading", path, source },
-        other => broken(other.to_string()),
+        other => broken(dir, other),
     }
 }
 
-/// The state log is not as it must be.
-pub(crate) fn broken(why: String) -> StoreError {
-    StoreError::Io {
-        action: "writing the state log in",
-        path: "state".to_owned(),
-        source: Arc::new(std::io::Error::other(why)),
-    }
+/// Something else than the disk is in the way of using the log in `dir`.
+pub(crate) fn broken(dir: &str, why: impl std::fmt::Display) -> StoreError {
+    let source = Arc::new(io::Error::other(why.to_string()));
+    StoreError::Io { action: "using the log in", path: dir.to_owned(), source }
 }
 
 /// Whether the system has no more of something that others may give back: room on the volume, open files.

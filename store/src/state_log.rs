@@ -94,7 +94,7 @@ impl StateLog {
                     from = to;
                     continue;
                 }
-                Err(error) => return Err(store_error(error)),
+                Err(error) => return Err(store_error(dir)(error)),
             };
             let mut rest = run.bytes;
             while let Some(batch) = split_batch(&log, &mut rest) {
@@ -222,7 +222,7 @@ impl StateLog {
 
     /// Makes durable what was changed.
     fn sync(&self) -> Result<(), StoreError> {
-        let durable = self.log.sync().map_err(store_error)?;
+        let durable = self.log.sync().map_err(store_error(&self.log.0.dir))?;
         self.env.holds.settle(durable);
         Ok(())
     }
@@ -235,22 +235,22 @@ impl StateLog {
             match self.log.append(&record) {
                 Ok(change) => return Ok(change),
                 Err(AppendError::Full) => {
-                    self.log.sync().map_err(store_error)?;
+                    self.log.sync().map_err(store_error(&self.log.0.dir))?;
                 }
                 Err(AppendError::Closed) => return Err(StoreError::Closed),
-                Err(error) => return Err(broken(error.to_string())),
+                Err(error) => return Err(broken(&self.log.0.dir, error)),
             }
         }
     }
 
     /// Begins a new segment with every live value, and removes the older ones once it is durable.
     fn compact(&self, table: &mut Table) -> Result<(), StoreError> {
-        self.log.sync().map_err(store_error)?;
+        self.log.sync().map_err(store_error(&self.log.0.dir))?;
         let from = self.log.0.roll_now();
         for (key, value) in &table.values {
             self.append(key, Some(value))?;
         }
-        self.log.sync().map_err(store_error)?;
+        self.log.sync().map_err(store_error(&self.log.0.dir))?;
         self.log.0.trim_until(from);
         tracing::debug!(
             keys = table.values.len(),

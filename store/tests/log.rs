@@ -63,8 +63,8 @@ fn a_record_is_queued_then_written_then_durable() {
 }
 
 #[test]
-fn who_may_wait_writes_what_comes_alone_and_needs_one_write_only() {
-    const ALONE: i64 = 50_000;
+fn who_may_wait_writes_a_few_that_come_after_a_pause_and_need_one_write_each() {
+    const PAUSE: i64 = 50_000;
     let (disk, clock) = (SimDisk::new(1), HandClock::default());
     let store = Store::open(Arc::new(disk.clone()) as Arc<dyn Disk>, options(&clock)).unwrap();
     let log = store.create_or_open(&name("a"), &small(Durability::Os)).unwrap();
@@ -75,29 +75,36 @@ fn who_may_wait_writes_what_comes_alone_and_needs_one_write_only() {
         let offset = log.append_waiting(&payload.as_record()).unwrap();
         log.written() > offset
     };
-    assert!(!send(&log, ALONE, b"the first of its epoch wants a sync"));
+    assert!(!send(&log, PAUSE, b"the first of its epoch wants a sync"));
     commit(&store);
-    assert!(send(&log, ALONE, b"alone"));
+    assert!(send(&log, PAUSE, b"alone"));
     assert_eq!(log.durable(), Offset(1), "nothing is synced for it");
     assert!(matches!(log.read_tail(Offset(1)), TailRead::Batch(..)), "it is seen");
-    assert!(!send(&log, ALONE - 2_000, b"soon after"));
-    assert!(!send(&log, ALONE, b"while another waits"));
+    for few in 2..=4 {
+        assert!(send(&log, PAUSE - 2_000, b"soon after"), "{few} since the pause");
+    }
+    for _ in 0..2 {
+        assert!(!send(&log, PAUSE - 2_000, b"this is a stream"));
+        commit(&store);
+    }
+    assert!(!send(&log, PAUSE - 2_000, b"of that stream still"));
+    assert!(!send(&log, PAUSE, b"while another waits"));
     commit(&store);
-    assert!(send(&log, ALONE, b"alone again"));
+    assert!(send(&log, PAUSE, b"alone again"));
     assert!(with_cx(|cx| log.poll_reached(Mark::Durable, log.queued(), cx)).is_pending());
     commit(&store);
-    assert!(!send(&log, ALONE, &[0; 8 << 10]), "a segment has to be begun");
+    assert!(!send(&log, PAUSE, &[0; 8 << 10]), "a segment has to be begun");
     commit(&store);
     assert!(with_cx(|cx| log.poll_reached(Mark::Visible, log.queued(), cx)).is_ready());
 
     let synced = store.create_or_open(&name("b"), &small(Durability::Sync)).unwrap();
-    assert!(!send(&synced, ALONE, b"first"));
+    assert!(!send(&synced, PAUSE, b"first"));
     commit(&store);
-    assert!(!send(&synced, ALONE, b"it would have to be synced"));
-    assert_eq!(texts(&log).len(), 6);
+    assert!(!send(&synced, PAUSE, b"it would have to be synced"));
+    assert_eq!(texts(&log).len(), 11);
     store.close();
     let store = open(&disk);
-    assert_eq!(texts(&store.open_existing(&name("a")).unwrap().unwrap()).len(), 6);
+    assert_eq!(texts(&store.open_existing(&name("a")).unwrap().unwrap()).len(), 11);
 }
 
 #[test]

@@ -18,8 +18,8 @@ use crate::{AppendError, Kept, LogError, LogOptions, Retention, StoreError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ByWhom {
     Committer,
-    /// The thread that appends, if that comes alone; else the committer.
-    ItselfIfAlone,
+    /// The thread that appends, if what it appends is of a few; else the committer.
+    ItselfIfFew,
 }
 
 impl Inner {
@@ -33,9 +33,9 @@ impl Inner {
         let before = state.newest_time();
         let done = append(&mut state);
         let schedule = done.is_ok() && !std::mem::replace(&mut state.scheduled, true);
-        let alone = by == ByWhom::ItselfIfAlone && schedule && state.comes_alone_after(before);
+        let itself = by == ByWhom::ItselfIfFew && schedule && state.is_of_few(before);
         drop(state);
-        if schedule && !(alone && self.write_here()) {
+        if schedule && !(itself && self.write_here()) {
             self.schedule();
         }
         match done {

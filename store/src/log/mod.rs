@@ -119,7 +119,7 @@ pub(crate) struct Inner {
     partitions: Option<Partitions>,
     /// What its payloads are. Set once, under the writer's lock.
     content: OnceLock<Content>,
-    dir: String,
+    pub(crate) dir: String,
     state: Mutex<State>,
     writer: Mutex<Writer>,
     /// Segments that were read lately and are therefore open.
@@ -207,15 +207,15 @@ impl Log {
     }
 
     /// As [`append`](Self::append), by a thread that may wait for the system to take a write. Where the mode asks for no
-    /// sync, a record that comes alone (50 us or more after the one before, with nothing to do but one write) is written when
-    /// this returns: a hop to another thread costs more. All others wait for company, as ever.
+    /// sync, a record of the first few after a pause (four; 50 us or more), with nothing to do but one write, is written when this
+    /// returns: a hop to another thread costs more. All others wait for company, as ever.
     ///
     /// # Errors
     /// As [`append`](Self::append).
     #[inline]
     pub fn append_waiting(&self, record: &RecordRef<'_>) -> Result<Offset, AppendError> {
         record.check()?;
-        self.0.queue(|state| state.append(record, &*self.0.env.options.clock), ByWhom::ItselfIfAlone)
+        self.0.queue(|state| state.append(record, &*self.0.env.options.clock), ByWhom::ItselfIfFew)
     }
 
     /// Queues those records of a published batch that are not in the log yet, all or none. The batch's base offset
@@ -485,7 +485,7 @@ impl Log {
     /// # Errors
     /// What reading the disk says; as there.
     pub fn truncate_before_time(&self, time: Timestamp) -> Result<Offset, StoreError> {
-        let before = self.0.first_since(time).map_err(crate::error::store_error)?;
+        let before = self.0.first_since(time).map_err(crate::error::store_error(&self.0.dir))?;
         self.0.truncate(before)
     }
 

@@ -20,8 +20,10 @@ use crate::{AppendError, LogError, Retention, StoreOptions, WhenFull};
 
 /// Records that may pass before an open batch looks at the clock again.
 const RECORDS_PER_CLOCK: u32 = 32;
-/// Nanoseconds after the record before at which one comes alone: about what it takes to write one and have it read.
-const ALONE: i64 = 50_000;
+/// Nanoseconds after the record before at which one comes after a pause: about what it takes to write one and have it read.
+const PAUSE: i64 = 50_000;
+/// Records after a pause that whoever appends them may write: a handful is no stream yet.
+const FEW: u8 = 4;
 /// Bytes of its newest batches that a log keeps in memory which nobody reads.
 const UNREAD_TAIL: usize = 4 << 10;
 /// What a batch in the tail costs beside its bytes.
@@ -69,6 +71,8 @@ pub(super) struct State {
     pub(super) queued: Offset,
     last_time: Timestamp,
     clock_left: u32,
+    /// Records that found nothing queued since the last pause, as far as they count.
+    since_pause: u8,
     /// Whether the log stands in the committer's queue or is worked on.
     pub(super) scheduled: bool,
     /// Whether this opening has its epoch.
@@ -135,6 +139,7 @@ impl State {
             queued: opened.end,
             last_time: opened.last_time,
             clock_left: 0,
+            since_pause: 0,
             scheduled: false,
             epoch_taken: false,
             epochs: opened.epochs,
@@ -378,9 +383,14 @@ impl State {
         self.last_time
     }
 
-    /// Whether what was queued just now, and may be seen before it is synced, came long enough after what was before.
-    pub(super) fn comes_alone_after(&self, before: Timestamp) -> bool {
-        self.durability != Durability::Sync && self.last_time >= before.plus_nanos(ALONE)
+    /// Whether what was queued just now after `before`, with nothing else queued, may be seen before it is synced and is of the
+    /// first few after a pause.
+    pub(super) fn is_of_few(&mut self, before: Timestamp) -> bool {
+        if self.last_time >= before.plus_nanos(PAUSE) {
+            self.since_pause = 0;
+        }
+        self.since_pause = self.since_pause.saturating_add(1);
+        self.durability != Durability::Sync && self.since_pause <= FEW
     }
 
     /// Bytes that are queued.
