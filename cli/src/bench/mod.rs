@@ -99,7 +99,10 @@ fn measure(args: &Bench, status: Status, stop: &Stop) -> Result<Exit> {
             status.say(format_args!("run {run} of {}: {what}", args.runs));
             if stop.asked().is_some() { bail!("stopped") } else { Ok(()) }
         };
-        one_run(args, &mut site, &mut table, dir.path(), &tell)?;
+        // Each is the first in turn, should that make a difference.
+        let mut runtimes = args.runtimes.clone();
+        runtimes.rotate_left((run as usize - 1) % args.runtimes.len());
+        one_run(args, &runtimes, &mut site, &mut table, dir.path(), &tell)?;
     }
     let verdicts = floors::judge(&table);
     if args.json {
@@ -118,6 +121,7 @@ fn measure(args: &Bench, status: Status, stop: &Stop) -> Result<Exit> {
 /// One measurement of each kind that was asked for, after the limits that it is compared with.
 fn one_run(
     args: &Bench,
+    runtimes: &[args::Runtime],
     site: &mut Site,
     table: &mut Table,
     dir: &Path,
@@ -142,6 +146,10 @@ fn one_run(
         }
         let limit = table.latest(&raw, "records_per_s");
         let disk = table.latest(&WRITE_SYNC, "mb_per_s");
+        if wants_any(&[Case::Publish, Case::Stream, Case::CatchUp, Case::FanOut]) {
+            tell("warming up")?;
+            site.warm_up(&sending, args.seconds)?;
+        }
         let add = |table: &mut Table, subject: Subject, mut done: figures::Done| {
             done.figures.set_ratio("of_raw_tcp", "records_per_s", limit);
             done.figures.set_ratio("of_write_sync", "mb_per_s", disk);
@@ -150,7 +158,7 @@ fn one_run(
         // How fan-out compares is measured one after the other.
         if wants_any(&[Case::Stream, Case::FanOut]) {
             let mut streams = Vec::new();
-            for &on in &args.runtimes {
+            for &on in runtimes {
                 let subject = running(args, on, of("stream"));
                 tell(&subject.to_string())?;
                 streams.push((subject, site.stream(&Sending { on, ..sending.clone() }, 1, args.seconds)?));
@@ -189,7 +197,7 @@ fn one_run(
         tell(&raw.to_string())?;
         table.add(raw.clone(), site.raw_latency(size, load)?);
         let modes = args.durability.map_or(vec![Durability::Os, Durability::Sync], |mode| vec![mode]);
-        let sides = |mode| args.runtimes.iter().map(move |&on| (mode, on));
+        let sides = |mode| runtimes.iter().map(move |&on| (mode, on));
         for (mode, on) in modes.into_iter().flat_map(sides) {
             let subject = running(args, on, Subject::of("latency").durability(word(mode)).size(size));
             tell(&subject.to_string())?;

@@ -38,7 +38,10 @@ fn conditions(args: &Bench) -> Vec<String> {
     let keys = args.keys.map_or("no keys".into(), |keys| format!("{keys} different keys in turn"));
     vec![
         format!("{way}; one send and one recv call a record, {keys}, the same payload each time."),
-        format!("Each sends for {} s; a channel is new each time, its segments too (none recycled).", args.seconds),
+        format!(
+            "Each sends for {} s, after as long for warming up; a channel is new each time, its segments too (none recycled).",
+            args.seconds
+        ),
         "Sync: durable (fdatasync) before it is acknowledged, or seen by a receiver. Os, Interval: written.".into(),
         "Raw framed TCP: a u32 length and the same bytes, 64 KiB buffers. Catch-up: from a `netchan serve` that has just \
          started, its files in the page cache. CPU and peak memory are those of both processes (peak: sender, receiver)."
