@@ -1,7 +1,7 @@
 //! How a thread waits: in one call of the operating system, for all that it needs.
 //!
 //! What node gives is polled by the thread that wants it. Whatever is pending leaves here what it waits for (a socket, a
-//! moment), and the thread sleeps in `poll(2)` on just that and on a bell of its own, by which wakers reach it; without
+//! moment), and the thread sleeps in `poll(2)` on just that and on a pipe of its own, by which wakers reach it; without
 //! sockets it is parked. So no other thread is between a socket and its user, and none waits for others.
 //!
 //! Owns the rule that no wake-up is lost: who wakes marks the thread first and then looks whether it sleeps; the thread
@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use crate::os::{
-    AtomicBool, AtomicU8, File, Ordering, PollFd, PollFlags, Thread, Timespec, bell, poll, thread,
+    AtomicBool, AtomicU8, Ordering, PipeReader, PipeWriter, PollFd, PollFlags, Thread, Timespec, pipe, poll,
+    thread,
 };
 
 /// How often a thread looks that got no descriptor to be woken by, since the process has no more.
@@ -108,10 +109,7 @@ impl Sleeper {
     fn sleep(&self, Awaited { sockets, deadline }: Awaited, limit: Option<Instant>) {
         let deadline = deadline.into_iter().chain(limit).min();
         let time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match sockets.is_empty() {
-            true => self.park(time),
-            false => self.poll(&sockets, time),
-        }
+        if sockets.is_empty() { self.park(time) } else { self.poll(&sockets, time) }
     }
 
     fn park(&self, time: Option<Duration>) {
@@ -126,14 +124,11 @@ impl Sleeper {
 
     fn poll(&self, sockets: &[(Arc<Socket>, PollFlags)], time: Option<Duration>) {
         if self.bell.get().is_none()
-            && let Ok((hears, rings)) = bell()
+            && let Ok((hears, rings)) = pipe()
         {
             let _ = self.bell.set(Bell { hears, rings, is_heard: AtomicBool::new(false) });
         }
-        let bell = self.bell.get();
-        if let Some(bell) = bell {
-            bell.stop();
-        }
+        let bell = self.bell.get().inspect(|bell| bell.stop());
         let mut awaited: Vec<PollFd<'_>> = Vec::with_capacity(sockets.len() + 1);
         awaited.extend(sockets.iter().map(|(socket, flags)| PollFd::new(socket, *flags)));
         awaited.extend(bell.map(|bell| PollFd::new(&bell.hears, PollFlags::IN)));
@@ -144,10 +139,9 @@ impl Sleeper {
             let _ = poll(&mut awaited, time.as_ref());
         }
         self.state.swap(AWAKE, Ordering::AcqRel);
-        if let Some(bell) = bell
-            && awaited.last().is_some_and(|heard| !heard.revents().is_empty())
-        {
-            bell.is_heard.store(true, Ordering::Relaxed);
+        if let Some(bell) = bell {
+            let is_heard = awaited.last().is_some_and(|heard| !heard.revents().is_empty());
+            bell.is_heard.store(is_heard, Ordering::Relaxed);
         }
     }
 
@@ -175,23 +169,22 @@ impl Wake for Sleeper {
     }
 }
 
-/// A descriptor that can be read from once it has rung, which it does at most once a sleep.
+/// A descriptor that can be read from once it has rung: a pipe, which rings at most once a sleep and so is never full.
 struct Bell {
-    hears: File,
-    rings: File,
-    /// It has rung, and is stopped before the next sleep: who was woken has better to do. Of the thread's own.
+    hears: PipeReader,
+    rings: PipeWriter,
+    /// It has rung, and is stopped before the next sleep: who was woken has better to do.
     is_heard: AtomicBool,
 }
 
 impl Bell {
     fn ring(&self) {
-        let _ = (&self.rings).write(&1u64.to_ne_bytes());
+        let _ = (&self.rings).write(&[1]);
     }
 
     fn stop(&self) {
         if self.is_heard.load(Ordering::Relaxed) {
             let _ = (&self.hears).read(&mut [0; 8]);
-            self.is_heard.store(false, Ordering::Relaxed);
         }
     }
 }

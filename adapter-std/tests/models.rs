@@ -1,4 +1,4 @@
-//! Models of how a thread waits: the shipped `wait.rs`, with loom's atomics, threads and thread locals below it. A bell is
+//! Models of how a thread waits: the shipped `wait.rs`, with loom's atomics, threads and thread locals below it. A pipe is
 //! a count with a condition variable, which is what `poll(2)` has of one: it returns while there is something to read, and
 //! sleeps until there is. Sockets stay silent here, so that a wake-up is all that can end a sleep. `.ci/loom` runs them.
 #![cfg(loom)]
@@ -59,20 +59,21 @@ mod os {
     }
 
     #[derive(Default)]
-    pub(crate) struct Count {
+    pub(crate) struct Pipe {
         count: Mutex<usize>,
         some: Condvar,
     }
 
-    pub(crate) struct File(Arc<Count>);
+    pub(crate) struct PipeReader(Arc<Pipe>);
+    pub(crate) struct PipeWriter(Arc<Pipe>);
 
-    pub(crate) fn bell() -> io::Result<(File, File)> {
-        let count = Arc::<Count>::default();
-        Ok((File(Arc::clone(&count)), File(count)))
+    pub(crate) fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+        let pipe = Arc::<Pipe>::default();
+        Ok((PipeReader(Arc::clone(&pipe)), PipeWriter(pipe)))
     }
 
-    impl Read for &File {
-        /// Blocks while there is nothing, as an eventfd and a pipe do.
+    impl Read for &PipeReader {
+        /// Blocks while there is nothing, as that of a pipe does.
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
             let mut count = self.0.count.lock().unwrap();
             while *count == 0 {
@@ -84,7 +85,7 @@ mod os {
         }
     }
 
-    impl Write for &File {
+    impl Write for &PipeWriter {
         fn write(&mut self, from: &[u8]) -> io::Result<usize> {
             *self.0.count.lock().unwrap() += from.len();
             self.0.some.notify_all();
@@ -96,42 +97,42 @@ mod os {
     }
 
     pub(crate) trait Polled {
-        fn bell(&self) -> Option<&Count>;
+        fn pipe(&self) -> Option<&Pipe>;
     }
 
     impl Polled for Arc<Socket> {
-        fn bell(&self) -> Option<&Count> {
+        fn pipe(&self) -> Option<&Pipe> {
             None
         }
     }
 
-    impl Polled for File {
-        fn bell(&self) -> Option<&Count> {
+    impl Polled for PipeReader {
+        fn pipe(&self) -> Option<&Pipe> {
             Some(&self.0)
         }
     }
 
     pub(crate) struct PollFd<'a> {
-        bell: Option<&'a Count>,
+        pipe: Option<&'a Pipe>,
         revents: PollFlags,
     }
 
     impl<'a> PollFd<'a> {
         pub(crate) fn new(of: &'a impl Polled, _: PollFlags) -> PollFd<'a> {
-            PollFd { bell: of.bell(), revents: PollFlags::empty() }
+            PollFd { pipe: of.pipe(), revents: PollFlags::empty() }
         }
         pub(crate) fn revents(&self) -> PollFlags {
             self.revents
         }
     }
 
-    /// Sleeps until the bell has rung.
+    /// Sleeps until there is something in the pipe.
     pub(crate) fn poll(fds: &mut [PollFd<'_>], _: Option<&Timespec>) -> io::Result<usize> {
-        let heard = fds.iter_mut().find(|fd| fd.bell.is_some()).unwrap();
-        let bell = heard.bell.unwrap();
-        let mut count = bell.count.lock().unwrap();
+        let heard = fds.iter_mut().find(|fd| fd.pipe.is_some()).unwrap();
+        let pipe = heard.pipe.unwrap();
+        let mut count = pipe.count.lock().unwrap();
         while *count == 0 {
-            count = bell.some.wait(count).unwrap();
+            count = pipe.some.wait(count).unwrap();
         }
         heard.revents = PollFlags::IN;
         Ok(1)
