@@ -11,9 +11,9 @@ use netchan_proto::wire::{
     StreamId,
 };
 
+use super::glance::At;
 use super::publishing::Accepted;
 use super::reading::Found;
-use super::sending::At;
 use super::sifting::{Loaded, NotLoaded};
 use super::slots::Slot;
 use crate::budget::{Budget, Waiter};

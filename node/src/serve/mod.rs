@@ -7,6 +7,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `reading`, `sending`, `sifting` | a stream that reads: its place; its bytes; its filter |
+//! | `glance` | where it stands in a run, and the batch there |
 //! | `publishing` | a stream that publishes |
 //! | `watching` | a stream that watches which channels there are |
 //! | `calling` | a peer that is called, as often as it takes |
@@ -21,6 +22,7 @@ mod admin;
 mod calling;
 mod cursors;
 mod desk;
+mod glance;
 mod log;
 mod permits;
 mod publishing;

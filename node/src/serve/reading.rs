@@ -17,8 +17,9 @@ use netchan_proto::{ChannelName, ErrorCode, Filter, Instant, Offset, Roles, Star
 use netchan_store::{Log, LogError, Store};
 
 use super::desk::Answer;
+use super::glance::At;
 use super::refusal::refuse;
-use super::sending::{At, Sending};
+use super::sending::Sending;
 use super::sifting::{Loaded, NotLoaded, Sieve};
 use super::slots::Slot;
 use super::{Shared, Step};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use netchan_proto::batch::{BatchHeader, HEADER_LEN};
+use netchan_proto::batch::BatchHeader;
 use netchan_proto::conn::Connection;
 use netchan_proto::limits::{FILTER_TURN, MAX_DATA, MAX_OUTBOUND_BYTES, PROGRESS_INTERVAL};
 use netchan_proto::sift::Sifted;
@@ -18,6 +18,7 @@ use netchan_proto::{Compression, ErrorCode, Instant, Offset};
 use netchan_store::{Log, LogError, Mark, Part, TailRead};
 
 use super::desk::Answer;
+use super::glance::{At, Glance};
 use super::refusal::refuse;
 use super::sifting::{Loaded, NotLoaded, Sieve, judge_batch, judge_part};
 use super::slots::Slot;
@@ -30,20 +31,6 @@ use crate::wake::Flag;
 const TURN_BYTES: usize = MAX_DATA;
 /// Looks at the log that a stream takes in one turn.
 const TURN_LOOKS: usize = 1024;
-
-/// A place in a log: in the run of batches that begins with the one that holds this offset, after so many bytes of
-/// it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At {
-    pub(super) offset: Offset,
-    pub(super) skip: usize,
-}
-
-impl At {
-    fn start_of(offset: Offset) -> At {
-        At { offset, skip: 0 }
-    }
-}
 
 /// A run from the disk, or a part of a large batch, that is being sent.
 #[derive(Debug)]
@@ -688,32 +675,5 @@ impl Held {
         }
         self.reached = done.next.or(self.reached);
         done
-    }
-}
-
-/// What a batch's header says, taken from a run. The store has checked it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Glance {
-    /// Bytes of the batch: at least one, and no more than are there.
-    pub(super) len: usize,
-    /// Records that are gone when it is.
-    records: u64,
-    /// The offset after it; none for a part of a batch that does not end it.
-    pub(super) next: Option<Offset>,
-}
-
-impl Glance {
-    /// The batch that begins here.
-    pub(super) fn at(bytes: &[u8]) -> Glance {
-        let word = |at: usize| {
-            let field = bytes.get(at..at + 4).and_then(|field| <[u8; 4]>::try_from(field).ok());
-            field.map_or(0, u32::from_le_bytes)
-        };
-        let base = u64::from(word(16)) | u64::from(word(20)) << 32;
-        Glance {
-            len: (HEADER_LEN + (word(8) as usize).next_multiple_of(8)).min(bytes.len()),
-            records: word(40).into(),
-            next: Some(Offset(base).plus(word(36).into())),
-        }
     }
 }

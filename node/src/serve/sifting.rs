@@ -11,8 +11,8 @@ use netchan_proto::wire::{ErrorFrame, GapReason};
 use netchan_proto::{ErrorCode, Filter, Instant, LogId, Offset};
 use netchan_store::{Log, LogError, Part, Run};
 
+use super::glance::{At, Glance};
 use super::refusal::refuse;
-use super::sending::{At, Glance};
 use crate::budget::{Budget, Held};
 use crate::stats::Done;
 

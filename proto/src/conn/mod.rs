@@ -19,6 +19,8 @@ mod event;
 mod handshake;
 mod input;
 mod outbound;
+mod publishing;
+mod reading;
 mod requests;
 mod streams;
 
@@ -35,19 +37,15 @@ pub use self::outbound::Outbound;
 use self::streams::{Inbound, Outflow, Refused, Stream, Streams};
 pub use crate::auth::Side;
 use crate::auth::Token;
-use crate::digest::Digest;
 use crate::error_code::ErrorCode;
 use crate::limits::{
-    HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_DATA, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MIN_READ,
-    PING_INTERVAL,
+    HANDSHAKE_TIMEOUT, IDLE_TIME, MAX_FRAME, MAX_HANDSHAKE_FRAME, MAX_OUTBOUND_BYTES, MIN_READ, PING_INTERVAL,
 };
 use crate::permissions::Permissions;
-use crate::types::{ChannelName, Instant, NodeId, Offset};
+use crate::types::{ChannelName, Instant, NodeId};
 use crate::wire::{
-    DecodeError, Done, End, ErrorFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Gap, GoAway, List,
-    ListReply, LogInfo, Message, NodeStatus, Open, Opened, PREFACE, Progress, PublishAck, PublishNote,
-    PublishOpen, PublishOpened, Readers, ReadersReply, Roles, Seek, Seeked, StreamId, Truncated, Watch,
-    Watched, data_prefix,
+    DecodeError, Done, ErrorFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, GoAway, List, ListReply,
+    LogInfo, Message, NodeStatus, PREFACE, Readers, ReadersReply, Roles, StreamId, Watch, Watched,
 };
 
 /// What a connection needs to know from the start.
@@ -317,197 +315,6 @@ impl Connection {
                 flow.granted.saturating_sub(flow.received)
             }
             _ => 0,
-        }
-    }
-
-    // ---- the receiver's commands ----
-
-    /// Asks to read a channel.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn open(&mut self, open: &Open) -> Result<StreamId, Full> {
-        let flow = Inbound { granted: open.credit, ..Inbound::default() };
-        let stream = Stream::Reading { flow, opened: false, closing: false, seeks: 0 };
-        let id = self.streams.open(stream).ok_or(Full)?;
-        self.send(id, &Message::Open(open.clone()));
-        Ok(id)
-    }
-
-    /// Asks to read on from elsewhere.
-    pub fn seek(&mut self, id: StreamId, seek: &Seek) {
-        if let Some(Stream::Reading { seeks, closing: false, .. }) = self.streams.get_mut(id) {
-            *seeks += 1;
-            self.send(id, &Message::Seek(*seek));
-        }
-    }
-
-    /// Allows `total` bytes in all on a stream that we read or that is published to us.
-    pub fn grant(&mut self, id: StreamId, total: u64) {
-        if let Some(Stream::Reading { flow, closing: false, .. } | Stream::Accepting { flow, .. }) =
-            self.streams.get_mut(id)
-            && total > flow.granted
-        {
-            flow.granted = total;
-            self.send(id, &Message::Credit(total));
-        }
-    }
-
-    /// All before `offset` has reached the user, as the sender has asked to be told by AWAIT: one for each of those at most, and
-    /// none while a seek is not answered.
-    pub fn tell_received(&mut self, id: StreamId, offset: Offset) {
-        if let Some(Stream::Reading { opened: true, closing: false, seeks: 0, .. }) = self.streams.get(id) {
-            self.send(id, &Message::Received(offset));
-        }
-    }
-
-    /// Enough of a stream that we read, or watch. Nothing of it is told any more but its END.
-    pub fn close_stream(&mut self, id: StreamId) {
-        if let Some(Stream::Reading { closing, .. } | Stream::Watching { closing }) = self.streams.get_mut(id)
-            && !std::mem::replace(closing, true)
-        {
-            self.send(id, &Message::Close(ErrorCode::NONE));
-        }
-    }
-
-    // ---- the commands of the side with the logs ----
-
-    /// Reading begins.
-    pub fn opened(&mut self, id: StreamId, opened: &Opened) {
-        if let Some(Stream::Serving { opened: is_open, .. }) = self.streams.get_mut(id) {
-            *is_open = true;
-            self.send(id, &Message::Opened(opened.clone()));
-        }
-    }
-
-    /// The channel does not exist yet.
-    pub fn waiting(&mut self, id: StreamId) {
-        self.send_on(id, &Message::Waiting);
-    }
-
-    /// Reading goes on elsewhere.
-    pub fn seeked(&mut self, id: StreamId, seeked: &Seeked) {
-        if let Some(Stream::Serving { flow, awaits, .. }) = self.streams.get_mut(id) {
-            (flow.at, *awaits) = (0, 0);
-            self.send(id, &Message::Seeked(seeked.clone()));
-        }
-    }
-
-    /// Bytes that may be given to [`data`](Self::data) or [`publish`](Self::publish) now: what credit and the room
-    /// in the output allow.
-    pub fn room(&self, id: StreamId) -> usize {
-        match self.streams.get(id) {
-            Some(
-                Stream::Serving { flow, opened: true, .. } | Stream::Publishing { flow, opened: true, .. },
-            ) => self.space().min(usize::try_from(flow.credit()).unwrap_or(usize::MAX)),
-            _ => 0,
-        }
-    }
-
-    /// Bytes of data that the output has room for, whatever the streams' credit.
-    pub fn space(&self) -> usize {
-        self.most_out.saturating_sub(self.out.remaining())
-    }
-
-    /// Sends a range of the run of batches, at most [`room`](Self::room).
-    pub fn data(&mut self, id: StreamId, range: Bytes) {
-        if let Some(Stream::Serving { flow, opened: true, .. }) = self.streams.get_mut(id) {
-            self.traffic.frames_out += send_ranges(&mut self.out, FrameType::DATA, id, flow, range);
-        }
-    }
-
-    /// Asks to be told when the receiver's user has received all before `offset`. Only of who [tells](Roles::TELLS).
-    pub fn await_received(&mut self, id: StreamId, offset: Offset) {
-        if let Some(Stream::Serving { opened: true, awaits, .. }) = self.streams.get_mut(id) {
-            *awaits = awaits.saturating_add(1);
-            self.send(id, &Message::Await(offset));
-        }
-    }
-
-    /// How far this side is.
-    pub fn progress(&mut self, id: StreamId, progress: &Progress) {
-        self.send_on(id, &Message::Progress(*progress));
-    }
-
-    /// Records are gone.
-    pub fn gap(&mut self, id: StreamId, gap: &Gap) {
-        self.send_on(id, &Message::Gap(*gap));
-    }
-
-    /// The log was rolled back behind the receiver.
-    pub fn truncated(&mut self, id: StreamId, truncated: &Truncated) {
-        self.send_on(id, &Message::Truncated(*truncated));
-    }
-
-    /// What the sealed channel comes to. To be followed by its end.
-    pub fn digest(&mut self, id: StreamId, digest: Digest) {
-        self.send_on(id, &Message::Digest(digest));
-    }
-
-    /// Ends a stream that the peer reads or publishes on.
-    pub fn end(&mut self, id: StreamId, end: End) {
-        self.send_on(id, &Message::End(end));
-        self.streams.remove(id);
-    }
-
-    /// Ends a stream of the peer's, or answers its request, with an error.
-    pub fn stream_error(&mut self, id: StreamId, error: ErrorFrame) {
-        if self.streams.get(id).is_some() {
-            self.send(id, &Message::Error(error));
-            self.streams.remove(id);
-        }
-    }
-
-    /// Publishing begins.
-    pub fn publish_opened(&mut self, id: StreamId, publish_opened: &PublishOpened) {
-        if let Some(Stream::Accepting { flow, opened, .. }) = self.streams.get_mut(id) {
-            *opened = true;
-            flow.granted = publish_opened.credit;
-            self.send(id, &Message::PublishOpened(publish_opened.clone()));
-        }
-    }
-
-    /// Records are written, or durable.
-    pub fn publish_ack(&mut self, id: StreamId, ack: &PublishAck) {
-        self.send_on(id, &Message::PublishAck(*ack));
-    }
-
-    // ---- the publisher's commands ----
-
-    /// Asks to publish to a channel.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn publish_open(&mut self, open: &PublishOpen) -> Result<StreamId, Full> {
-        let stream = Stream::Publishing { flow: Outflow::default(), opened: false, closing: false };
-        let id = self.streams.open(stream).ok_or(Full)?;
-        self.send(id, &Message::PublishOpen(open.clone()));
-        Ok(id)
-    }
-
-    /// Sends a range of the run of published batches, at most [`room`](Self::room).
-    pub fn publish(&mut self, id: StreamId, range: Bytes) {
-        if let Some(Stream::Publishing { flow, opened: true, closing: false }) = self.streams.get_mut(id) {
-            self.traffic.frames_out += send_ranges(&mut self.out, FrameType::PUBLISH, id, flow, range);
-        }
-    }
-
-    /// Sends a note to keep beside the sequence, ahead of what is published after it. Means nothing before
-    /// PUBLISH_OPENED or after [`publish_close`](Self::publish_close).
-    pub fn publish_note(&mut self, id: StreamId, note: &PublishNote) {
-        if let Some(Stream::Publishing { opened: true, closing: false, .. }) = self.streams.get(id) {
-            self.send(id, &Message::PublishNote(note.clone()));
-        }
-    }
-
-    /// Nothing more will be published; END follows the last acknowledgement. Before PUBLISH_OPENED it is kept, and
-    /// told after it.
-    pub fn publish_close(&mut self, id: StreamId) {
-        if let Some(Stream::Publishing { opened, closing, .. }) = self.streams.get_mut(id)
-            && !std::mem::replace(closing, true)
-            && *opened
-        {
-            self.send(id, &Message::PublishClose);
         }
     }
 
@@ -800,30 +607,6 @@ impl Connection {
     pub fn is_clogged(&self) -> bool {
         self.out.remaining() > self.most_out + (self.most_out / 4).max(MIN_READ)
     }
-}
-
-/// CREDIT frames that a range may be answered with: one for each quarter of a window that it is at most.
-const CREDITS_A_RANGE: u32 = 4;
-
-/// Says how many frames it took.
-fn send_ranges(
-    out: &mut Outbound,
-    kind: FrameType,
-    id: StreamId,
-    flow: &mut Outflow,
-    mut range: Bytes,
-) -> u64 {
-    let mut frames = 0;
-    while !range.is_empty() {
-        let part = range.split_to(range.len().min(MAX_DATA));
-        out.gather(&data_prefix(kind, id, flow.at, part.len()));
-        flow.at += part.len() as u64;
-        flow.sent += part.len() as u64;
-        flow.earned = flow.earned.saturating_add(CREDITS_A_RANGE);
-        out.pass(part);
-        frames += 1;
-    }
-    frames
 }
 
 /// What a frame led to.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
+use super::outbound::Outbound;
 use crate::auth::Side;
-use crate::limits::MAX_STREAMS;
-use crate::wire::{FrameType, StreamId};
+use crate::limits::{MAX_DATA, MAX_STREAMS};
+use crate::wire::{FrameType, StreamId, data_prefix};
 
 /// A flow of byte ranges, seen from the side that sends it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -148,4 +151,28 @@ impl Streams {
                 None => false,
             }
     }
+}
+
+/// CREDIT frames that a range may be answered with: one for each quarter of a window that it is at most.
+const CREDITS_A_RANGE: u32 = 4;
+
+/// Says how many frames it took.
+pub(super) fn send_ranges(
+    out: &mut Outbound,
+    kind: FrameType,
+    id: StreamId,
+    flow: &mut Outflow,
+    mut range: Bytes,
+) -> u64 {
+    let mut frames = 0;
+    while !range.is_empty() {
+        let part = range.split_to(range.len().min(MAX_DATA));
+        out.gather(&data_prefix(kind, id, flow.at, part.len()));
+        flow.at += part.len() as u64;
+        flow.sent += part.len() as u64;
+        flow.earned = flow.earned.saturating_add(CREDITS_A_RANGE);
+        out.pass(part);
+        frames += 1;
+    }
+    frames
 }

@@ -147,7 +147,7 @@ fn is_like(mut text: impl Iterator<Item = u8> + Clone, pattern: &[u16]) -> bool 
                 }
                 true
             }
-            (Some(element), Some(byte)) => *element == byte.into(),
+            (Some(element), Some(byte)) => *element == u16::from(byte),
         };
         if is_next {
             (at, text) = (at + 1, ahead);
