@@ -4,7 +4,7 @@ use netchan_proto::ChannelName;
 use netchan_proto::wire::{Description, Keep, StreamId, Truncate};
 
 use super::Shared;
-use super::desk::Answer;
+use super::answer::Answer;
 use super::refusal::refuse;
 use crate::error::Error;
 use crate::node::Node;

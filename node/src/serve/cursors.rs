@@ -11,7 +11,7 @@ use netchan_proto::{ChannelName, Positions, Timestamp};
 use netchan_store::{CursorError, Log, LogError, Store, StoreError};
 
 use super::Shared;
-use super::desk::Answer;
+use super::answer::Answer;
 use super::refusal::{not_done, refuse};
 
 /// Has `work` done for the request on `stream`.

@@ -6,53 +6,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use netchan_proto::wire::{
-    CursorInfo, CursorsReply, Description, Done, ErrorFrame, ListReply, LogInfo, NodeStatus, ReadersReply,
-    StreamId,
-};
+use netchan_proto::wire::StreamId;
 
-use super::glance::At;
-use super::publishing::Accepted;
-use super::reading::Found;
-use super::sifting::{Loaded, NotLoaded};
-use super::slots::Slot;
+use super::answer::Answer;
 use crate::budget::{Budget, Waiter};
 use crate::job::Job;
 use crate::wake::{Bell, Mailbox};
 
 /// Jobs of one connection that run at the same time; the others wait here.
 const MAX_JOBS: usize = 4;
-
-/// What a job found out.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// Where a reader begins; `None`: the channel does not exist.
-    Found(Result<Option<Found>, ErrorFrame>),
-    /// Bytes from the disk, for who asked for those at `from`.
-    Run { from: At, slot: Option<Slot>, part: Result<Loaded, NotLoaded> },
-    /// A publisher may begin.
-    Accepted(Result<Accepted, ErrorFrame>),
-    /// A producer's note is kept.
-    Noted(Result<(), ErrorFrame>),
-    /// What a request asked for.
-    Stat(Result<LogInfo, ErrorFrame>),
-    /// What a request asked for.
-    List(Result<ListReply, ErrorFrame>),
-    /// What a request asked for.
-    Done(Result<Done, ErrorFrame>),
-    /// What a request asked for.
-    Status(Box<NodeStatus>),
-    /// What a request asked for.
-    Readers(ReadersReply),
-    /// What a request asked for.
-    Cursor(Result<CursorInfo, ErrorFrame>),
-    /// What a request asked for.
-    Cursors(Result<CursorsReply, ErrorFrame>),
-    /// What a request asked for.
-    Description(Result<Box<Description>, ErrorFrame>),
-    /// The job was dropped, or it panicked.
-    NotDone,
-}
 
 /// An answer, and the stream it is for.
 #[derive(Debug)]

@@ -14,11 +14,12 @@
 //! | `requests`, `cursors`, `admin` | questions that are answered once |
 //! | `permits` | what each needs the right to |
 //! | `account` | what the connection holds of the node's memory |
-//! | `desk` | jobs and their answers; `slots`: memory for what they read |
+//! | `desk` | jobs under way, and their `answer`s; `slots`: memory for what they read |
 //! | `refusal` | what a peer is told when something cannot be done; `log`: what an operator is told |
 
 mod account;
 mod admin;
+mod answer;
 mod calling;
 mod cursors;
 mod desk;
@@ -45,8 +46,9 @@ use netchan_proto::wire::{End, ErrorFrame, Gap, ReaderKind, StreamId};
 use netchan_proto::{ChannelName, ErrorCode, Instant, NodeId, Permissions, Roles, Side};
 
 use self::account::{Account, Load};
+use self::answer::Answer;
 pub use self::calling::Calling;
-use self::desk::{Answer, Desk, Letter};
+use self::desk::{Desk, Letter};
 use self::publishing::Publishing;
 use self::reading::Reading;
 use self::refusal::not_done;

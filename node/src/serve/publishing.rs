@@ -21,7 +21,7 @@ use netchan_proto::wire::{
 use netchan_proto::{Durability, ErrorCode, Instant, Offset, Permissions, ProducerId};
 use netchan_store::{AppendError, Claim, Log, LogError, LogOptions, Mark, Store};
 
-use super::desk::Answer;
+use super::answer::{Accepted, Answer};
 use super::permits::lacks;
 use super::refusal::refuse;
 use super::{Shared, Step};
@@ -35,15 +35,6 @@ const WHOLE_WINDOWS: usize = 8;
 /// Where an acknowledgement is owed before records are durable: how often they are made so nevertheless, so that a
 /// publisher who waits for that is answered.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A log that may be published to.
-#[derive(Debug)]
-pub(super) struct Accepted {
-    log: Log,
-    /// From here on no older stream of the same producer appends anything.
-    claim: Claim,
-    opened: PublishOpened,
-}
 
 /// Opens the log for a publisher, or makes it. Blocks.
 fn accept(node: &Node, open: &PublishOpen, window: u64, may: Permissions) -> Result<Accepted, ErrorFrame> {

@@ -16,7 +16,7 @@ use netchan_proto::wire::{
 use netchan_proto::{ChannelName, ErrorCode, Filter, Instant, Offset, Roles, Start, Timestamp};
 use netchan_store::{Log, LogError, Store};
 
-use super::desk::Answer;
+use super::answer::{Answer, Found};
 use super::glance::At;
 use super::refusal::refuse;
 use super::sending::Sending;
@@ -26,16 +26,6 @@ use super::{Shared, Step};
 use crate::attendance::Presence;
 use crate::stats::Standing;
 use crate::wake::Flag;
-
-/// Where reading begins.
-#[derive(Debug)]
-pub(super) struct Found {
-    log: Log,
-    opened: Opened,
-    truncated: Option<Truncated>,
-    gap: Option<Gap>,
-    next: Offset,
-}
 
 /// Finds a start in a log. Blocks.
 fn find(log: Log, start: &Start, clock: Timestamp) -> Result<Found, LogError> {

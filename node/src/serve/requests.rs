@@ -5,7 +5,7 @@ use netchan_proto::limits::MAX_LIST;
 use netchan_proto::wire::{Done, List, ListReply, Readers, StreamId};
 
 use super::Shared;
-use super::desk::Answer;
+use super::answer::Answer;
 use super::refusal::refuse;
 use crate::node::Node;
 

@@ -17,7 +17,7 @@ use netchan_proto::wire::{End, ErrorFrame, Gap, GapReason, Progress, StreamId};
 use netchan_proto::{Compression, ErrorCode, Instant, Offset};
 use netchan_store::{Log, LogError, Mark, Part, TailRead};
 
-use super::desk::Answer;
+use super::answer::Answer;
 use super::glance::{At, Glance};
 use super::refusal::refuse;
 use super::sifting::{Loaded, NotLoaded, Sieve, judge_batch, judge_part};
