@@ -2,11 +2,12 @@
 
 use crate::compression::{Compression, CompressionError};
 use crate::crc::crc32c_seeded;
-use crate::limits::{MAX_BATCH_RECORDS, MAX_BODY};
+use crate::limits::{MAX_BATCH, MAX_BATCH_RECORDS, MAX_BODY};
 use crate::types::{Epoch, Offset, Timestamp};
 
 /// Bytes of a batch's header.
 pub const HEADER_LEN: usize = 64;
+const _: () = assert!(MAX_BATCH == HEADER_LEN + MAX_BODY + 8);
 /// The first four bytes of every batch.
 pub const MAGIC: [u8; 4] = *b"NCB1";
 /// Bytes before a plain payload: length and time delta.
