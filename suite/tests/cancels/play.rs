@@ -545,6 +545,10 @@ impl<A: Awaited> Play<'_, A> {
                 self.sender.flush().await.unwrap();
             }
             self.is_told().await;
+            if self.sent.is_empty() {
+                // Who publishes from elsewhere may not have come so far as to make it.
+                drop(A::future(here.sender(&self.name).open()).await.unwrap());
+            }
             let sealed = loop {
                 let when = self.patient();
                 let sealing = A::future(here.seal(&self.name));
