@@ -7,8 +7,9 @@ mod meanwhile;
 mod rig;
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -16,7 +17,10 @@ use meanwhile::Meanwhile;
 use netchan_proto::{Durability, Offset};
 use netchan_store::disk::{Disk, SimDisk};
 use netchan_store::{Commit, Log, Mark, Store, StoreOptions};
-use rig::{append, name, small};
+use rig::{HandClock, append, name, small};
+
+/// Threads of the process are counted: each test is alone with its own.
+static ALONE: Mutex<()> = Mutex::new(());
 
 #[derive(Default)]
 struct Bell(Mutex<bool>, Condvar);
@@ -62,6 +66,7 @@ fn threads() -> usize {
 #[test]
 fn while_one_sync_hangs_another_log_is_committed_by_another_thread_and_there_are_no_more_than_were_asked_for()
 {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let disk = Arc::new(Meanwhile::new(SimDisk::new(1)));
     let options = StoreOptions {
         commit: Commit::Threads(NonZeroUsize::new(2).unwrap()),
@@ -110,5 +115,29 @@ fn while_one_sync_hangs_another_log_is_committed_by_another_thread_and_there_are
     assert_eq!(threads(), 2);
     drop(go_c);
     durable(&c, Offset(2));
+    store.close();
+}
+
+#[test]
+fn a_thread_that_has_nothing_to_do_sleeps_until_it_has() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let clock = HandClock::default();
+    let options = StoreOptions {
+        commit: Commit::Threads(NonZeroUsize::MIN),
+        // A log that is opened rests in an hour: there is something to wait for.
+        idle_after: Duration::from_secs(3600),
+        ..rig::options(&clock)
+    };
+    let store = Store::open(Arc::new(SimDisk::new(1)), options).unwrap();
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    append(&log, "x");
+    durable(&log, Offset(1));
+    // Each look at the queue is one at the clock, which goes on by a microsecond. That none comes is no event to wait for.
+    let before = clock.0.load(Ordering::Relaxed);
+    std::thread::sleep(Duration::from_millis(50));
+    let looks = (clock.0.load(Ordering::Relaxed) - before) / 1000;
+    assert!(looks < 10, "{looks}");
+    append(&log, "y");
+    durable(&log, Offset(2));
     store.close();
 }
