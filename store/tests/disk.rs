@@ -245,3 +245,21 @@ fn a_directory_that_has_nothing_to_sync_is_synced_on_a_read_only_disk_too() {
     disk.fail_at(1, Fault::Io);
     assert!(disk.sync_dir("").is_err(), "another error is told");
 }
+
+#[test]
+fn of_every_other_stretch_of_a_file_comes_a_piece_without_waiting_and_of_the_rest_nothing() {
+    let disk = SimDisk::new(3);
+    let bytes: Vec<u8> = (0..20_u32 << 10).map(|n| (n / 7 % 251) as u8).collect();
+    let file = write(&disk, "a", &bytes);
+    let mut into = [0; 1000];
+    // Stretches are of 6 KiB, pieces of 700 bytes.
+    for (at, len) in [(0, 700), (5000, 700), (6144 - 10, 10), (6143, 1), (12_288, 700), (18_432 - 300, 300)] {
+        let before = disk.bytes_read();
+        assert_eq!(file.read_at_now(&mut into, at as u64).unwrap(), len, "at {at}");
+        assert_eq!(into[..len], bytes[at..at + len]);
+        assert_eq!(disk.bytes_read() - before, len as u64);
+    }
+    for at in [6144, 12_287, 18_432] {
+        assert_eq!(file.read_at_now(&mut into, at).unwrap_err().kind(), ErrorKind::WouldBlock, "at {at}");
+    }
+}

@@ -141,3 +141,28 @@ fn a_thread_that_has_nothing_to_do_sleeps_until_it_has() {
     durable(&log, Offset(2));
     store.close();
 }
+
+#[test]
+fn however_much_is_appended_to_a_log_it_waits_for_a_thread_once() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (disk, clock) = (Arc::new(Meanwhile::new(SimDisk::new(1))), HandClock::default());
+    let options = StoreOptions { commit: Commit::Threads(NonZeroUsize::MIN), ..rig::options(&clock) };
+    let store = Store::open(Arc::clone(&disk) as Arc<dyn Disk>, options).unwrap();
+    let [a, b] = ["a", "b"].map(|it| store.create_or_open(&name(it), &small(Durability::Sync)).unwrap());
+    append(&b, "x");
+    durable(&b, Offset(1));
+    // The one thread there is hangs in a sync of the other log.
+    let (there, go) = hang(&disk);
+    append(&a, "x");
+    there.recv().unwrap();
+    for _ in 0..1000 {
+        append(&b, "x");
+    }
+    // Whatever is taken from the queue is taken at a time, and the clock goes on by a microsecond each time it is read.
+    let before = clock.0.load(Ordering::Relaxed);
+    drop(go);
+    durable(&b, Offset(1001));
+    store.close();
+    let looks = (clock.0.load(Ordering::Relaxed) - before) / 1000;
+    assert!(looks < 100, "{looks}");
+}

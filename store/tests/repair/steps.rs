@@ -58,6 +58,27 @@ fn what_holds_and_has_nothing_behind_it_stays_where_it_is() {
     }
 }
 
+/// Nothing stands behind what holds of the segment, and yet it does not stay as it is: a seal has to stand there.
+// NC-DSK-105
+#[test]
+fn a_seal_that_was_cut_off_is_made_again() {
+    let (disk, files, _) = closed(true);
+    let sealed = verified(&disk)[0].digest;
+    let at = *batch_places(&disk.contents(&files[2]).unwrap()).last().unwrap();
+    damage(&disk, &[(files[2].clone(), Bad::Cut(at))]);
+    assert!(!verified(&disk)[0].holds());
+    let steps = &repaired(&disk, false)[0].steps;
+    assert!(
+        matches!(steps[..], [Step::SetAside { .. }, Step::Kept { .. }, Step::Sealed { at: Offset(21), .. }]),
+        "{steps:?}"
+    );
+    let found = verified(&disk).swap_remove(0);
+    assert!(
+        found.holds() && found.sealed && found.digest == sealed && found.declared.is_empty(),
+        "{found:?}"
+    );
+}
+
 /// What stands behind the end of the newest segment may be torn, and belongs to nobody: opening looks at it.
 #[test]
 fn a_torn_tail_is_left_to_opening() {
