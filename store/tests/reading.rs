@@ -436,3 +436,21 @@ fn what_needs_more_than_a_look_is_left_to_who_waits() {
     let (_store, log) = reopened(&disk);
     assert!(!now(&log, 20, 5000), "no file is open, and nobody knows where it stands");
 }
+
+#[test]
+fn however_little_is_read_at_once_what_lies_before_a_record_hides_none() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for n in 0..30 {
+        append(&log, &"x".repeat(n * 3));
+        commit(&store);
+    }
+    // Each look ends somewhere in the batches before, in their headers too.
+    for size in (1..400).step_by(3) {
+        for at in 0..30 {
+            let run = log.read(Offset(at), size).unwrap();
+            assert!(run.first <= Offset(at) && Offset(at) < run.next, "{size}: {run:?} at {at}");
+        }
+    }
+}
