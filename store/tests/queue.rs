@@ -196,3 +196,19 @@ fn a_seal_has_a_time_after_every_record() {
         assert!(time > records[0].timestamp && time >= Timestamp(clock_says), "{time:?}");
     }
 }
+
+#[test]
+fn what_was_refused_before_the_queue_was_empty_keeps_nobody_waiting() {
+    let (disk, clock) = (SimDisk::new(1), HandClock::default());
+    let store = with(&disk, &clock, 4000);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    let is_ready = || with_cx(|cx| log.poll_capacity(cx)).is_ready();
+    append(&log, "first");
+    assert!(matches!(log.append(&"x".repeat(3950).as_record()), Err(AppendError::Full)));
+    assert!(!is_ready());
+    commit(&store);
+    append(&log, &"x".repeat(2000));
+    assert!(is_ready(), "nothing was refused since");
+    assert!(matches!(log.append(&"x".repeat(3000).as_record()), Err(AppendError::Full)));
+    assert!(!is_ready());
+}
