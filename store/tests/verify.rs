@@ -607,3 +607,39 @@ fn a_torn_tail_of_megabytes_is_measured() {
         assert!(found.holds() && found.unfinished == zeros as u64 + 1, "{zeros}: {found:?}");
     }
 }
+
+#[test]
+fn a_segment_that_goes_meanwhile_takes_nothing_with_it_that_was_known_and_one_that_cannot_be_opened_has_not_gone()
+ {
+    let disk = SimDisk::new(12);
+    let (store, log) = some(&disk);
+    let other = store.create_or_open(&name("b"), &small(Durability::Sync)).unwrap();
+    for n in 0..30 {
+        append(&other, &format!("{n} {}", "x".repeat(1000)));
+        commit(&store);
+    }
+    store.close();
+    let opened = |disk: &SimDisk, kind: ErrorKind| {
+        let (disk, mut found) = (Meanwhile::new(disk.fork(1)), Vec::new());
+        disk.on_open(&segment(&log, 0), move || Err(kind.into()));
+        verify(&disk, &[name("a")], |log| found.push(log), |_| ()).map(|()| found.remove(0))
+    };
+    assert!(opened(&disk, ErrorKind::NotFound).unwrap().holds());
+    assert!(opened(&disk, ErrorKind::PermissionDenied).is_err());
+    // What was noted when it was closed: the last batch is missing.
+    let bases: Vec<_> = (0..30).filter(|base| disk.contents(&segment(&log, *base)).is_some()).collect();
+    let newest = segment(&log, *bases.last().unwrap());
+    let bytes = disk.contents(&newest).unwrap();
+    let last = (4096..bytes.len() - 4).step_by(8).rfind(|at| bytes[*at..].starts_with(b"NCB1")).unwrap();
+    let cut = disk.fork(1);
+    cut.overwrite(&newest, bytes[..last].to_vec());
+    let found = opened(&cut, ErrorKind::NotFound).unwrap();
+    assert_eq!(found.problems[0].offsets, Some((Offset(29), Offset(30))), "{found:?}");
+    // Which log it is: the next segment is another's.
+    let next = segment(&log, bases[1]);
+    disk.overwrite(&next, disk.contents(&segment(&other, bases[1])).unwrap());
+    let found = opened(&disk, ErrorKind::NotFound).unwrap();
+    let is_told =
+        found.problems.iter().any(|it| it.path == next && it.what.contains("belongs to another log"));
+    assert!(is_told, "{found:?}");
+}
