@@ -643,3 +643,27 @@ fn a_segment_that_goes_meanwhile_takes_nothing_with_it_that_was_known_and_one_th
         found.problems.iter().any(|it| it.path == next && it.what.contains("belongs to another log"));
     assert!(is_told, "{found:?}");
 }
+
+#[test]
+fn what_does_not_hold_where_the_next_segment_has_taken_over_is_told_and_no_record_of_it_is_missing() {
+    let disk = SimDisk::new(12);
+    let store = open(&disk);
+    let log = store.create_or_open(&name("a"), &small(Durability::Sync)).unwrap();
+    for text in ["0", "1", "2", "3", "4", "5"] {
+        append(&log, text);
+        if log.queued() == Offset(3) {
+            commit(&store);
+        }
+    }
+    store.close();
+    let path = segment(&log, 0);
+    let mut bytes = disk.contents(&path).unwrap();
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[last] ^= 1;
+    disk.overwrite(&path, bytes);
+    // The next one begins within the first batch, says its name.
+    drop(disk.open(&segment(&log, 1), netchan_store::disk::Open::CreateNew).unwrap());
+    let found = of(&disk, "a");
+    let body = found.problems.iter().find(|it| it.what.contains("body does not match")).unwrap();
+    assert_eq!((&body.path, body.offsets), (&path, None), "{found:?}");
+}
