@@ -18,7 +18,7 @@ pub const MAX_KEY: usize = 64 << 10;
 pub const MAX_HEADERS: usize = 64 << 10;
 /// Bytes of a batch's body: one record of the largest kind and the prefixes of the body.
 pub const MAX_BODY: usize = MAX_PAYLOAD + MAX_KEY + MAX_HEADERS + 64;
-/// Bytes of a stored batch: header, body, padding.
+/// Bytes of a stored batch: header (64), body, padding (8).
 pub const MAX_BATCH: usize = 64 + MAX_BODY + 8;
 /// Bytes at which a sender closes a batch, header counted: a batch of small records fits one DATA frame.
 pub const BATCH_TARGET: usize = 64 << 10;

@@ -216,13 +216,13 @@ pub enum LogError {
 /// What an error of the log in `dir` is where the store is asked.
 pub(crate) fn store_error(dir: &str) -> impl Fn(LogError) -> StoreError {
     move |error| match error {
-        LogError::Closed => StoreError::Closed,
+        LogError::Closed | LogError::Deleted => StoreError::Closed,
         LogError::Io { path, source } => StoreError::Io { action: "reading", path, source },
         other => broken(dir, other),
     }
 }
 
-/// Something else than the disk is in the way of using the log in `dir`.
+/// Why the log in `dir` cannot be used, where that is no single error of the disk.
 pub(crate) fn broken(dir: &str, why: impl std::fmt::Display) -> StoreError {
     let source = Arc::new(io::Error::other(why.to_string()));
     StoreError::Io { action: "using the log in", path: dir.to_owned(), source }

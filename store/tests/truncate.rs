@@ -172,6 +172,16 @@ fn a_log_that_failed_and_is_opened_anew_begins_where_it_was_truncated() {
     assert_eq!(log.first(), Offset(10));
 }
 
+// NC-DSK-091
+#[test]
+fn a_log_that_was_deleted_is_closed_to_who_would_truncate_it() {
+    let disk = SimDisk::new(1);
+    let (store, log) = some(&disk, Durability::Sync);
+    store.delete(&name("a")).unwrap();
+    assert!(matches!(log.truncate_before(Offset(10)), Err(StoreError::Closed)));
+    assert!(matches!(log.truncate_before_time(Timestamp(1)), Err(StoreError::Closed)));
+}
+
 /// The power goes at every operation of it, with many subsets of what was on its way.
 // NC-DSK-091
 #[test]

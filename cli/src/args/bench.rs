@@ -12,8 +12,8 @@ use super::units::size;
 const BENCH_HELP: &str = "\
 Two processes over loopback TCP, one send and one recv call a record; each figure beside what this machine can do at \
 most, measured in the same run: bare framed TCP of the same bytes, write + fdatasync, fdatasync alone, memcpy. Runs of all \
-kinds take turns, so that what the machine does meanwhile hits all alike; figures are medians over the runs. What \
-writes is warmed up by a channel that does not count, and of several runtimes each is the first in turn.
+kinds take turns, so that what the machine does meanwhile hits all alike; figures are medians over the runs. In each \
+run a channel that does not count warms the machine up, and of several runtimes another one is the first.
 
 Latency is counted from the moment at which a record was due, not from when the sender came to send it: a stall \
 delays all records that were due meanwhile, and shows (no coordinated omission).

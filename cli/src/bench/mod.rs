@@ -133,23 +133,25 @@ fn one_run(
 
     tell("the machine's limits")?;
     table.add(MEMCPY, machine::copy());
+    if wants_any(&[Case::Publish, Case::Stream, Case::CatchUp, Case::FanOut]) {
+        for &size in &args.size {
+            let raw = RAW.size(size);
+            tell(&raw.to_string())?;
+            table.add(raw, site.raw(size, args.seconds)?);
+        }
+        tell("warming up")?;
+        let size = args.size.first().copied().unwrap_or(100);
+        site.warm_up(&sending(args, size, mode)?, args.seconds)?;
+    }
+    tell("the disk's limits")?;
     table.add(WRITE_SYNC, machine::write_sync(dir)?);
     table.add(SYNC, machine::sync_alone(dir)?);
 
     for &size in &args.size {
         let sending = sending(args, size, mode)?;
-        let raw = RAW.size(size);
         let of = |what| Subject::of(what).durability(word(mode)).size(size);
-        if wants_any(&[Case::Publish, Case::Stream, Case::CatchUp, Case::FanOut]) {
-            tell(&raw.to_string())?;
-            table.add(raw.clone(), site.raw(size, args.seconds)?);
-        }
-        let limit = table.latest(&raw, "records_per_s");
+        let limit = table.latest(&RAW.size(size), "records_per_s");
         let disk = table.latest(&WRITE_SYNC, "mb_per_s");
-        if wants_any(&[Case::Publish, Case::Stream, Case::CatchUp, Case::FanOut]) {
-            tell("warming up")?;
-            site.warm_up(&sending, args.seconds)?;
-        }
         let add = |table: &mut Table, subject: Subject, mut done: figures::Done| {
             done.figures.set_ratio("of_raw_tcp", "records_per_s", limit);
             done.figures.set_ratio("of_write_sync", "mb_per_s", disk);

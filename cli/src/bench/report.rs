@@ -39,7 +39,8 @@ fn conditions(args: &Bench) -> Vec<String> {
     vec![
         format!("{way}; one send and one recv call a record, {keys}, the same payload each time."),
         format!(
-            "Each sends for {} s, after as long for warming up; a channel is new each time, its segments too (none recycled).",
+            "Each sends for {} s; a channel is new each time, its segments too (none recycled). Before the disk is written to, one \
+             that does not count warms the machine up.",
             args.seconds
         ),
         "Sync: durable (fdatasync) before it is acknowledged, or seen by a receiver. Os, Interval: written.".into(),

@@ -7,6 +7,7 @@ use crate::types::{Epoch, Offset, Timestamp};
 
 /// Bytes of a batch's header.
 pub const HEADER_LEN: usize = 64;
+// A limit names no format: that it is right is seen here.
 const _: () = assert!(MAX_BATCH == HEADER_LEN + MAX_BODY + 8);
 /// The first four bytes of every batch.
 pub const MAGIC: [u8; 4] = *b"NCB1";

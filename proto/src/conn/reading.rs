@@ -1,4 +1,4 @@
-//! What a receiver says of a stream that it reads, and what the side with the logs does.
+//! What is said of a stream: by who reads it, by the side with the logs, and what either says of one that is published.
 
 use bytes::{Buf, Bytes};
 
@@ -104,7 +104,7 @@ impl Connection {
         }
     }
 
-    /// Asks to be told when the receiver's user has received all before `offset`. Only of who [tells](Roles::TELLS).
+    /// Asks to be told when the receiver's user has received all before `offset`. Only of who [tells](crate::wire::Roles::TELLS).
     pub fn await_received(&mut self, id: StreamId, offset: Offset) {
         if let Some(Stream::Serving { opened: true, awaits, .. }) = self.streams.get_mut(id) {
             *awaits = awaits.saturating_add(1);
