@@ -103,7 +103,7 @@ fn a_disk_that_fills_up_refuses_and_keeps_what_was_told_durable() {
             let done = place.run("send x input --acks --listen none").code(1);
             one_message(
                 &done,
-                &["x: less than 5 % of the volume is free", "free space", "Before that: ", " lines"],
+                &["x: less than 5 % of the volume is free", "free space", "Before that: ", " line"],
             );
             holds(&place, acknowledged(&done));
             // it goes on when there is room
@@ -157,7 +157,7 @@ fn a_volume_that_others_fill_to_the_last_byte_takes_nothing_away() {
         (10_000..200_000).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
     fs::write(place.path("more"), more).unwrap();
     let done = place.run("send x more --acks --listen none").code(1);
-    one_message(&done, &["x: ", "free", " lines"]);
+    one_message(&done, &["x: ", "free", " line"]);
     let told = done.err.matches("the volume is nearly full").count();
     assert!(told <= 2, "a log says it once, and the node's own: {}", done.err);
     // who sends through the node of another program is told as well
@@ -165,7 +165,7 @@ fn a_volume_that_others_fill_to_the_last_byte_takes_nothing_away() {
     node.says("serving");
     while filler.write_all(&[1; 4096]).is_ok() {}
     let through = place.run("send x more --listen none").code(1);
-    one_message(&through, &["x: ", "DISK_FULL", "--wait", " lines sent, perhaps not all durable"]);
+    one_message(&through, &["x: ", "DISK_FULL", "--wait", " sent, perhaps not all durable"]);
     drop(node);
     drop(filler);
     fs::remove_file(volume.0.join("filler")).unwrap();
