@@ -165,7 +165,7 @@ fn a_volume_that_others_fill_to_the_last_byte_takes_nothing_away() {
     node.says("serving");
     while filler.write_all(&[1; 4096]).is_ok() {}
     let through = place.run("send x more --listen none").code(1);
-    one_message(&through, &["x: ", "DISK_FULL", "--wait", " sent, perhaps not all durable"]);
+    one_message(&through, &["x: ", "DISK_FULL", "--wait", " line", " sent, perhaps not all durable"]);
     drop(node);
     drop(filler);
     fs::remove_file(volume.0.join("filler")).unwrap();

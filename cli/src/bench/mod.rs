@@ -130,6 +130,7 @@ fn one_run(
     let wants = |case| args.cases.is_empty() || args.cases.contains(&case);
     let wants_any = |cases: &[Case]| cases.iter().any(|&case| wants(case));
     let mode = args.durability.unwrap_or(Durability::Sync);
+    let first = args.size.first().copied().unwrap_or(100);
 
     tell("the machine's limits")?;
     table.add(MEMCPY, machine::copy());
@@ -140,8 +141,7 @@ fn one_run(
             table.add(raw, site.raw(size, args.seconds)?);
         }
         tell("warming up")?;
-        let size = args.size.first().copied().unwrap_or(100);
-        site.warm_up(&sending(args, size, mode)?, args.seconds)?;
+        site.warm_up(&sending(args, first, mode)?, args.seconds)?;
     }
     tell("the disk's limits")?;
     table.add(WRITE_SYNC, machine::write_sync(dir)?);
@@ -192,7 +192,7 @@ fn one_run(
             table.add(subject, site.filter(&sending, args.seconds)?);
         }
     }
-    let size = args.size.first().copied().unwrap_or(100).max(Stamps::LEN as u64);
+    let size = first.max(Stamps::LEN as u64);
     let load = Load { seconds: args.seconds, per_second: Some(args.rate.get()) };
     if wants(Case::Latency) {
         let raw = RAW_LATENCY.size(size);
