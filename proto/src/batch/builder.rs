@@ -177,9 +177,7 @@ impl BatchBuilder {
         };
         (header, stored)
     }
-}
 
-impl BatchBuilder {
     /// Says how the records are compressed then.
     fn compress(&mut self, compression: Compression) -> Compression {
         let records = HEADER_LEN + if self.producer.is_some() { PRODUCER_PREFIX } else { 0 };
